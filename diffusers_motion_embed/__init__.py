@@ -1,0 +1,77 @@
+"""Motion embeddings for diffusers video pipelines: load, scale and mix what a reference video taught.
+
+Importing this package registers the adapter type with PEFT and changes nothing else.
+"""
+
+from diffusers_motion_embed.adapter import (
+    MotionEmbeddingConfig,
+    MotionEmbeddingLayer,
+    MotionEmbeddingModel,
+    register_motion_embedding,
+)
+from diffusers_motion_embed.errors import (
+    AdapterNameError,
+    EmbeddingFileError,
+    EmbeddingNotFoundError,
+    FusedProjectionsError,
+    IncompatibleEmbeddingError,
+    MotionEmbeddingError,
+    MotionScaleError,
+    TargetModulesError,
+    UnsupportedModelError,
+    VideoError,
+)
+from diffusers_motion_embed.loaders import (
+    LoadReport,
+    MotionEmbeddingLoaderMixin,
+    delete_motion_embedding,
+    disable_motion_embedding_layers,
+    enable_motion_embedding_layers,
+    get_active_motion_embeddings,
+    get_list_motion_embeddings,
+    load_motion_embedding,
+    save_motion_embedding,
+    set_motion_debias,
+    set_motion_embeddings,
+    set_motion_scale,
+    unload_motion_embedding,
+)
+from diffusers_motion_embed.pipelines import enable_motion_embedding
+from diffusers_motion_embed.video import read_video
+
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "AdapterNameError",
+    "EmbeddingFileError",
+    "EmbeddingNotFoundError",
+    "FusedProjectionsError",
+    "IncompatibleEmbeddingError",
+    "LoadReport",
+    "MotionEmbeddingConfig",
+    "MotionEmbeddingError",
+    "MotionEmbeddingLayer",
+    "MotionEmbeddingLoaderMixin",
+    "MotionEmbeddingModel",
+    "MotionScaleError",
+    "TargetModulesError",
+    "UnsupportedModelError",
+    "VideoError",
+    "delete_motion_embedding",
+    "disable_motion_embedding_layers",
+    "enable_motion_embedding",
+    "enable_motion_embedding_layers",
+    "get_active_motion_embeddings",
+    "get_list_motion_embeddings",
+    "load_motion_embedding",
+    "read_video",
+    "register_motion_embedding",
+    "save_motion_embedding",
+    "set_motion_debias",
+    "set_motion_embeddings",
+    "set_motion_scale",
+    "unload_motion_embedding",
+]
+
+register_motion_embedding()  # safe to repeat

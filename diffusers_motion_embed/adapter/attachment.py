@@ -1,0 +1,92 @@
+"""Putting motion layers on attention layers, and keeping their hooks in place whatever happens to the projections."""
+
+from collections import OrderedDict
+
+from torch import nn
+from torch.nn.modules.module import register_module_module_registration_hook
+
+from diffusers_motion_embed.adapter.layer import MotionEmbeddingLayer
+
+
+CHILD_NAME = "motion_embedding"
+FUSED_PROJECTION = "to_qkv"
+
+# What the projections of the supported attention classes are called, and which hook of the layer belongs there.
+PROJECTION_HOOKS = {
+    "to_q": "add_to_query_or_key",
+    "to_k": "add_to_query_or_key",
+    "to_v": "add_to_value",
+    FUSED_PROJECTION: "refuse_fused",
+}
+
+
+def attach(attention: nn.Module, picture_module: nn.Module, layer: MotionEmbeddingLayer) -> None:
+    """Make `layer` the motion layer of `attention`. Doing so again changes nothing.
+
+    Args:
+        picture_module: The module around the attention whose input shows height and width.
+    """
+    _follow_new_projections()
+    if attention._modules.get(CHILD_NAME) is not layer:
+        attention.add_module(CHILD_NAME, layer)
+    for name in PROJECTION_HOOKS:
+        projection = getattr(attention, name, None)
+        if isinstance(projection, nn.Module):
+            _hook(layer, projection, name)
+    remove_hooks(picture_module, layer, "observe_grid")
+    picture_module.register_forward_pre_hook(layer.observe_grid, with_kwargs=True)
+
+
+def detach(attention: nn.Module, picture_module: nn.Module, layer: MotionEmbeddingLayer) -> None:
+    """Undo `attach`, so that nothing of the layer is left."""
+    if attention._modules.get(CHILD_NAME) is layer:
+        delattr(attention, CHILD_NAME)
+    for module in (*attention.modules(), picture_module):
+        remove_hooks(module, layer)
+
+
+def remove_hooks(module: nn.Module, layer: MotionEmbeddingLayer, method: str | None = None) -> None:
+    """Remove the hooks of `layer`, or only those to its `method`, from `module`.
+
+    Hooks are recognised by what they call, not by stored handles, which a copied module would not have.
+    """
+    hooks: OrderedDict = module._forward_pre_hooks
+    for key, hook in list(hooks.items()):
+        if getattr(hook, "__self__", None) is layer and method in (None, hook.__name__):
+            del hooks[key]
+            module._forward_pre_hooks_with_kwargs.pop(key, None)
+
+
+def _hook(layer: MotionEmbeddingLayer, projection: nn.Module, name: str) -> None:
+    # A new projection may wrap the old one (a LoRA does); the embedding must enter once, at the outermost.
+    for module in projection.modules():
+        remove_hooks(module, layer)
+    projection.register_forward_pre_hook(getattr(layer, PROJECTION_HOOKS[name]))
+
+
+def _on_registration(parent: nn.Module, name: str, module: nn.Module | None) -> None:
+    layer = parent._modules.get(CHILD_NAME) if name in PROJECTION_HOOKS else None
+    if isinstance(layer, MotionEmbeddingLayer) and isinstance(module, nn.Module):
+        _hook(layer, module, name)
+
+
+_registration_hook = None
+
+
+def _follow_new_projections() -> None:
+    """Have torch tell us of every module that is assigned as a projection. Repeated calls do nothing."""
+    global _registration_hook
+    if _registration_hook is None:
+        _registration_hook = register_module_module_registration_hook(_on_registration)
+
+
+def base_module(projection: nn.Module) -> nn.Module:
+    """The original projection below any LoRA."""
+    while hasattr(projection, "base_layer"):
+        projection = projection.base_layer
+    return projection
+
+
+def embed_dim(attention: nn.Module) -> int:
+    """Number of channels that enter the projections of `attention`."""
+    return base_module(attention.to_q).in_features

@@ -1,0 +1,122 @@
+"""`MotionEmbeddingConfig`: everything about an embedding but its numbers. It is the version 1 file format's header."""
+
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+from peft import PeftConfig
+
+from diffusers_motion_embed.functional import DEBIAS_MODES
+
+
+FORMAT_VERSION = 1
+PEFT_TYPE = "MOTION_EMBEDDING"
+
+
+@dataclass
+class MotionEmbeddingConfig(PeftConfig):
+    """Settings of a motion embedding.
+
+    Args:
+        num_frames: Frames of the reference clip, as pixels.
+        num_latent_frames: Frames that the model's attention sees; fewer than `num_frames` where the VAE compresses
+            time. The same as `num_frames` by default.
+        height: Of the reference clip, in pixels; None if unknown.
+        width: Of the reference clip, in pixels; None if unknown.
+        latent_height: Of the model's input, in latent pixels; the model's own sample size by default.
+        latent_width: As `latent_height`.
+        value_grid: Height and width of the value part, in positions: stretched bilinearly to the grid of each layer.
+            (1, 1) is one vector per frame. None gives every layer its own full grid, as in the paper.
+        target_modules: Which of the attention layers that mix frames are adapted: a regular expression for whole
+            paths, or a list of path endings, as for other PEFT types. None chooses by model class.
+        exclude_modules: Which of them are left out, in the same way.
+        parts: "qk" (added to the inputs of query and key), "v" (to the input of value), or both.
+        debias: How the value part is freed from appearance at inference, unless the one who loads it says otherwise;
+            "identity", "difference", "difference_zero_first" or "free_placement".
+        value_rank: None if value parts are stored as they are; a number if they are stored as the product of so many
+            spatial maps and sequences of frames.
+        model_class: Name of the diffusers model class that the embedding belongs to.
+        component: Name of that model in its pipeline.
+        generation: Settings with which previews were made: fps, num_inference_steps, guidance_scale, scheduler, ...
+        training: What made the embedding: prompt, steps, learning rate, loss, ...
+        format_version: Of the files; this package reads version 1.
+
+    Raises:
+        ValueError: If a setting is of no sensible value.
+    """
+
+    num_frames: int = 16
+    num_latent_frames: int | None = None
+    height: int | None = None
+    width: int | None = None
+    latent_height: int | None = None
+    latent_width: int | None = None
+    value_grid: tuple[int, int] | None = (4, 4)
+    target_modules: list[str] | str | None = None
+    exclude_modules: list[str] | str | None = None
+    parts: tuple[str, ...] = ("qk", "v")
+    debias: str = "difference"
+    value_rank: int | None = None
+    model_class: str | None = None
+    component: str | None = None
+    generation: dict[str, Any] = field(default_factory=dict)
+    training: dict[str, Any] = field(default_factory=dict)
+    format_version: int = FORMAT_VERSION
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        from peft import PeftType  # extended by the registration, which imports this module
+
+        self.peft_type = getattr(PeftType, PEFT_TYPE)
+        if self.num_latent_frames is None:
+            self.num_latent_frames = self.num_frames
+        for name in ("target_modules", "exclude_modules"):
+            if isinstance(getattr(self, name), (set, tuple)):
+                setattr(self, name, sorted(getattr(self, name)))
+        self._check()
+        self.parts = tuple(part for part in ("qk", "v") if part in self.parts)
+        if self.value_grid is not None:
+            self.value_grid = tuple(self.value_grid)
+
+    def _check(self) -> None:
+        if self.format_version != FORMAT_VERSION:
+            raise ValueError(
+                f"format_version is {self.format_version!r}, and this package reads version {FORMAT_VERSION}; "
+                "a newer release of diffusers_motion_embed may read it."
+            )
+        for name in ("num_frames", "num_latent_frames", "height", "width", "latent_height", "latent_width"):
+            value = getattr(self, name)
+            optional = name not in ("num_frames", "num_latent_frames")
+            if not (_is_count(value) or (optional and value is None)):
+                raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}.")
+        if self.value_grid is not None and not _is_grid(self.value_grid):
+            raise ValueError(f"value_grid must be two whole numbers of at least 1, or None; got {self.value_grid!r}.")
+        if self.value_rank is not None and not _is_count(self.value_rank):
+            raise ValueError(f"value_rank must be a whole number of at least 1, or None; got {self.value_rank!r}.")
+        if isinstance(self.parts, str) or not self.parts or set(self.parts) - {"qk", "v"}:
+            raise ValueError(f'parts must be "qk", "v" or both, as a list; got {self.parts!r}.')
+        if self.debias not in DEBIAS_MODES:
+            raise ValueError(f"debias must be one of {', '.join(DEBIAS_MODES)}; got {self.debias!r}.")
+        for name in ("target_modules", "exclude_modules"):
+            _check_modules(name, getattr(self, name))
+        for name in ("generation", "training"):
+            if not isinstance(getattr(self, name), dict):
+                raise ValueError(f"{name} must be a dictionary, got {getattr(self, name)!r}.")
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def _is_grid(value: Any) -> bool:
+    return isinstance(value, (list, tuple)) and len(value) == 2 and all(_is_count(side) for side in value)
+
+
+def _check_modules(name: str, value: Any) -> None:
+    if isinstance(value, str):
+        try:
+            re.compile(value)
+        except re.error as error:
+            raise ValueError(f"{name} is no regular expression: {value!r} ({error}).") from error
+    elif value is not None and not (isinstance(value, list) and all(isinstance(entry, str) for entry in value)):
+        raise ValueError(f"{name} must be a regular expression, a list of names, or None; got {value!r}.")

@@ -1,0 +1,128 @@
+"""The layer: holds the embeddings of one attention and adds them to what its projections receive.
+
+A layer is a child of the attention that it adapts, under the name `motion_embedding`, and works through forward
+pre-hooks on whatever stands at the query, key and value projections. The embedding so enters below base weight and LoRA
+alike, (W + ΔW)(x + m), whatever was loaded first, and every attention processor keeps working. Putting layers on
+attentions and keeping the hooks in place is the business of `adapter.attachment`.
+"""
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from diffusers_motion_embed.errors import FusedProjectionsError
+from diffusers_motion_embed.functional import VALUE_DEBIAS, Debias, add_to_rows, resample_frames, resample_grid
+
+
+PARTS = ("qk", "v")
+
+
+def _unit_scales() -> dict[str, Tensor]:
+    # Tensors rather than floats, so that a compiled model is not compiled anew for a new scale.
+    return {part: torch.ones(()) for part in PARTS}
+
+
+@dataclass(eq=False)
+class LayerEmbedding:
+    """One adapter's embedding of one attention layer.
+
+    Args:
+        qk: Added to the input of query and key projections, (f, c), or None.
+        v: Debiased and added to the input of the value projection, (h, w, f, c), or None.
+        debias: What becomes of `v` on the way, a mode of `functional.VALUE_DEBIAS`.
+        scales: Strength of each part, 0-dim float32 tensors; 0 for an adapter that is not active.
+    """
+
+    qk: Tensor | None
+    v: Tensor | None
+    debias: Debias = "identity"
+    scales: dict[str, Tensor] = field(default_factory=_unit_scales)
+
+    def offset(self, part: str, num_frames: int, grid: tuple[int, int]) -> Tensor | None:
+        """What the part adds in a clip of `num_frames` frames and a layer of `grid` positions.
+
+        Returns:
+            (1, num_frames, c) for "qk", (h · w, num_frames, c) for "v", None when the part is left out.
+        """
+        if part == "qk":
+            return None if self.qk is None else self.scales["qk"] * resample_frames(self.qk, num_frames)[None]
+        debias = VALUE_DEBIAS[self.debias]
+        if self.v is None or debias is None:
+            return None
+        value = debias(resample_grid(resample_frames(self.v, num_frames), grid))
+        return self.scales["v"] * value.flatten(0, 1)
+
+    def map(self, function) -> "LayerEmbedding":
+        """A copy with `function` applied to both parts; scales stay the very same tensors."""
+        qk, v = (None if part is None else function(part) for part in (self.qk, self.v))
+        return LayerEmbedding(qk, v, self.debias, self.scales)
+
+
+class MotionEmbeddingLayer(nn.Module):
+    """The embeddings of one attention layer, by adapter name.
+
+    The tensors are deliberately no registered parameters. The base model's state dict, casts, offloading, sharding and
+    LoRA tools so never meet them, and they stay float32 in a half-precision model; they are added in the dtype of the
+    activations.
+
+    Attributes:
+        embeddings: By adapter name; names are plain dictionary keys, so that any text is a name.
+        grid: Height and width, in positions, of what the attention saw last.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embeddings: dict[str, LayerEmbedding] = {}
+        self.grid: tuple[int, int] = (1, 1)
+
+    def forward(self, hidden_states: Tensor, part: str) -> Tensor:
+        """Add the part of every embedding to the input of a projection.
+
+        Args:
+            hidden_states: (rows, f, c), any floating dtype.
+            part: "qk" or "v".
+        """
+        num_frames = hidden_states.shape[-2]
+        total = None
+        for embedding in self.active_embeddings():
+            offset = embedding.offset(part, num_frames, self.grid)
+            if offset is not None:
+                offset = offset.to(hidden_states.device)
+                total = offset if total is None else total + offset
+        if total is None:
+            return hidden_states
+        return add_to_rows(hidden_states, total.to(hidden_states.dtype))
+
+    def active_embeddings(self) -> list[LayerEmbedding]:
+        """The embeddings to add, in a fixed order."""
+        return list(self.embeddings.values())
+
+    # The hooks are bound methods: a copied or unpickled model then calls the copied layer, not the original.
+
+    def observe_grid(self, module: nn.Module, args: tuple, kwargs: dict) -> None:
+        """Pre-hook of the module that sees the frames as pictures, (batch · frames, channels, height, width)."""
+        hidden_states = args[0] if args else kwargs["hidden_states"]
+        self.grid = (hidden_states.shape[-2], hidden_states.shape[-1])
+
+    def add_to_query_or_key(self, module: nn.Module, args: tuple) -> tuple:
+        """Pre-hook of the query and the key projection."""
+        return (self(args[0], "qk"), *args[1:])
+
+    def add_to_value(self, module: nn.Module, args: tuple) -> tuple:
+        """Pre-hook of the value projection."""
+        return (self(args[0], "v"), *args[1:])
+
+    def refuse_fused(self, module: nn.Module, args: tuple) -> None:
+        """Pre-hook of a fused projection, which would silently leave the motion out."""
+        raise FusedProjectionsError(
+            "The query, key and value projections are fused, so the loaded motion embedding cannot enter. Call "
+            "unfuse_qkv_projections() on the pipeline, or unload the motion embedding."
+        )
+
+    def _apply(self, fn, recurse: bool = True):
+        """Follow the model to another device, but never to another dtype."""
+        super()._apply(fn, recurse)
+        for name, embedding in self.embeddings.items():
+            self.embeddings[name] = embedding.map(lambda tensor: tensor.to(fn(torch.empty(0)).device))
+        return self

@@ -1,0 +1,156 @@
+"""The PEFT door: `MotionEmbeddingModel`, the tuner behind `get_peft_model` and `PeftModel.from_pretrained`.
+
+Inside a pipeline's model such layers would poison diffusers' LoRA calls, which take every `BaseTunerLayer` for a LoRA;
+there, `loaders` puts plain `MotionEmbeddingLayer`s. Both doors read each other's files.
+"""
+
+from typing import Any
+
+import torch
+from peft import PeftConfig
+from peft.tuners.tuners_utils import BaseTuner, BaseTunerLayer
+from torch import Tensor, nn
+
+from diffusers_motion_embed.adapter.attachment import CHILD_NAME, attach, detach
+from diffusers_motion_embed.adapter.config import MotionEmbeddingConfig
+from diffusers_motion_embed.adapter.layer import LayerEmbedding, MotionEmbeddingLayer
+from diffusers_motion_embed.adapter.selection import EmbeddingShape, embedding_shapes, select_layers
+from diffusers_motion_embed.architectures import find_architecture
+from diffusers_motion_embed.functional import Debias, expand_value
+
+
+PREFIX = "motion_embedding_"
+MERGE_MESSAGE = (
+    "A motion embedding cannot be merged: it adds vectors that differ from frame to frame, and a weight matrix is the "
+    "same for all frames. Keep it as an adapter, and save it with save_pretrained()."
+)
+
+
+class MotionEmbeddingTunerLayer(MotionEmbeddingLayer, BaseTunerLayer):
+    """A `MotionEmbeddingLayer` whose embeddings are registered parameters, as PEFT's bookkeeping expects."""
+
+    adapter_layer_names = ("motion_embedding_qk", "motion_embedding_v")
+    other_param_names = ("debias",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.motion_embedding_qk = nn.ParameterDict()
+        self.motion_embedding_v = nn.ParameterDict()
+        self.debias: dict[str, Debias] = {}
+        self.merged_adapters: list[str] = []
+        self._disable_adapters = False
+        self._active_adapter: list[str] = []
+
+    def update_layer(self, adapter_name: str, shape: EmbeddingShape, config: MotionEmbeddingConfig) -> None:
+        """Add a zero embedding, with which the model computes what it computed before."""
+        if "qk" in config.parts:
+            self.motion_embedding_qk[adapter_name] = nn.Parameter(torch.zeros(shape.num_frames, shape.channels))
+        if "v" in config.parts:
+            self.motion_embedding_v[adapter_name] = nn.Parameter(
+                torch.zeros(*shape.grid, shape.num_frames, shape.channels)
+            )
+        # Training wants the value part as it is (section 4.3); debiasing is for embeddings that are done.
+        self.debias[adapter_name] = config.debias if config.inference_mode else "identity"
+
+    def active_embeddings(self) -> list[LayerEmbedding]:
+        """The embeddings of the active adapters; none while adapters are disabled."""
+        if self.disable_adapters:
+            return []
+        return [
+            LayerEmbedding(
+                self.motion_embedding_qk[name] if name in self.motion_embedding_qk else None,
+                self.motion_embedding_v[name] if name in self.motion_embedding_v else None,
+                self.debias[name],
+            )
+            for name in self.active_adapters
+            if name in self.debias
+        ]
+
+    def merge(self, safe_merge: bool = False, adapter_names: list[str] | None = None) -> None:
+        """Not possible."""
+        raise ValueError(MERGE_MESSAGE)
+
+    unmerge = merge
+
+
+class MotionEmbeddingModel(BaseTuner):
+    """Puts motion embeddings on the attention layers of a video model that mix frames.
+
+    Args:
+        model: A model of a class in `architectures.ARCHITECTURES`.
+        peft_config: A `MotionEmbeddingConfig`, or configs by adapter name.
+        adapter_name: Of the first adapter.
+
+    Example:
+        ```python
+        config = MotionEmbeddingConfig(num_frames=16)
+        peft_model = get_peft_model(pipe.unet, config)
+        ```
+    """
+
+    prefix = PREFIX
+    tuner_layer_cls = MotionEmbeddingTunerLayer
+    target_module_mapping: dict[str, list[str]] = {}
+    # Makes `inject_adapter_in_model` and `add_adapter` of diffusers' models refuse before they change anything.
+    uses_shared_state = True
+
+    def _prepare_adapter_config(self, peft_config: PeftConfig, model_config: dict) -> PeftConfig:
+        paths = select_layers(self.model, peft_config)
+        self._shapes = embedding_shapes(self.model, peft_config, paths)
+        peft_config.target_modules = list(paths)
+        peft_config.exclude_modules = None
+        peft_config.model_class = find_architecture(self.model).model_class
+        return peft_config
+
+    def _create_and_replace(
+        self,
+        peft_config: PeftConfig,
+        adapter_name: str,
+        target: nn.Module,
+        target_name: str,
+        parent: nn.Module,
+        current_key: str,
+        parameter_name: str | None = None,
+    ) -> None:
+        layer = target._modules.get(CHILD_NAME) or MotionEmbeddingTunerLayer()
+        layer.update_layer(adapter_name, self._shapes[current_key], peft_config)
+        attach(target, self._picture_module(current_key), layer)
+
+    def _picture_module(self, path: str) -> nn.Module:
+        return self.model.get_submodule(find_architecture(self.model).picture_module(path))
+
+    def _unload_and_optionally_merge(self, merge: bool = True, **kwargs: Any) -> nn.Module:
+        if merge:
+            raise ValueError(MERGE_MESSAGE)
+        for path in self.targeted_module_names:
+            attention = self.model.get_submodule(path)
+            detach(attention, self._picture_module(path), attention.get_submodule(CHILD_NAME))
+        return self.model
+
+    def merge_adapter(self, adapter_names: list[str] | None = None, safe_merge: bool = False) -> None:
+        """Not possible."""
+        raise ValueError(MERGE_MESSAGE)
+
+    @classmethod
+    def _remove_adapter_name_from_key(cls, key: str, adapter_name: str) -> str:
+        # before: base_model.model.mid_block.attn1.motion_embedding.motion_embedding_qk.default
+        # after:  base_model.model.mid_block.attn1.motion_embedding_qk
+        return key.removesuffix(f".{adapter_name}").replace(f".{CHILD_NAME}.{PREFIX}", f".{PREFIX}")
+
+    @classmethod
+    def _remap_adapter_state_dict_for_load(
+        cls, model: nn.Module, config: PeftConfig, adapter_name: str, state_dict: dict[str, Tensor]
+    ) -> dict[str, Tensor]:
+        return super()._remap_adapter_state_dict_for_load(model, config, adapter_name, expand_factors(state_dict))
+
+
+def expand_factors(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Replace stored factors of value parts by the value parts."""
+    expanded = {}
+    for key, tensor in state_dict.items():
+        if key.endswith("_v_maps"):
+            base = key.removesuffix("_maps")
+            expanded[base] = expand_value(tensor.float(), state_dict[f"{base}_sequences"].float())
+        elif not key.endswith("_v_sequences"):
+            expanded[key] = tensor
+    return expanded

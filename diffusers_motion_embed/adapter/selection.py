@@ -1,0 +1,90 @@
+"""Which layers of a model an embedding is for, and the shapes of its parts there."""
+
+from dataclasses import dataclass
+
+import torch
+from peft.tuners.tuners_utils import check_target_module_exists
+from torch import nn
+
+from diffusers_motion_embed.adapter.attachment import embed_dim
+from diffusers_motion_embed.adapter.config import MotionEmbeddingConfig
+from diffusers_motion_embed.architectures import find_architecture
+from diffusers_motion_embed.errors import TargetModulesError
+
+
+@dataclass(frozen=True)
+class EmbeddingShape:
+    """Sizes of one layer's embedding: its parts are (num_frames, channels) and (*grid, num_frames, channels)."""
+
+    num_frames: int
+    channels: int
+    grid: tuple[int, int]
+
+
+def select_layers(model: nn.Module, config: MotionEmbeddingConfig) -> list[str]:
+    """Paths of the attention layers that `config` asks for, in the model's order.
+
+    Raises:
+        UnsupportedModelError: If the model's class has no table entry.
+        TargetModulesError: If `config` asks for none of the layers that mix frames.
+    """
+    architecture = find_architecture(model)
+    paths = architecture.attention_paths(model)
+    if config.target_modules is None:
+        chosen = architecture.default_targets(model, paths)
+    else:
+        chosen = [path for path in paths if check_target_module_exists(config, path)]
+    if not chosen:
+        raise TargetModulesError(
+            f"target_modules={config.target_modules!r} with exclude_modules={config.exclude_modules!r} matches none of "
+            f"the {len(paths)} layers of {type(model).__name__} that mix frames. They are: {', '.join(paths)}."
+        )
+    return chosen
+
+
+def embedding_shapes(model: nn.Module, config: MotionEmbeddingConfig, paths: list[str]) -> dict[str, EmbeddingShape]:
+    """The shapes of a new embedding of `paths`.
+
+    A value grid finer than a layer's own would hold numbers that are only ever averaged, so it is cut to the layer's.
+    """
+    grids = layer_grids(model, config)
+    shapes = {}
+    for path in paths:
+        own = grids[path]
+        grid = own if config.value_grid is None else tuple(map(min, config.value_grid, own))
+        shapes[path] = EmbeddingShape(config.num_latent_frames, embed_dim(model.get_submodule(path)), grid)
+    return shapes
+
+
+def layer_grids(model: nn.Module, config: MotionEmbeddingConfig) -> dict[str, tuple[int, int]]:
+    """Height and width, in positions, that each layer which mixes frames sees at the size of `config`.
+
+    Found by a forward pass without numbers (torch's meta device) through a weightless twin of the model, so that
+    nothing about up- and downsampling has to be known here.
+    """
+    architecture = find_architecture(model)
+    with torch.device("meta"):
+        twin = type(model).from_config(model.config).eval()
+    grids: dict[str, tuple[int, int]] = {}
+
+    def note_grid(picture_path: str):
+        def hook(module: nn.Module, args: tuple, kwargs: dict) -> None:
+            hidden_states = args[0] if args else kwargs["hidden_states"]
+            grids[picture_path] = tuple(hidden_states.shape[-2:])
+
+        return hook
+
+    paths = architecture.attention_paths(twin)
+    for picture_path in {architecture.picture_module(path) for path in paths}:
+        twin.get_submodule(picture_path).register_forward_pre_hook(note_grid(picture_path), with_kwargs=True)
+    height, width = latent_size(model, config)
+    with torch.no_grad():
+        twin(**architecture.dry_run_inputs(twin, config.num_latent_frames, height, width))
+    return {path: grids[architecture.picture_module(path)] for path in paths}
+
+
+def latent_size(model: nn.Module, config: MotionEmbeddingConfig) -> tuple[int, int]:
+    """Height and width of the model's input: the config's, or else the model's own sample size."""
+    sample_size = model.config.sample_size
+    height, width = sample_size if isinstance(sample_size, (list, tuple)) else (sample_size, sample_size)
+    return config.latent_height or height, config.latent_width or width

@@ -1,0 +1,103 @@
+"""The table of model classes: which attention layers of each mix frames, and how to try a class out without weights.
+
+Models are known by the names of their classes, so nothing of diffusers is imported. A new class is one entry here.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from diffusers_motion_embed.errors import UnsupportedModelError
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """What is particular to one model class.
+
+    Args:
+        model_class: Name of the diffusers class; subclasses count as well.
+        attention: Regular expression for the paths of the attention layers that mix frames. Its group "pictures" is
+            the path of the module around the attention that receives (batch · frames, channels, height, width).
+        default_paths: Regular expression for the layers that may be adapted when nobody says which.
+        component: Name under which pipelines hold the model.
+        dry_run_inputs: From a model, frames, latent height and width to the arguments of a forward pass.
+    """
+
+    model_class: str
+    attention: str
+    default_paths: str
+    component: str
+    dry_run_inputs: Callable[[nn.Module, int, int, int], dict[str, Any]]
+
+    def picture_module(self, path: str) -> str:
+        """Path of the module that shows the grid of positions of the attention at `path`."""
+        return re.fullmatch(self.attention, path)["pictures"]
+
+    def default_targets(self, model: nn.Module, paths: list[str]) -> list[str]:
+        """The layers to adapt when nobody says which."""
+        return [path for path in paths if re.fullmatch(self.default_paths, path)]
+
+    def attention_paths(self, model: nn.Module) -> list[str]:
+        """Paths of all attention layers of `model` that mix frames, in the model's order."""
+        return [path for path, _ in model.named_modules() if re.fullmatch(self.attention, path)]
+
+
+def _unet_inputs(model: nn.Module, num_frames: int, height: int, width: int) -> dict[str, Any]:
+    config = model.config
+    cross_attention_dim = config.cross_attention_dim
+    if isinstance(cross_attention_dim, (list, tuple)):
+        cross_attention_dim = cross_attention_dim[0]
+    inputs = {
+        "sample": torch.empty(1, config.in_channels, num_frames, height, width, device="meta"),
+        "timestep": torch.empty(1, dtype=torch.long, device="meta"),
+        "encoder_hidden_states": torch.empty(1, 1, cross_attention_dim, device="meta"),
+    }
+    if getattr(config, "addition_embed_type", None) == "text_time":
+        width_of_ids = 6 * config.addition_time_embed_dim
+        text_width = config.projection_class_embeddings_input_dim - width_of_ids
+        inputs["added_cond_kwargs"] = {
+            "text_embeds": torch.empty(1, text_width, device="meta"),
+            "time_ids": torch.empty(1, 6, device="meta"),
+        }
+    return inputs
+
+
+_TEMPORAL_BLOCKS = r"(?:down_blocks\.\d+|mid_block|up_blocks\.\d+)"
+
+ARCHITECTURES = (
+    Architecture(
+        model_class="UNet3DConditionModel",  # ZeroScope, ModelScope, VideoCrafter2
+        attention=rf"(?P<pictures>{_TEMPORAL_BLOCKS}\.temp_attentions\.\d+|transformer_in)"
+        r"\.transformer_blocks\.\d+\.attn[12]",
+        default_paths=r"(down|up)_blocks\..*",
+        component="unet",
+        dry_run_inputs=_unet_inputs,
+    ),
+    Architecture(
+        model_class="UNetMotionModel",  # AnimateDiff
+        attention=rf"(?P<pictures>{_TEMPORAL_BLOCKS}\.motion_modules\.\d+)\.transformer_blocks\.\d+\.attn[12]",
+        default_paths=r"(down|up)_blocks\..*",
+        component="unet",
+        dry_run_inputs=_unet_inputs,
+    ),
+)
+
+
+def find_architecture(model: nn.Module) -> Architecture:
+    """The table entry for a model.
+
+    Raises:
+        UnsupportedModelError: If there is none for the model's class or its base classes.
+    """
+    names = [cls.__name__ for cls in type(model).__mro__]
+    for architecture in ARCHITECTURES:
+        if architecture.model_class in names:
+            return architecture
+    supported = ", ".join(architecture.model_class for architecture in ARCHITECTURES)
+    raise UnsupportedModelError(
+        f"{type(model).__name__} takes no motion embeddings. Supported model classes: {supported}."
+    )

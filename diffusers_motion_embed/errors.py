@@ -1,0 +1,53 @@
+"""What can go wrong, as types. Every error is also the built-in type that a caller would expect.
+
+MotionEmbeddingError
+├── UnsupportedModelError (TypeError)      the model or pipeline has no table entry
+├── TargetModulesError (ValueError)        no layer to put an embedding on
+├── AdapterNameError (ValueError)          an unknown or a repeated adapter name
+├── MotionScaleError (ValueError)          a scale that is no finite number
+├── IncompatibleEmbeddingError (ValueError) a sound embedding that does not fit the model
+├── EmbeddingFileError (ValueError)        a file that is no sound motion embedding
+├── EmbeddingNotFoundError (FileNotFoundError) nothing where the embedding should be
+├── FusedProjectionsError (RuntimeError)   the projections that take the embedding are bypassed
+└── VideoError (ValueError)                a reference video that cannot be used
+"""
+
+
+class MotionEmbeddingError(Exception):
+    """Base class of everything that this package raises on purpose."""
+
+
+class UnsupportedModelError(MotionEmbeddingError, TypeError):
+    """The model, or every model of the pipeline, is of a class that the package has no table entry for."""
+
+
+class TargetModulesError(MotionEmbeddingError, ValueError):
+    """`target_modules` matches no attention layer that mixes frames."""
+
+
+class AdapterNameError(MotionEmbeddingError, ValueError):
+    """No motion embedding has this adapter name, or one has it already."""
+
+
+class MotionScaleError(MotionEmbeddingError, ValueError):
+    """A motion scale is not a finite number, or there is not one for each adapter."""
+
+
+class IncompatibleEmbeddingError(MotionEmbeddingError, ValueError):
+    """The embedding is sound, but belongs to another model class or has layers or widths that the model lacks."""
+
+
+class EmbeddingFileError(MotionEmbeddingError, ValueError):
+    """The file is damaged, or is something other than a motion embedding."""
+
+
+class EmbeddingNotFoundError(MotionEmbeddingError, FileNotFoundError):
+    """There is no motion embedding at the given place."""
+
+
+class FusedProjectionsError(MotionEmbeddingError, RuntimeError):
+    """The query, key and value projections were fused, which bypasses the motion embedding."""
+
+
+class VideoError(MotionEmbeddingError, ValueError):
+    """The reference video cannot be read, or is too short or too small for what was asked."""

@@ -1,0 +1,299 @@
+"""Motion embeddings on disk, format version 1: a PEFT adapter folder.
+
+    adapter_config.json         the settings, for people and for PEFT
+    adapter_model.safetensors   the numbers; its header repeats the settings and wins over the JSON
+
+Keys are `base_model.model.<path of the attention>.motion_embedding_<part>`, with the parts `qk`, `v`, and for compressed
+value parts `v_maps` and `v_sequences`. Everything is checked before it is returned, and written whole or not at all.
+"""
+
+import json
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from diffusers_motion_embed.adapter.config import PEFT_TYPE, MotionEmbeddingConfig
+from diffusers_motion_embed.adapter.model import PREFIX
+from diffusers_motion_embed.adapter.registry import EmbeddingTensors
+from diffusers_motion_embed.errors import EmbeddingFileError, EmbeddingNotFoundError
+from diffusers_motion_embed.functional import compress_value, expand_value
+
+
+CONFIG_NAME = "adapter_config.json"
+WEIGHTS_NAME = "adapter_model.safetensors"
+HEADER_KEY = "motion_embedding_config"
+KEY = re.compile(rf"base_model\.model\.(?P<path>.+)\.{PREFIX}(?P<part>qk|v|v_maps|v_sequences)")
+PART_DIMENSIONS = {"qk": 2, "v": 4, "v_maps": 3, "v_sequences": 3}
+FLOAT_DTYPES = ("F64", "F32", "F16", "BF16")
+MAX_NUMBERS = 2**31  # in one file, expanded: 8 GiB in float32; ZeroScope's full grids are 55 million
+
+
+def read_embedding(
+    folder: str | Path, weight_name: str | None = None
+) -> tuple[MotionEmbeddingConfig, EmbeddingTensors]:
+    """Read and check an embedding from a folder, or from a single safetensors file.
+
+    Args:
+        folder: Folder of an embedding, or path of its safetensors file.
+        weight_name: Of the safetensors file in the folder.
+
+    Returns:
+        The config, and float32 tensors by path and part, "qk" (f, c) and "v" (h, w, f, c).
+
+    Raises:
+        EmbeddingNotFoundError: If there is no such folder or file.
+        EmbeddingFileError: If the file is no sound motion embedding.
+    """
+    path = Path(folder)
+    if path.is_dir():
+        recover_interrupted_swap(path)
+        path = path / (weight_name or WEIGHTS_NAME)
+    if not path.is_file():
+        raise EmbeddingNotFoundError(_not_found_message(path))
+    state_dict, header = _read_safetensors(path)
+    return parse_embedding(state_dict, _read_config(path, header, state_dict), str(path))
+
+
+def parse_embedding(
+    state_dict: Mapping[str, Tensor], config: MotionEmbeddingConfig, source: str
+) -> tuple[MotionEmbeddingConfig, EmbeddingTensors]:
+    """Check the tensors of an embedding against its config and sort them by path and part.
+
+    Args:
+        state_dict: Tensors under the keys of the file format.
+        config: Settings of the embedding.
+        source: Where it comes from, for messages.
+
+    Raises:
+        EmbeddingFileError: If a key, shape, dtype or number is wrong.
+    """
+    stored: EmbeddingTensors = {}
+    for key, tensor in state_dict.items():
+        match = KEY.fullmatch(key)
+        if match is None:
+            raise EmbeddingFileError(
+                f"{source} is not a motion embedding{_guess_kind(state_dict)}: it has the key {key!r}."
+            )
+        _check_tensor(key, tensor, match["part"], config, source)
+        stored.setdefault(match["path"], {})[match["part"]] = tensor.detach().float()
+    if not stored:
+        raise EmbeddingFileError(f"{source} holds no tensors.")
+    return config, {path: _expanded(path, parts, config, source) for path, parts in stored.items()}
+
+
+def to_state_dict(
+    config: MotionEmbeddingConfig, tensors: EmbeddingTensors, dtype: torch.dtype = torch.float32
+) -> dict[str, Tensor]:
+    """Tensors under the keys of the file format, value parts compressed if the config says so."""
+    state_dict = {}
+    for path, parts in tensors.items():
+        for part, tensor in parts.items():
+            stored = {part: tensor.detach()}
+            if part == "v" and config.value_rank is not None:
+                maps, sequences = compress_value(tensor.detach(), config.value_rank)
+                stored = {"v_maps": maps, "v_sequences": sequences}
+            for name, piece in stored.items():
+                state_dict[f"base_model.model.{path}.{PREFIX}{name}"] = piece.to("cpu", dtype).contiguous()
+    return state_dict
+
+
+def write_embedding(
+    save_directory: str | Path,
+    config: MotionEmbeddingConfig,
+    tensors: EmbeddingTensors,
+    *,
+    dtype: torch.dtype = torch.float32,
+    extra_files: Mapping[str, bytes] | None = None,
+) -> Path:
+    """Write an embedding folder, whole or not at all: other files of an existing folder are kept.
+
+    Args:
+        save_directory: Folder to write.
+        dtype: Of the stored numbers.
+        extra_files: More files by name, for instance the README.
+
+    Returns:
+        The folder.
+
+    Raises:
+        NotADirectoryError: If there is a file of that name.
+    """
+    folder = Path(save_directory)
+    if folder.exists() and not folder.is_dir():
+        raise NotADirectoryError(f"{folder} is a file; save_directory must be a folder or a new name.")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    recover_interrupted_swap(folder)
+    text = json.dumps(config_to_dict(config), indent=2, sort_keys=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as scratch:
+        new = Path(scratch, "new")
+        if folder.exists():
+            shutil.copytree(folder, new, symlinks=True)
+        else:
+            new.mkdir()
+        save_file(
+            to_state_dict(config, tensors, dtype), new / WEIGHTS_NAME, metadata={"format": "pt", HEADER_KEY: text}
+        )
+        (new / CONFIG_NAME).write_text(text + "\n", encoding="utf-8")
+        for name, content in (extra_files or {}).items():
+            (new / name).write_bytes(content)
+        _swap_in(new, folder)
+    return folder
+
+
+def config_to_dict(config: MotionEmbeddingConfig) -> dict[str, Any]:
+    """The config as JSON values."""
+    values = {**config.to_dict(), "peft_type": PEFT_TYPE, "inference_mode": True}
+    return json.loads(json.dumps(values))
+
+
+def _aside(folder: Path) -> Path:
+    return folder.with_name(f".{folder.name}.old")
+
+
+def _swap_in(new: Path, folder: Path) -> None:
+    # A folder cannot be renamed over a non-empty one: the old one goes aside first.
+    if folder.exists():
+        os.rename(folder, _aside(folder))
+    os.rename(new, folder)
+    if _aside(folder).exists():
+        shutil.rmtree(_aside(folder))
+
+
+def recover_interrupted_swap(folder: Path) -> None:
+    """Finish or roll back a swap that a killed process left half-done."""
+    old = _aside(folder)
+    if old.exists():
+        if folder.exists():
+            shutil.rmtree(old)
+        else:
+            os.rename(old, folder)
+
+
+def _not_found_message(path: Path) -> str:
+    if not path.parent.is_dir():
+        return f"There is no folder {path.parent}."
+    files = sorted(entry.name for entry in path.parent.iterdir() if entry.is_file())
+    return f"There is no file {path.name} in {path.parent}; it holds {', '.join(files) if files else 'no files'}."
+
+
+def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            names = list(file.keys())
+            sizes = {name: file.get_slice(name) for name in names}
+            numbers = 0
+            for name, piece in sizes.items():
+                if KEY.fullmatch(name) and piece.get_dtype() not in FLOAT_DTYPES:
+                    raise EmbeddingFileError(
+                        f"{path}: {name} is of dtype {piece.get_dtype()}; expected one of {', '.join(FLOAT_DTYPES)}."
+                    )
+                numbers += torch.Size(piece.get_shape()).numel()
+            if numbers > MAX_NUMBERS:
+                raise EmbeddingFileError(f"{path} holds {numbers} numbers; at most {MAX_NUMBERS} are accepted.")
+            return {name: file.get_tensor(name) for name in names}, file.metadata() or {}
+    except (SafetensorError, OSError, ValueError, RuntimeError) as error:
+        if isinstance(error, EmbeddingFileError):
+            raise
+        raise EmbeddingFileError(
+            f"{path} is not a complete safetensors file ({error}). It may have been cut off or be of another kind; "
+            "copy or download it again."
+        ) from error
+
+
+def _read_config(path: Path, header: Mapping[str, str], state_dict: Mapping[str, Tensor]) -> MotionEmbeddingConfig:
+    if HEADER_KEY in header:
+        text, place = header[HEADER_KEY], f"header of {path}"
+    elif (path.parent / CONFIG_NAME).is_file() and any(KEY.fullmatch(key) for key in state_dict):
+        place = str(path.parent / CONFIG_NAME)
+        try:
+            text = (path.parent / CONFIG_NAME).read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            raise EmbeddingFileError(f"{place} is not text ({error}).") from error
+    else:
+        raise EmbeddingFileError(
+            f"{path} is not a motion embedding{_guess_kind(state_dict)}: its header has no {HEADER_KEY!r}, and there is "
+            f"no {CONFIG_NAME} with it."
+        )
+    try:
+        values = json.loads(text)
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise EmbeddingFileError(f"The settings in the {place} are no JSON ({error}).") from error
+    return parse_config(values, place)
+
+
+def parse_config(values: Any, place: str) -> MotionEmbeddingConfig:
+    """A config from JSON values.
+
+    Raises:
+        EmbeddingFileError: If they are not those of a motion embedding, or not sensible.
+    """
+    if not isinstance(values, dict) or values.get("peft_type") != PEFT_TYPE:
+        kind = values.get("peft_type") if isinstance(values, dict) else type(values).__name__
+        raise EmbeddingFileError(
+            f"{place} describes no motion embedding: peft_type is {kind!r}, expected {PEFT_TYPE!r}."
+        )
+    known = {entry.name for entry in fields(MotionEmbeddingConfig)}
+    try:
+        return MotionEmbeddingConfig(**{name: value for name, value in values.items() if name in known})
+    except (ValueError, TypeError) as error:
+        raise EmbeddingFileError(f"{place}: {error}") from error
+
+
+def _check_tensor(key: str, tensor: Tensor, part: str, config: MotionEmbeddingConfig, source: str) -> None:
+    if not isinstance(tensor, Tensor) or not tensor.is_floating_point():
+        raise EmbeddingFileError(f"{source}: {key} must hold floating-point numbers, got {_describe(tensor)}.")
+    if tensor.ndim != PART_DIMENSIONS[part] or 0 in tensor.shape:
+        raise EmbeddingFileError(
+            f"{source}: {key} has shape {tuple(tensor.shape)}; expected {PART_DIMENSIONS[part]} axes of at least 1."
+        )
+    if part != "v_maps" and tensor.shape[-2] != config.num_latent_frames:
+        raise EmbeddingFileError(
+            f"{source}: {key} has {tensor.shape[-2]} frames, and the config says {config.num_latent_frames}."
+        )
+    if not torch.isfinite(tensor).all():
+        raise EmbeddingFileError(
+            f"{source}: {key} holds NaN or infinite numbers. The embedding is damaged, or its training diverged."
+        )
+
+
+def _describe(value: Any) -> str:
+    return str(value.dtype) if isinstance(value, Tensor) else type(value).__name__
+
+
+def _expanded(path: str, parts: dict[str, Tensor], config: MotionEmbeddingConfig, source: str) -> dict[str, Tensor]:
+    parts = dict(parts)
+    maps, sequences = parts.pop("v_maps", None), parts.pop("v_sequences", None)
+    if maps is not None or sequences is not None:
+        if maps is None or sequences is None or "v" in parts or maps.shape[-1] != sequences.shape[0]:
+            raise EmbeddingFileError(f"{source}: the factors of the value part of {path} do not belong together.")
+        if maps.shape[0] * maps.shape[1] * sequences[0].numel() > MAX_NUMBERS:
+            raise EmbeddingFileError(f"{source}: the value part of {path} is larger than {MAX_NUMBERS} numbers.")
+        parts["v"] = expand_value(maps, sequences)
+    if set(parts) != set(config.parts):
+        raise EmbeddingFileError(
+            f"{source}: {path} has the parts {sorted(parts)}, and the config says {config.parts}."
+        )
+    if len({tensor.shape[-1] for tensor in parts.values()}) != 1:
+        raise EmbeddingFileError(f"{source}: the parts of {path} are of different width.")
+    return parts
+
+
+def _guess_kind(state_dict: Mapping[str, Any]) -> str:
+    keys = " ".join(list(state_dict)[:2000])
+    if "lora" in keys.lower():
+        return " but a LoRA (load it with load_lora_weights)"
+    if "motion_modules." in keys:
+        return " but an AnimateDiff motion module (load it with MotionAdapter.from_pretrained)"
+    if "vSpatial" in keys or ".pos_embed" in keys:
+        return " but a checkpoint of the method's authors, which has to be converted first"
+    return ""

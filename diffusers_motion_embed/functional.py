@@ -1,0 +1,124 @@
+"""The mathematics of motion embeddings: pure functions of tensors, and nothing else.
+
+Source of all formulas: "Motion Inversion for Video Customization", arXiv 2403.20193. Axes, the same in every file:
+
+* `f` frames, `c` channels of an attention layer;
+* `h`, `w` the grid of spatial positions of a layer or of a value embedding;
+* `rows` the rows of a temporal attention layer, batch slowest: row = (batch · h + y) · w + x.
+
+The two parts of an embedding are `qk`, (f, c), and `v`, (h, w, f, c).
+"""
+
+from collections.abc import Callable
+from typing import Literal, get_args
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+Debias = Literal["identity", "difference", "difference_zero_first", "free_placement"]
+DEBIAS_MODES: tuple[str, ...] = get_args(Debias)
+
+
+def temporal_difference(value: Tensor) -> Tensor:
+    """Differences of successive frames, the first frame kept: D(v)[0] = v[0], D(v)[t] = v[t] - v[t-1].
+
+    What all frames share, which is appearance, cancels; what changes between them stays (section 4.3).
+
+    Args:
+        value: (..., f, c).
+    """
+    return torch.cat([value[..., :1, :], value[..., 1:, :] - value[..., :-1, :]], dim=-2)
+
+
+def temporal_difference_zero_first(value: Tensor) -> Tensor:
+    """As `temporal_difference`, with zero for the first frame, so that nothing static is left at all."""
+    return torch.cat([torch.zeros_like(value[..., :1, :]), value[..., 1:, :] - value[..., :-1, :]], dim=-2)
+
+
+def identity(value: Tensor) -> Tensor:
+    """The value part as trained."""
+    return value
+
+
+# How each debiasing mode treats the value part; None leaves it out. "free_placement" moves things with the query-key
+# part alone, which has no spatial axis: the motion at a place of the new video's own choosing.
+VALUE_DEBIAS: dict[str, Callable[[Tensor], Tensor] | None] = {
+    "identity": identity,
+    "difference": temporal_difference,
+    "difference_zero_first": temporal_difference_zero_first,
+    "free_placement": None,
+}
+
+
+def resample_frames(embedding: Tensor, num_frames: int) -> Tensor:
+    """Stretch or shrink an embedding to another number of frames, linearly, first and last frame kept.
+
+    Args:
+        embedding: (..., f, c).
+        num_frames: Frames wanted, at least 1.
+
+    Returns:
+        (..., num_frames, c); the embedding itself when it has that many frames already.
+    """
+    if embedding.shape[-2] == num_frames:
+        return embedding
+    *leading, frames, channels = embedding.shape
+    flat = embedding.reshape(-1, frames, channels).transpose(1, 2)
+    flat = F.interpolate(flat, size=num_frames, mode="linear", align_corners=True)
+    return flat.transpose(1, 2).reshape(*leading, num_frames, channels)
+
+
+def resample_grid(value: Tensor, grid: tuple[int, int]) -> Tensor:
+    """Bring a value part to another grid of positions, bilinearly between the centres of its cells.
+
+    Args:
+        value: (h, w, f, c).
+        grid: Height and width wanted, in positions.
+
+    Returns:
+        (height, width, f, c); the value itself when it has that grid already.
+    """
+    height, width, frames, channels = value.shape
+    if (height, width) == tuple(grid):
+        return value
+    flat = value.permute(2, 3, 0, 1).reshape(1, frames * channels, height, width)
+    flat = F.interpolate(flat, size=grid, mode="bilinear", align_corners=False)
+    return flat.reshape(frames, channels, *grid).permute(2, 3, 0, 1)
+
+
+def add_to_rows(hidden_states: Tensor, offset: Tensor) -> Tensor:
+    """Add one offset per position to the rows of a temporal attention layer, the same for every batch element.
+
+    Args:
+        hidden_states: (rows, f, c), batch slowest.
+        offset: (positions, f, c), where the number of positions divides the number of rows.
+    """
+    positions = offset.shape[0]
+    batch = hidden_states.shape[0] // positions
+    return (hidden_states.unflatten(0, (batch, positions)) + offset).flatten(0, 1)
+
+
+def compress_value(value: Tensor, rank: int) -> tuple[Tensor, Tensor]:
+    """The best approximation of a value part by `rank` spatial maps times as many sequences of frames (an SVD).
+
+    Args:
+        value: (h, w, f, c).
+        rank: At least 1; more than min(h · w, f · c) is cut to that.
+
+    Returns:
+        Maps (h, w, rank) and sequences (rank, f, c), whose product `expand_value` forms.
+    """
+    height, width, frames, channels = value.shape
+    u, s, vh = torch.linalg.svd(value.reshape(height * width, frames * channels).float(), full_matrices=False)
+    rank = min(rank, len(s))
+    root = s[:rank].sqrt()
+    return (u[:, :rank] * root).reshape(height, width, rank), (root[:, None] * vh[:rank]).reshape(
+        rank, frames, channels
+    )
+
+
+def expand_value(maps: Tensor, sequences: Tensor) -> Tensor:
+    """The value part (h, w, f, c) of its factors, maps (h, w, rank) and sequences (rank, f, c)."""
+    return torch.einsum("hwr,rfc->hwfc", maps, sequences)

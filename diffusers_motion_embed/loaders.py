@@ -1,0 +1,423 @@
+"""Motion embeddings on pipelines: load, scale, mix, switch off, take off, save. The life cycle is that of LoRAs.
+
+Every function takes a pipeline or a bare model first; `MotionEmbeddingLoaderMixin` has the same functions as methods.
+"""
+
+import logging
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from diffusers_motion_embed.adapter.attachment import embed_dim
+from diffusers_motion_embed.adapter.config import MotionEmbeddingConfig
+from diffusers_motion_embed.adapter.registry import (
+    EmbeddingTensors,
+    MotionEmbeddingRegistry,
+    add_embedding,
+    check_debias,
+    embedding_tensors,
+    registry_of,
+    remove_embedding,
+    set_active,
+    set_debias,
+    set_scale,
+    sync,
+)
+from diffusers_motion_embed.architectures import find_architecture
+from diffusers_motion_embed.errors import (
+    AdapterNameError,
+    IncompatibleEmbeddingError,
+    MotionScaleError,
+    UnsupportedModelError,
+)
+from diffusers_motion_embed.files import KEY, parse_embedding, read_embedding, write_embedding
+from diffusers_motion_embed.functional import Debias
+
+
+logger = logging.getLogger(__name__)
+
+Scale = float | dict[str, float]
+
+
+@dataclass(frozen=True)
+class LoadReport:
+    """What `load_motion_embedding` did.
+
+    Args:
+        adapter_name: Under which the embedding is loaded.
+        component: Name of the model in the pipeline.
+        num_layers: Attention layers that it was put on.
+        num_frames: Frames of its reference clip; other clip lengths are resampled as they come.
+        debias: How its value part is freed from appearance.
+        prompt: The prompt that it was trained with, None if not recorded.
+    """
+
+    adapter_name: str
+    component: str
+    num_layers: int
+    num_frames: int
+    debias: Debias
+    prompt: str | None
+
+
+def load_motion_embedding(
+    pipe_or_model: Any,
+    pretrained_model_name_or_path_or_dict: str | Path | Mapping[str, Tensor],
+    adapter_name: str | None = None,
+    *,
+    weight_name: str | None = None,
+    subfolder: str | None = None,
+    config: MotionEmbeddingConfig | None = None,
+    debias: Debias | None = None,
+) -> LoadReport:
+    """Load a motion embedding and make it the only active one, at scale 1.
+
+    Args:
+        pipe_or_model: A diffusers video pipeline, or its model.
+        pretrained_model_name_or_path_or_dict: Folder of an embedding, path of its safetensors file, or its tensors
+            under the keys of the file format.
+        adapter_name: A label for it; "default_0" and so on by default.
+        weight_name: Name of the safetensors file, if not the usual one.
+        subfolder: Of the folder.
+        config: Settings of an embedding that is given as tensors; by default what their shapes tell.
+        debias: How to free its value part from appearance; by default as its config says. See
+            `set_motion_debias`.
+
+    Returns:
+        What was loaded. Nothing is changed if anything is wrong.
+
+    Raises:
+        AdapterNameError: If `adapter_name` is in use.
+        EmbeddingNotFoundError: If there is no such folder or file.
+        EmbeddingFileError: If it is no sound motion embedding.
+        IncompatibleEmbeddingError: If it does not fit the model.
+        UnsupportedModelError: If pipeline or model take no motion embeddings.
+
+    Warns:
+        UserWarning: If it was trained on another checkpoint of the same model class.
+    """
+    models = _models_of(pipe_or_model)
+    if debias is not None:
+        check_debias(debias)
+    if isinstance(pretrained_model_name_or_path_or_dict, Mapping):
+        state_dict = pretrained_model_name_or_path_or_dict
+        config, tensors = parse_embedding(state_dict, config or _inferred_config(state_dict), "The given dictionary")
+    else:
+        folder = Path(pretrained_model_name_or_path_or_dict) / (subfolder or "")
+        config, tensors = read_embedding(folder, weight_name)
+    component, model = _choose_model(models, config)
+    registry = registry_of(model)
+    adapter_name = _new_name(registry, adapter_name)
+    check_fits(model, config, tensors)
+    _warn_of_other_checkpoint(pipe_or_model, model, config)
+    _install(model, adapter_name, config, tensors)
+    if debias is not None:
+        set_debias(registry_of(model), [adapter_name], debias)
+    report = LoadReport(
+        adapter_name,
+        component,
+        len(tensors),
+        config.num_frames,
+        registry_of(model).loaded[adapter_name].debias,
+        config.training.get("prompt"),
+    )
+    logger.info("Loaded motion embedding %s", report)
+    return report
+
+
+def set_motion_embeddings(
+    pipe_or_model: Any, adapter_names: str | list[str], scales: Scale | list[Scale] = 1.0
+) -> None:
+    """Activate exactly the named motion embeddings; several active ones add up.
+
+    Args:
+        pipe_or_model: A diffusers video pipeline, or its model.
+        adapter_names: One name or several.
+        scales: One scale for all, or one for each. A scale is a number, or numbers by part, {"qk": 1.0, "v": 0.5}.
+
+    Raises:
+        AdapterNameError: If a name is unknown or given twice.
+        MotionScaleError: If a scale is not finite, or there is not one for each name.
+    """
+    names = [adapter_names] if isinstance(adapter_names, str) else list(adapter_names)
+    if len(set(names)) != len(names):
+        raise AdapterNameError(f"Each motion embedding can be named once; got {names}.")
+    if not isinstance(scales, (list, tuple)):
+        scales = [scales] * len(names)
+    if len(scales) != len(names):
+        raise MotionScaleError(f"Got {len(scales)} scales for {len(names)} motion embeddings, {names}.")
+    set_active(_one_registry(pipe_or_model), dict(zip(names, scales, strict=True)))
+
+
+def set_motion_scale(pipe_or_model: Any, scale: Scale, adapter_name: str | None = None) -> None:
+    """Set how strongly motion embeddings act: 1 as trained, 0 not at all, more than 1 to exaggerate.
+
+    Args:
+        pipe_or_model: A diffusers video pipeline, or its model.
+        scale: A number, or numbers by part, {"qk": 1.0, "v": 0.5}.
+        adapter_name: Which one; all active ones by default.
+
+    Raises:
+        AdapterNameError: If the name is unknown, or nothing is loaded.
+        MotionScaleError: If the scale is not finite or for an unknown part.
+    """
+    registry = _one_registry(pipe_or_model)
+    set_scale(registry, _named_or_active(registry, adapter_name), scale)
+
+
+def set_motion_debias(pipe_or_model: Any, debias: Debias, adapter_name: str | None = None) -> None:
+    """Set how the value part is freed from the reference's appearance.
+
+    Args:
+        pipe_or_model: A diffusers video pipeline, or its model.
+        debias: "identity", the value part as trained; "difference", its change from frame to frame with the first
+            frame kept; "difference_zero_first", the same with nothing in the first frame; "free_placement", no value
+            part at all: the query-key part alone moves things, at a place of the new video's own choosing.
+        adapter_name: Which one; all active ones by default.
+
+    Raises:
+        AdapterNameError: If the name is unknown, or nothing is loaded.
+        ValueError: If there is no such mode.
+    """
+    registry = _one_registry(pipe_or_model)
+    set_debias(registry, _named_or_active(registry, adapter_name), debias)
+
+
+def get_list_motion_embeddings(pipe_or_model: Any) -> dict[str, list[str]]:
+    """Names of all loaded motion embeddings, by component of the pipeline."""
+    return {
+        component: list(registry_of(model).loaded)
+        for component, model in _models_of(pipe_or_model).items()
+        if registry_of(model).loaded
+    }
+
+
+def get_active_motion_embeddings(pipe_or_model: Any) -> list[str]:
+    """Names of the active motion embeddings."""
+    return [name for model in _models_of(pipe_or_model).values() for name in registry_of(model).active]
+
+
+def disable_motion_embedding_layers(pipe_or_model: Any) -> None:
+    """Switch all motion embeddings off, keeping them loaded and their scales."""
+    _set_enabled(pipe_or_model, False)
+
+
+def enable_motion_embedding_layers(pipe_or_model: Any) -> None:
+    """Switch the active motion embeddings on again."""
+    _set_enabled(pipe_or_model, True)
+
+
+def delete_motion_embedding(pipe_or_model: Any, adapter_names: str | list[str]) -> None:
+    """Take the named motion embeddings off; names that are not loaded are passed over.
+
+    When the only active one goes, the first of the others becomes active, as with LoRAs.
+    """
+    names = {adapter_names} if isinstance(adapter_names, str) else set(adapter_names)
+    for model in _models_of(pipe_or_model).values():
+        registry = registry_of(model)
+        for name in sorted(names & set(registry.loaded)):
+            remove_embedding(model, name)
+        if registry.loaded and not registry.active:
+            next(iter(registry.loaded.values())).active = True
+        registry.refresh()
+        sync(model)
+
+
+def unload_motion_embedding(pipe_or_model: Any) -> None:
+    """Take all motion embeddings off; the model is then exactly what it was."""
+    for model in _models_of(pipe_or_model).values():
+        for name in list(registry_of(model).loaded):
+            remove_embedding(model, name)
+
+
+def save_motion_embedding(
+    pipe_or_model: Any,
+    save_directory: str | Path,
+    adapter_name: str | None = None,
+    *,
+    dtype: torch.dtype = torch.float32,
+) -> Path:
+    """Save a motion embedding as a folder that `load_motion_embedding` and `PeftModel.from_pretrained` read.
+
+    Args:
+        pipe_or_model: A diffusers video pipeline, or its model.
+        save_directory: Folder to write; an embedding that is there already is replaced.
+        adapter_name: Which one; the only active one by default.
+        dtype: Of the stored numbers; half precision halves the file.
+
+    Returns:
+        The folder.
+
+    Raises:
+        AdapterNameError: If the name is unknown, or none is given and not exactly one is active.
+    """
+    registry = _one_registry(pipe_or_model)
+    (name,) = _one_name(registry, adapter_name)
+    model = _one_model(pipe_or_model)
+    return write_embedding(save_directory, registry.loaded[name].config, embedding_tensors(model, name), dtype=dtype)
+
+
+class MotionEmbeddingLoaderMixin:
+    """Motion embedding calls as methods of a pipeline. `enable_motion_embedding` gives them to any pipeline."""
+
+    load_motion_embedding = load_motion_embedding
+    set_motion_embeddings = set_motion_embeddings
+    set_motion_scale = set_motion_scale
+    set_motion_debias = set_motion_debias
+    get_list_motion_embeddings = get_list_motion_embeddings
+    get_active_motion_embeddings = get_active_motion_embeddings
+    enable_motion_embedding_layers = enable_motion_embedding_layers
+    disable_motion_embedding_layers = disable_motion_embedding_layers
+    delete_motion_embedding = delete_motion_embedding
+    unload_motion_embedding = unload_motion_embedding
+    save_motion_embedding = save_motion_embedding
+
+
+def supported_models(pipe_or_model: Any) -> dict[str, nn.Module]:
+    """The models that take motion embeddings, by component name; empty if there is none."""
+    if isinstance(pipe_or_model, nn.Module):
+        candidates = {None: pipe_or_model}
+    else:
+        candidates = getattr(pipe_or_model, "components", {})
+    found = {}
+    for name, candidate in candidates.items():
+        model = getattr(candidate, "_orig_mod", candidate)  # of torch.compile
+        try:
+            architecture = find_architecture(model)
+        except UnsupportedModelError:
+            continue
+        found[name or architecture.component] = model
+    return found
+
+
+def check_fits(model: nn.Module, config: MotionEmbeddingConfig, tensors: EmbeddingTensors) -> None:
+    """Check that the model has every layer of the embedding, at the embedding's width.
+
+    Raises:
+        IncompatibleEmbeddingError: If it does not.
+    """
+    architecture = find_architecture(model)
+    if config.model_class not in (None, architecture.model_class):
+        raise IncompatibleEmbeddingError(
+            f"The motion embedding belongs to a {config.model_class}, and the pipeline's model is a "
+            f"{type(model).__name__}. Load it on a pipeline with {config.base_model_name_or_path or 'its own base model'}."
+        )
+    paths = set(architecture.attention_paths(model))
+    unknown = [path for path in tensors if path not in paths]
+    if unknown:
+        raise IncompatibleEmbeddingError(
+            f"The motion embedding has {len(unknown)} of {len(tensors)} layers that this {type(model).__name__} lacks, "
+            f"for instance {unknown[0]}. It was trained on {config.base_model_name_or_path or 'another base model'}."
+        )
+    for path, parts in tensors.items():
+        expected = embed_dim(model.get_submodule(path))
+        for part, tensor in parts.items():
+            if tensor.shape[-1] != expected:
+                raise IncompatibleEmbeddingError(
+                    f"The {part} part of {path} is {tensor.shape[-1]} channels wide, and the model has {expected}. "
+                    f"It was trained on {config.base_model_name_or_path or 'another base model'}."
+                )
+
+
+def base_name(pipe_or_model: Any, model: nn.Module) -> str | None:
+    """Name of the checkpoint, None if unknown; of a local folder its last part alone, so that no path is published."""
+    for holder in (pipe_or_model, model):
+        name = getattr(getattr(holder, "config", None), "_name_or_path", None)
+        if name:
+            return Path(name).resolve().name if Path(name).is_dir() else str(name)
+    return None
+
+
+def _install(model: nn.Module, adapter_name: str, config: MotionEmbeddingConfig, tensors: EmbeddingTensors) -> None:
+    device = next(model.parameters()).device
+    if device.type != "meta":  # as under sequential offloading; the layer then moves what it adds
+        tensors = {path: {part: t.to(device) for part, t in parts.items()} for path, parts in tensors.items()}
+    add_embedding(model, adapter_name, config, tensors)
+    set_active(registry_of(model), {adapter_name: 1.0})
+
+
+def _models_of(pipe_or_model: Any) -> dict[str, nn.Module]:
+    models = supported_models(pipe_or_model)
+    if not models:
+        if isinstance(pipe_or_model, nn.Module):
+            find_architecture(pipe_or_model)  # raises, with the supported classes
+        raise UnsupportedModelError(
+            f"{type(pipe_or_model).__name__} has no model that takes motion embeddings; give a video pipeline such as "
+            "AnimateDiffPipeline or TextToVideoSDPipeline, or its model."
+        )
+    return models
+
+
+def _choose_model(models: dict[str, nn.Module], config: MotionEmbeddingConfig) -> tuple[str, nn.Module]:
+    name = config.component if config.component in models else next(iter(models))
+    return name, models[name]
+
+
+def _one_model(pipe_or_model: Any) -> nn.Module:
+    models = _models_of(pipe_or_model)
+    return next((model for model in models.values() if registry_of(model).loaded), next(iter(models.values())))
+
+
+def _one_registry(pipe_or_model: Any) -> MotionEmbeddingRegistry:
+    model = _one_model(pipe_or_model)
+    sync(model)
+    return registry_of(model)
+
+
+def _set_enabled(pipe_or_model: Any, enabled: bool) -> None:
+    for model in _models_of(pipe_or_model).values():
+        registry = registry_of(model)
+        registry.enabled = enabled
+        registry.refresh()
+        sync(model)
+
+
+def _new_name(registry: MotionEmbeddingRegistry, adapter_name: str | None) -> str:
+    if adapter_name is None:
+        return next(name for i in range(len(registry.loaded) + 1) if (name := f"default_{i}") not in registry.loaded)
+    if not isinstance(adapter_name, str) or not adapter_name:
+        raise AdapterNameError(f"adapter_name must be a text that is not empty, got {adapter_name!r}.")
+    if adapter_name in registry.loaded:
+        raise AdapterNameError(
+            f"A motion embedding named {adapter_name!r} is loaded already; choose another adapter_name, or call "
+            f"delete_motion_embedding({adapter_name!r}) first."
+        )
+    return adapter_name
+
+
+def _named_or_active(registry: MotionEmbeddingRegistry, adapter_name: str | None) -> list[str]:
+    if not registry.loaded:
+        raise AdapterNameError("No motion embedding is loaded; call load_motion_embedding(...) first.")
+    return registry.active if adapter_name is None else [adapter_name]
+
+
+def _one_name(registry: MotionEmbeddingRegistry, adapter_name: str | None) -> list[str]:
+    names = _named_or_active(registry, adapter_name)
+    registry.require(names)
+    if len(names) != 1:
+        raise AdapterNameError(f"Say which motion embedding by adapter_name; active: {names}.")
+    return names
+
+
+def _inferred_config(state_dict: Mapping[str, Tensor]) -> MotionEmbeddingConfig:
+    """What the shapes of bare tensors tell; anything wrong with them is found when they are parsed."""
+    parts, frames = set(), 1
+    for key, tensor in state_dict.items():
+        match = KEY.fullmatch(key)
+        if match and match["part"] != "v_maps" and isinstance(tensor, Tensor) and tensor.ndim >= 2:
+            parts.add(match["part"].removesuffix("_sequences"))
+            frames = max(1, tensor.shape[-2])
+    return MotionEmbeddingConfig(num_frames=frames, parts=tuple(parts) or ("qk", "v"), value_grid=None)
+
+
+def _warn_of_other_checkpoint(pipe_or_model: Any, model: nn.Module, config: MotionEmbeddingConfig) -> None:
+    here, there = base_name(pipe_or_model, model), config.base_model_name_or_path
+    if here and there and here != there:
+        warnings.warn(
+            f"The motion embedding was trained on {there}, and this is {here}. It may work less well.", stacklevel=3
+        )

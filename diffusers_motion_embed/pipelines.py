@@ -1,0 +1,60 @@
+"""Giving a ready pipeline the motion embedding calls as methods."""
+
+import functools
+from typing import Any
+
+from diffusers_motion_embed.adapter.registry import sync
+from diffusers_motion_embed.errors import UnsupportedModelError
+from diffusers_motion_embed.loaders import MotionEmbeddingLoaderMixin, supported_models
+
+
+def enable_motion_embedding(pipe: Any) -> Any:
+    """Give a pipeline the methods of `MotionEmbeddingLoaderMixin`. Doing so again changes nothing.
+
+    The pipeline stays the same object; its class becomes a subclass of the same name, so that what it saves still names
+    the class of diffusers.
+
+    Args:
+        pipe: A diffusers pipeline with a model that takes motion embeddings.
+
+    Returns:
+        The same pipeline.
+
+    Raises:
+        UnsupportedModelError: If it has no such model.
+    """
+    if isinstance(pipe, MotionEmbeddingLoaderMixin):
+        return pipe
+    if not hasattr(pipe, "components") or not supported_models(pipe):
+        raise UnsupportedModelError(
+            f"{type(pipe).__name__} has no model that takes motion embeddings; give a video pipeline such as "
+            "AnimateDiffPipeline or TextToVideoSDPipeline."
+        )
+    pipe.__class__ = _enabled_class(type(pipe))
+    return pipe
+
+
+@functools.cache
+def _enabled_class(pipeline_class: type) -> type:
+    @functools.wraps(pipeline_class.__call__)
+    def call(self, *args: Any, **kwargs: Any) -> Any:
+        for model in supported_models(self).values():
+            sync(model)  # other calls may have rebuilt blocks of the model
+        return pipeline_class.__call__(self, *args, **kwargs)
+
+    def reduce(self, protocol: int) -> tuple:
+        return _rebuild, (pipeline_class,), self.__dict__
+
+    namespace = {
+        "__call__": call,
+        "__reduce_ex__": reduce,
+        "__doc__": pipeline_class.__doc__,
+        "__module__": pipeline_class.__module__,
+        "__qualname__": pipeline_class.__qualname__,
+    }
+    return type(pipeline_class.__name__, (MotionEmbeddingLoaderMixin, pipeline_class), namespace)
+
+
+def _rebuild(pipeline_class: type) -> Any:
+    enabled_class = _enabled_class(pipeline_class)
+    return enabled_class.__new__(enabled_class)

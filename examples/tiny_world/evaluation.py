@@ -1,0 +1,93 @@
+"""Generating clips with the tiny model and summing up what is measured in them."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers import DiffusionPipeline
+
+from examples.tiny_world.measure import (
+    ClipMeasures,
+    background_displacement,
+    camera_points,
+    center_distance,
+    displacement_cosine,
+)
+from examples.tiny_world.scene import FRAME_SIZE, NUM_FRAMES, Appearance, Motion
+
+
+TINY_T2V = Path(__file__).parent.parent / "tiny-t2v"
+
+# With which the tiny model is used wherever this project shows or measures it.
+GENERATION = {"num_inference_steps": 20, "guidance_scale": 3.0}
+
+
+def load_tiny_pipeline(folder: str | os.PathLike = TINY_T2V) -> Any:
+    """The embedded text-to-video pipeline, in float32, without a progress bar of its own."""
+    pipe = DiffusionPipeline.from_pretrained(str(folder), torch_dtype=torch.float32)
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
+def generate(pipe: Any, prompts: list[str], seeds: list[int]) -> np.ndarray:
+    """Generate one clip for each prompt and seed; a seed gives the same initial noise whatever is loaded.
+
+    Returns:
+        Clips, (clips, frames, size, size, 3), uint8.
+    """
+    generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+    clips = pipe(
+        prompts,
+        num_frames=NUM_FRAMES,
+        height=FRAME_SIZE,
+        width=FRAME_SIZE,
+        generator=generators,
+        output_type="np",
+        **GENERATION,
+    ).frames
+    return (np.asarray(clips) * 255).round().astype(np.uint8)
+
+
+def text_fidelity(measures: list[ClipMeasures], prompted: list[Appearance]) -> dict[str, float]:
+    """Shares of clips with the right colour, background and shape, and with the object in every frame."""
+    pairs = list(zip(measures, prompted, strict=True))
+
+    def share(names: tuple[str, ...]) -> float:
+        right = [
+            seen.appearance is not None
+            and all(getattr(seen.appearance, name) == getattr(asked, name) for name in names)
+            for seen, asked in pairs
+        ]
+        return float(np.mean(right))
+
+    return {
+        "color": share(("color",)),
+        "background": share(("background", "pattern")),
+        "shape": share(("shape",)),
+        "present": float(np.mean([seen.present.all() for seen in measures])),
+        "color_error": float(np.nanmean([seen.color_error(asked) for seen, asked in pairs])),
+    }
+
+
+def object_fidelity(seen: ClipMeasures, motion: Motion) -> tuple[float, float]:
+    """Displacement cosine and mean centroid distance of a generated clip to an object's reference motion."""
+    reference = motion.screen_center
+    cosine = displacement_cosine(np.diff(seen.center, axis=0), np.diff(reference, axis=0))
+    distance = center_distance(seen.center, reference) if seen.present.any() else 2.0
+    return cosine, distance
+
+
+def camera_fidelity(frames: np.ndarray, motion: Motion) -> float:
+    """Displacement cosine of the background to a camera's reference motion."""
+    return displacement_cosine(background_displacement(frames), motion.background_displacement(camera_points()))
+
+
+def mean_and_interval(values: list[float] | np.ndarray, seed: int = 0) -> tuple[float, float, float]:
+    """Mean and its 95 % interval by bootstrap over the values."""
+    values = np.asarray(values, float)
+    rng = np.random.default_rng(seed)
+    means = values[rng.integers(len(values), size=(2000, len(values)))].mean(1)
+    low, high = np.quantile(means, [0.025, 0.975])
+    return float(values.mean()), float(low), float(high)

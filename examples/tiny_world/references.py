@@ -1,0 +1,100 @@
+"""Reference clips whose motions the tiny model has never seen, and prompts of other appearance to try them on.
+
+Objects fly smooth random paths in training, cameras pan and zoom at constant speed; here are a figure of eight, a zigzag,
+a bouncing ball and a spiral, and cameras that swing, arc, breathe and accelerate.
+"""
+
+import numpy as np
+
+from examples.tiny_world.scene import NUM_FRAMES, Appearance, Motion, Scene
+
+
+def _time(num_frames: int) -> np.ndarray:
+    return np.linspace(0, 1, num_frames)
+
+
+def figure_eight(num_frames: int = NUM_FRAMES) -> Motion:
+    angle = 2 * np.pi * _time(num_frames)
+    return Motion.of_object(np.stack([0.6 * np.sin(angle), 0.4 * np.sin(2 * angle)], 1))
+
+
+def zigzag(num_frames: int = NUM_FRAMES) -> Motion:
+    time = _time(num_frames)
+    wave = 2 * np.abs(2 * (1.5 * time - np.floor(1.5 * time + 0.5))) - 1
+    return Motion.of_object(np.stack([1.2 * time - 0.6, 0.5 * wave], 1))
+
+
+def bounce(num_frames: int = NUM_FRAMES) -> Motion:
+    time = _time(num_frames)
+    return Motion.of_object(np.stack([0.55 - 1.1 * time, 0.6 - 1.1 * np.abs(np.cos(2 * np.pi * time))], 1))
+
+
+def spiral(num_frames: int = NUM_FRAMES) -> Motion:
+    time = _time(num_frames)
+    angle, radius = 4 * np.pi * time, 0.1 + 0.5 * time
+    return Motion.of_object(np.stack([radius * np.cos(angle), radius * np.sin(angle)], 1))
+
+
+def _camera(shift: np.ndarray | None = None, zoom: np.ndarray | None = None) -> Motion:
+    frames = len(zoom if shift is None else shift)
+    return Motion(
+        np.zeros((frames, 2)),
+        np.zeros((frames, 2)) if shift is None else shift,
+        np.ones(frames) if zoom is None else zoom,
+    )
+
+
+def swing(num_frames: int = NUM_FRAMES) -> Motion:
+    """A pan to one side, back, and to the other."""
+    return _camera(shift=np.stack([0.3 * np.sin(2 * np.pi * _time(num_frames)), np.zeros(num_frames)], 1))
+
+
+def arc(num_frames: int = NUM_FRAMES) -> Motion:
+    """A pan along half a circle."""
+    angle = np.pi * _time(num_frames)
+    return _camera(shift=0.5 * np.stack([np.cos(angle), np.sin(angle) - 0.5], 1))
+
+
+def breathe(num_frames: int = NUM_FRAMES) -> Motion:
+    """A zoom in and out again."""
+    return _camera(zoom=np.exp(0.5 * np.sin(np.pi * _time(num_frames))))
+
+
+def rush(num_frames: int = NUM_FRAMES) -> Motion:
+    """A zoom that starts slowly and gets faster."""
+    return _camera(zoom=np.exp(0.7 * _time(num_frames) ** 2 - 0.3))
+
+
+OBJECT_REFERENCES = {
+    "figure_eight": Scene(Appearance("red", "square", "black"), figure_eight()),
+    "zigzag": Scene(Appearance("blue", "circle", "white"), zigzag()),
+    "bounce": Scene(Appearance("yellow", "circle", "navy"), bounce()),
+    "spiral": Scene(Appearance("green", "triangle", "beige"), spiral()),
+}
+CAMERA_REFERENCES = {
+    "swing": Scene(Appearance("cyan", "cross", "brown", "checkered"), swing()),
+    "arc": Scene(Appearance("red", "circle", "gray", "dotted"), arc()),
+    "breathe": Scene(Appearance("purple", "square", "white", "checkered"), breathe()),
+    "rush": Scene(Appearance("yellow", "triangle", "black", "dotted"), rush()),
+}
+
+# No prompt shares colour, shape and background with the reference that it is tried on.
+PROMPTS = (
+    Appearance("yellow", "triangle", "gray"),
+    Appearance("green", "cross", "white", "dotted"),
+    Appearance("purple", "circle", "beige", "checkered"),
+    Appearance("cyan", "square", "brown"),
+    Appearance("blue", "triangle", "black", "dotted"),
+    Appearance("red", "cross", "navy", "checkered"),
+)
+CAMERA_PROMPTS = tuple(
+    Appearance(color, shape, background, pattern)
+    for color, shape, background, pattern in (
+        ("yellow", "cross", "gray", "checkered"),
+        ("green", "circle", "white", "dotted"),
+        ("purple", "triangle", "beige", "checkered"),
+        ("cyan", "square", "brown", "dotted"),
+        ("blue", "circle", "black", "checkered"),
+        ("red", "triangle", "navy", "dotted"),
+    )
+)

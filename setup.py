@@ -1,0 +1,41 @@
+"""Packaging. The version lives in diffusers_motion_embed/__init__.py and is read from there without importing it."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+
+ROOT = Path(__file__).parent
+VERSION = re.search(r'^__version__ = "(.+)"', (ROOT / "diffusers_motion_embed/__init__.py").read_text(), re.M)[1]
+
+training = ["av>=18.1", "imageio[ffmpeg]>=2.38"]  # a video reader; what diffusers' export_to_video needs
+demo = [*training, "matplotlib>=3.11", "opencv-python-headless>=5.0", "scikit-image>=0.26"]
+test = [*demo, "hypothesis>=6.170", "pytest>=9.0", "pytest-xdist>=3.8"]
+
+setup(
+    name="diffusers_motion_embed",
+    version=VERSION,
+    description="Motion embeddings for diffusers video pipelines: learned from one clip, used like LoRAs",
+    long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    packages=find_packages(include=["diffusers_motion_embed", "diffusers_motion_embed.*"]),
+    package_data={"diffusers_motion_embed": ["py.typed"]},
+    python_requires=">=3.11",
+    # The versions that the tests ran with are in constraints.txt; the ranges here admit those alone until more are
+    # tested, because the package leans on the inner workings of diffusers and PEFT.
+    install_requires=[
+        "accelerate>=1.15",
+        "diffusers>=0.42.1,<0.43",
+        "huggingface_hub>=2.4",
+        "numpy>=2.0",
+        "peft>=0.21.2,<0.22",
+        "pillow>=12.0",
+        "safetensors>=0.8",
+        "torch>=2.13",
+        "tqdm>=4.67",
+        "transformers>=5.23",
+    ],
+    extras_require={"training": training, "demo": demo, "test": test, "dev": [*test, "ruff>=0.17"]},
+)

@@ -1,0 +1,174 @@
+"""The layer against q = Wq(x + s·qk), k = Wk(x + s·qk), v = Wv(x + s·D(v)), written out on plain tensors."""
+
+import copy
+import pickle
+
+import pytest
+import torch
+from diffusers.models.attention_processor import Attention, AttnProcessor
+
+from diffusers_motion_embed import FusedProjectionsError
+from diffusers_motion_embed.adapter.attachment import attach, detach
+from diffusers_motion_embed.adapter.layer import LayerEmbedding, MotionEmbeddingLayer
+
+
+BATCH, HEIGHT, WIDTH, FRAMES, CHANNELS = 2, 2, 3, 4, 8
+
+
+class Temporal(torch.nn.Module):
+    """Pictures in, attention over frames in rows, as in diffusers' temporal transformers."""
+
+    def __init__(self):
+        super().__init__()
+        self.attention = Attention(CHANNELS, heads=2, dim_head=4, processor=AttnProcessor())
+
+    def forward(self, hidden_states):
+        rows = hidden_states.unflatten(0, (-1, FRAMES)).permute(0, 3, 4, 1, 2).flatten(0, 2)
+        return self.attention(rows)
+
+
+@pytest.fixture
+def temporal():
+    return Temporal()
+
+
+@pytest.fixture
+def pictures():
+    return torch.randn(BATCH * FRAMES, CHANNELS, HEIGHT, WIDTH)
+
+
+@pytest.fixture
+def layer(temporal):
+    layer = MotionEmbeddingLayer()
+    layer.embeddings["one"] = LayerEmbedding(
+        torch.randn(FRAMES, CHANNELS), torch.randn(HEIGHT, WIDTH, FRAMES, CHANNELS)
+    )
+    attach(temporal.attention, temporal, layer)
+    return layer
+
+
+def expected(attention, pictures, embeddings):
+    """Attention over frames of every position by loops and softmax, sharing no code with package or diffusers."""
+    outputs = []
+    for clip in range(BATCH):
+        for y in range(HEIGHT):
+            for x in range(WIDTH):
+                rows = torch.stack([pictures[clip * FRAMES + frame, :, y, x] for frame in range(FRAMES)])
+                query_key, value = rows.clone(), rows.clone()
+                for embedding in embeddings:
+                    query_key += embedding.scales["qk"] * embedding.qk
+                    place = embedding.v[y, x]
+                    if embedding.debias == "difference":
+                        place = torch.stack([place[0]] + [place[i] - place[i - 1] for i in range(1, FRAMES)])
+                    value += embedding.scales["v"] * place
+                q, k, v = (
+                    module.weight @ signal.T + (0 if module.bias is None else module.bias[:, None])
+                    for module, signal in (
+                        (attention.to_q, query_key),
+                        (attention.to_k, query_key),
+                        (attention.to_v, value),
+                    )
+                )
+                heads = []
+                for head in range(2):
+                    part = slice(head * 4, head * 4 + 4)
+                    weights = torch.softmax(q[part].T @ k[part] / 2, dim=-1)
+                    heads.append(weights @ v[part].T)
+                outputs.append(attention.to_out[0](torch.cat(heads, -1)))
+    return torch.stack(outputs)
+
+
+@pytest.mark.parametrize("debias", ["identity", "difference"])
+def test_embeddings_enter_the_three_projections(temporal, layer, pictures, debias):
+    embedding = layer.embeddings["one"]
+    embedding.debias = debias
+    embedding.scales["qk"].fill_(0.7)
+    embedding.scales["v"].fill_(-1.3)
+    torch.testing.assert_close(
+        temporal(pictures), expected(temporal.attention, pictures, [embedding]), atol=1e-5, rtol=0
+    )
+
+
+def test_embeddings_add_up(temporal, layer, pictures):
+    layer.embeddings["two"] = LayerEmbedding(
+        torch.randn(FRAMES, CHANNELS), torch.randn(HEIGHT, WIDTH, FRAMES, CHANNELS), "difference"
+    )
+    embeddings = list(layer.embeddings.values())
+    torch.testing.assert_close(
+        temporal(pictures), expected(temporal.attention, pictures, embeddings), atol=1e-5, rtol=0
+    )
+
+
+def test_free_placement_leaves_the_value_part_out(temporal, layer, pictures):
+    embedding = layer.embeddings["one"]
+    embedding.debias = "free_placement"
+    without_value = LayerEmbedding(embedding.qk, torch.zeros_like(embedding.v))
+    torch.testing.assert_close(
+        temporal(pictures), expected(temporal.attention, pictures, [without_value]), atol=1e-5, rtol=0
+    )
+
+
+def test_detaching_leaves_nothing(temporal, pictures):
+    plain = temporal(pictures)
+    layer = MotionEmbeddingLayer()
+    layer.embeddings["one"] = LayerEmbedding(torch.randn(FRAMES, CHANNELS), None)
+    attach(temporal.attention, temporal, layer)
+    assert not torch.equal(temporal(pictures), plain)
+    detach(temporal.attention, temporal, layer)
+    assert torch.equal(temporal(pictures), plain)
+    assert not any(module._forward_pre_hooks for module in temporal.modules())
+    assert "motion_embedding" not in dict(temporal.attention.named_children())
+
+
+def test_attaching_twice_adds_once(temporal, layer, pictures):
+    once = temporal(pictures)
+    attach(temporal.attention, temporal, layer)
+    assert torch.equal(temporal(pictures), once)
+
+
+@pytest.mark.parametrize("name", ["to_q", "to_k", "to_v"])
+def test_a_projection_that_is_wrapped_gets_the_embedding_once(temporal, layer, pictures, name):
+    once = temporal(pictures)
+    setattr(temporal.attention, name, torch.nn.Sequential(getattr(temporal.attention, name)))
+    assert torch.equal(temporal(pictures), once)
+    setattr(temporal.attention, name, getattr(temporal.attention, name)[0])
+    assert torch.equal(temporal(pictures), once)
+
+
+@pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda module: pickle.loads(pickle.dumps(module))])
+def test_a_copy_has_embeddings_of_its_own(temporal, layer, pictures, duplicate):
+    before = temporal(pictures)
+    twin = duplicate(temporal)
+    layer.embeddings["one"].qk.zero_()
+    layer.embeddings["one"].v.zero_()
+    assert torch.equal(twin(pictures), before)
+    assert not torch.equal(temporal(pictures), before)
+
+
+def test_embeddings_stay_float32_and_out_of_the_state_dict(temporal, layer, pictures):
+    temporal.half()
+    assert layer.embeddings["one"].qk.dtype == torch.float32
+    assert not any("motion" in name for name in temporal.state_dict())
+    assert not any("motion" in name for name, _ in temporal.named_parameters())
+    assert temporal(pictures.half()).dtype == torch.float16
+
+
+def test_embeddings_follow_the_model_to_another_device(temporal, layer):
+    temporal.to("meta")
+    assert layer.embeddings["one"].v.is_meta
+
+
+def test_a_scale_of_zero_is_exact_in_half_precision(temporal, layer, pictures):
+    temporal.half()
+    for scale in layer.embeddings["one"].scales.values():
+        scale.zero_()
+    layer.embeddings["one"].qk.fill_(1e30)  # beyond half precision
+    with_motion = temporal(pictures.half())
+    detach(temporal.attention, temporal, layer)
+    assert torch.equal(temporal(pictures.half()), with_motion)
+
+
+def test_fused_projections_are_refused(temporal, layer, pictures):
+    temporal.attention.fuse_projections()
+    with pytest.raises(FusedProjectionsError, match="unfuse_qkv_projections"):
+        temporal.attention.to_qkv(pictures.flatten(2)[:1].mT)

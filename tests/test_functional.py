@@ -1,0 +1,88 @@
+"""The formulas of the method against numbers worked out by hand."""
+
+import pytest
+import torch
+
+from diffusers_motion_embed.functional import (
+    VALUE_DEBIAS,
+    add_to_rows,
+    compress_value,
+    expand_value,
+    resample_frames,
+    resample_grid,
+    temporal_difference,
+    temporal_difference_zero_first,
+)
+
+
+def column(*values):
+    return torch.tensor(values, dtype=torch.float32)[:, None]
+
+
+def test_difference_keeps_the_first_frame():
+    assert temporal_difference(column(3, 5, 4)).equal(column(3, 2, -1))
+
+
+def test_difference_can_drop_the_first_frame():
+    assert temporal_difference_zero_first(column(3, 5, 4)).equal(column(0, 2, -1))
+
+
+def test_what_all_frames_share_cancels_in_the_difference():
+    moving = torch.randn(2, 2, 5, 3)
+    shared = torch.randn(2, 2, 1, 3)
+    difference = VALUE_DEBIAS["difference_zero_first"]
+    torch.testing.assert_close(difference(moving + shared), difference(moving), atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("num_frames", "expected"),
+    [
+        pytest.param(3, (0, 2, 4), id="same"),
+        pytest.param(5, (0, 1, 2, 3, 4), id="longer"),
+        pytest.param(2, (0, 4), id="shorter-keeps-both-ends"),
+        pytest.param(1, (0,), id="one-frame"),
+    ],
+)
+def test_frames_are_resampled_linearly_with_ends_kept(num_frames, expected):
+    torch.testing.assert_close(resample_frames(column(0, 2, 4), num_frames), column(*expected))
+
+
+def test_frames_of_a_value_part_are_resampled_place_by_place():
+    value = torch.randn(2, 3, 4, 5)
+    resampled = resample_frames(value, 7)
+    assert resampled.shape == (2, 3, 7, 5)
+    torch.testing.assert_close(resampled[1, 2], resample_frames(value[1, 2], 7))
+
+
+def test_grid_is_resampled_between_cell_centres():
+    # Two cells, 0 and 4, with centres at 1/4 and 3/4; four cells have centres at 1/8, 3/8, 5/8 and 7/8.
+    value = torch.tensor([0.0, 4.0]).reshape(1, 2, 1, 1)
+    assert resample_grid(value, (1, 4)).flatten().tolist() == [0.0, 1.0, 3.0, 4.0]
+
+
+def test_grid_keeps_axes_apart():
+    value = torch.arange(6.0).reshape(2, 3, 1, 1).expand(2, 3, 4, 5)
+    resampled = resample_grid(value, (4, 3))
+    assert resampled.shape == (4, 3, 4, 5)
+    assert resampled[0, :, 2, 3].tolist() == [0.0, 1.0, 2.0]
+
+
+def test_rows_are_batch_slowest():
+    # Two clips, three positions, one frame, one channel: row = clip · 3 + position.
+    hidden_states = torch.tensor([0.0, 0, 0, 100, 100, 100]).reshape(6, 1, 1)
+    offset = torch.tensor([1.0, 2, 3]).reshape(3, 1, 1)
+    assert add_to_rows(hidden_states, offset).flatten().tolist() == [1, 2, 3, 101, 102, 103]
+
+
+def test_one_offset_serves_all_rows():
+    hidden_states = torch.zeros(6, 2, 1)
+    assert add_to_rows(hidden_states, column(1, 2)[None])[4].flatten().tolist() == [1, 2]
+
+
+def test_compressed_value_is_exact_at_full_rank_and_best_below():
+    value = torch.randn(2, 3, 4, 5)
+    exact = expand_value(*compress_value(value, 6))
+    torch.testing.assert_close(exact, value, atol=1e-5, rtol=0)
+    error = (expand_value(*compress_value(value, 2)) - value).norm()
+    singular_values = torch.linalg.svdvals(value.reshape(6, 20))
+    torch.testing.assert_close(error, singular_values[2:].norm(), atol=1e-4, rtol=0)
