@@ -4,12 +4,11 @@ Models are known by the names of their classes, so nothing of diffusers is impor
 """
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from diffusers_motion_embed.errors import UnsupportedModelError
 
@@ -24,14 +23,15 @@ class Architecture:
             the path of the module around the attention that receives (batch · frames, channels, height, width).
         default_paths: Regular expression for the layers that may be adapted when nobody says which.
         component: Name under which pipelines hold the model.
-        dry_run_inputs: From a model, frames, latent height and width to the arguments of a forward pass.
+        text_per_frame: Whether the model wants the text features once for every frame, (batch · frames, tokens,
+            channels), rather than once for every clip.
     """
 
     model_class: str
     attention: str
     default_paths: str
     component: str
-    dry_run_inputs: Callable[[nn.Module, int, int, int], dict[str, Any]]
+    text_per_frame: bool
 
     def picture_module(self, path: str) -> str:
         """Path of the module that shows the grid of positions of the attention at `path`."""
@@ -45,25 +45,31 @@ class Architecture:
         """Paths of all attention layers of `model` that mix frames, in the model's order."""
         return [path for path, _ in model.named_modules() if re.fullmatch(self.attention, path)]
 
+    def text_features(self, prompt_embeds: Tensor, num_frames: int) -> Tensor:
+        """Text features as the model wants them, from (batch, tokens, channels)."""
+        return prompt_embeds.repeat_interleave(num_frames, dim=0) if self.text_per_frame else prompt_embeds
 
-def _unet_inputs(model: nn.Module, num_frames: int, height: int, width: int) -> dict[str, Any]:
-    config = model.config
-    cross_attention_dim = config.cross_attention_dim
-    if isinstance(cross_attention_dim, (list, tuple)):
-        cross_attention_dim = cross_attention_dim[0]
-    inputs = {
-        "sample": torch.empty(1, config.in_channels, num_frames, height, width, device="meta"),
-        "timestep": torch.empty(1, dtype=torch.long, device="meta"),
-        "encoder_hidden_states": torch.empty(1, 1, cross_attention_dim, device="meta"),
-    }
-    if getattr(config, "addition_embed_type", None) == "text_time":
-        width_of_ids = 6 * config.addition_time_embed_dim
-        text_width = config.projection_class_embeddings_input_dim - width_of_ids
-        inputs["added_cond_kwargs"] = {
-            "text_embeds": torch.empty(1, text_width, device="meta"),
-            "time_ids": torch.empty(1, 6, device="meta"),
+    def dry_run_inputs(self, model: nn.Module, num_frames: int, height: int, width: int) -> dict[str, Any]:
+        """Arguments of a forward pass without numbers (torch's meta device), at a latent size."""
+        config = model.config
+        cross_attention_dim = config.cross_attention_dim
+        if isinstance(cross_attention_dim, (list, tuple)):
+            cross_attention_dim = cross_attention_dim[0]
+        inputs = {
+            "sample": torch.empty(1, config.in_channels, num_frames, height, width, device="meta"),
+            "timestep": torch.empty(1, dtype=torch.long, device="meta"),
+            "encoder_hidden_states": self.text_features(
+                torch.empty(1, 1, cross_attention_dim, device="meta"), num_frames
+            ),
         }
-    return inputs
+        if getattr(config, "addition_embed_type", None) == "text_time":
+            width_of_ids = 6 * config.addition_time_embed_dim
+            text_width = config.projection_class_embeddings_input_dim - width_of_ids
+            inputs["added_cond_kwargs"] = {
+                "text_embeds": torch.empty(1, text_width, device="meta"),
+                "time_ids": torch.empty(1, 6, device="meta"),
+            }
+        return inputs
 
 
 _TEMPORAL_BLOCKS = r"(?:down_blocks\.\d+|mid_block|up_blocks\.\d+)"
@@ -75,14 +81,14 @@ ARCHITECTURES = (
         r"\.transformer_blocks\.\d+\.attn[12]",
         default_paths=r"(down|up)_blocks\..*",
         component="unet",
-        dry_run_inputs=_unet_inputs,
+        text_per_frame=False,
     ),
     Architecture(
         model_class="UNetMotionModel",  # AnimateDiff
         attention=rf"(?P<pictures>{_TEMPORAL_BLOCKS}\.motion_modules\.\d+)\.transformer_blocks\.\d+\.attn[12]",
         default_paths=r"(down|up)_blocks\..*",
         component="unet",
-        dry_run_inputs=_unet_inputs,
+        text_per_frame=True,
     ),
 )
 

@@ -55,8 +55,9 @@ def read_embedding(
         EmbeddingFileError: If the file is no sound motion embedding.
     """
     path = Path(folder)
-    if path.is_dir():
+    if not path.is_file():
         recover_interrupted_swap(path)
+    if path.is_dir():
         path = path / (weight_name or WEIGHTS_NAME)
     if not path.is_file():
         raise EmbeddingNotFoundError(_not_found_message(path))
@@ -103,7 +104,13 @@ def to_state_dict(
                 maps, sequences = compress_value(tensor.detach(), config.value_rank)
                 stored = {"v_maps": maps, "v_sequences": sequences}
             for name, piece in stored.items():
-                state_dict[f"base_model.model.{path}.{PREFIX}{name}"] = piece.to("cpu", dtype).contiguous()
+                stored_piece = piece.to("cpu", dtype).contiguous()
+                if not torch.isfinite(stored_piece).all():
+                    raise ValueError(
+                        f"The {part} part of {path} holds NaN or infinite numbers as {dtype}. Its training diverged, "
+                        "or it needs float32."
+                    )
+                state_dict[f"base_model.model.{path}.{PREFIX}{name}"] = stored_piece
     return state_dict
 
 
@@ -128,7 +135,7 @@ def write_embedding(
     Raises:
         NotADirectoryError: If there is a file of that name.
     """
-    folder = Path(save_directory)
+    folder = Path(save_directory).resolve()  # a link stays, and what it points at is written
     if folder.exists() and not folder.is_dir():
         raise NotADirectoryError(f"{folder} is a file; save_directory must be a folder or a new name.")
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -140,9 +147,7 @@ def write_embedding(
             shutil.copytree(folder, new, symlinks=True)
         else:
             new.mkdir()
-        save_file(
-            to_state_dict(config, tensors, dtype), new / WEIGHTS_NAME, metadata={"format": "pt", HEADER_KEY: text}
-        )
+        save_file(to_state_dict(config, tensors, dtype), new / WEIGHTS_NAME, metadata={HEADER_KEY: text})
         (new / CONFIG_NAME).write_text(text + "\n", encoding="utf-8")
         for name, content in (extra_files or {}).items():
             (new / name).write_bytes(content)
@@ -157,6 +162,7 @@ def config_to_dict(config: MotionEmbeddingConfig) -> dict[str, Any]:
 
 
 def _aside(folder: Path) -> Path:
+    folder = folder.resolve()
     return folder.with_name(f".{folder.name}.old")
 
 
@@ -226,7 +232,7 @@ def _read_config(path: Path, header: Mapping[str, str], state_dict: Mapping[str,
         )
     try:
         values = json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits is a plain ValueError
         raise EmbeddingFileError(f"The settings in the {place} are no JSON ({error}).") from error
     return parse_config(values, place)
 
@@ -260,9 +266,13 @@ def _check_tensor(key: str, tensor: Tensor, part: str, config: MotionEmbeddingCo
         raise EmbeddingFileError(
             f"{source}: {key} has {tensor.shape[-2]} frames, and the config says {config.num_latent_frames}."
         )
-    if not torch.isfinite(tensor).all():
+    _check_finite(tensor, key, source)
+
+
+def _check_finite(tensor: Tensor, what: str, source: str) -> None:
+    if not torch.isfinite(tensor.float()).all():
         raise EmbeddingFileError(
-            f"{source}: {key} holds NaN or infinite numbers. The embedding is damaged, or its training diverged."
+            f"{source}: {what} holds NaN or infinite numbers. The embedding is damaged, or its training diverged."
         )
 
 
@@ -279,6 +289,7 @@ def _expanded(path: str, parts: dict[str, Tensor], config: MotionEmbeddingConfig
         if maps.shape[0] * maps.shape[1] * sequences[0].numel() > MAX_NUMBERS:
             raise EmbeddingFileError(f"{source}: the value part of {path} is larger than {MAX_NUMBERS} numbers.")
         parts["v"] = expand_value(maps, sequences)
+        _check_finite(parts["v"], f"the value part of {path}", source)
     if set(parts) != set(config.parts):
         raise EmbeddingFileError(
             f"{source}: {path} has the parts {sorted(parts)}, and the config says {config.parts}."

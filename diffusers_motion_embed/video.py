@@ -44,6 +44,9 @@ def read_video(
     for name, value, least in (("num_frames", num_frames, 1), ("stride", stride, 1), ("start", start, 0)):
         if not isinstance(value, int) or value < least:
             raise ValueError(f"{name} must be a whole number of at least {least}, got {value!r}.")
+    for name, value in (("height", height), ("width", width)):
+        if value is not None and (not isinstance(value, int) or value < 1):
+            raise ValueError(f"{name} must be a whole number of at least 1, or None; got {value!r}.")
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"There is no video at {path}.")
@@ -71,7 +74,7 @@ def _folder_frames(folder: Path) -> Iterator[Image.Image]:
         try:
             with Image.open(file) as image:
                 yield ImageOps.exif_transpose(image).convert("RGB")
-        except (UnidentifiedImageError, OSError) as error:
+        except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
             raise VideoError(f"{file} is no image that can be read ({error}).") from error
 
 
@@ -90,7 +93,8 @@ def _file_frames(path: Path) -> Iterator[Image.Image]:
             if not container.streams.video:
                 raise VideoError(f"{path} has no video stream.")
             for frame in container.decode(video=0):
-                yield frame.to_image()
+                # Degrees anticlockwise, a multiple of 90 from a camera that was held upright.
+                yield frame.to_image().rotate(frame.rotation, expand=True)
     except (av.FFmpegError, ValueError) as error:
         if isinstance(error, VideoError):
             raise

@@ -125,6 +125,8 @@ class MotionEmbeddingModel(BaseTuner):
         for path in self.targeted_module_names:
             attention = self.model.get_submodule(path)
             detach(attention, self._picture_module(path), attention.get_submodule(CHILD_NAME))
+        if hasattr(self.model, "peft_config"):  # as other tuners do: the model is plain again
+            del self.model.peft_config
         return self.model
 
     def merge_adapter(self, adapter_names: list[str] | None = None, safe_merge: bool = False) -> None:

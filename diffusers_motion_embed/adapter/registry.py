@@ -80,7 +80,7 @@ def add_embedding(
 ) -> None:
     """Put a checked embedding on the model. The tensors themselves, not copies, are used from now on.
 
-    The new embedding is inactive neither by itself nor alone: activity is set by `set_active`.
+    It is active beside those that were active before; `set_active` chooses among them.
     """
     registry = registry_of(model)
     registry.loaded[adapter_name] = LoadedEmbedding(copy.deepcopy(config), config.debias)

@@ -1,5 +1,6 @@
 """Which layers of a model an embedding is for, and the shapes of its parts there."""
 
+import copy
 from dataclasses import dataclass
 
 import torch
@@ -30,10 +31,10 @@ def select_layers(model: nn.Module, config: MotionEmbeddingConfig) -> list[str]:
     """
     architecture = find_architecture(model)
     paths = architecture.attention_paths(model)
-    if config.target_modules is None:
-        chosen = architecture.default_targets(model, paths)
-    else:
-        chosen = [path for path in paths if check_target_module_exists(config, path)]
+    wanted = copy.copy(config)
+    if wanted.target_modules is None:
+        wanted.target_modules = architecture.default_targets(model, paths)
+    chosen = [path for path in paths if check_target_module_exists(wanted, path)]
     if not chosen:
         raise TargetModulesError(
             f"target_modules={config.target_modules!r} with exclude_modules={config.exclude_modules!r} matches none of "

@@ -99,8 +99,9 @@ def train_motion_embedding(
 
     was_active = {name: dict(loaded.scales) for name, loaded in registry_of(model).loaded.items() if loaded.active}
     add_embedding(model, adapter_name, embedding_config, tensors)
+    registry = registry_of(model)
+    was_enabled, registry.enabled = registry.enabled, True
     try:
-        registry = registry_of(model)
         set_active(registry, {adapter_name: 1.0})
         set_debias(registry, [adapter_name], "identity")  # the value part is learned as it is (section 4.3)
         with _frozen(model):
@@ -108,8 +109,11 @@ def train_motion_embedding(
         set_debias(registry, [adapter_name], embedding_config.debias)
     except BaseException:
         remove_embedding(model, adapter_name)
-        set_active(registry_of(model), was_active)
+        set_active(registry, was_active)
         raise
+    finally:
+        registry.enabled = was_enabled
+        registry.refresh()
     return LoadReport(
         adapter_name, component, len(tensors), embedding_config.num_frames, embedding_config.debias, prompt
     )
@@ -180,6 +184,7 @@ def _optimize(
     generator = torch.Generator().manual_seed(config.seed)  # on the CPU, so that a seed means the same everywhere
     batch = latents.to(model.dtype).expand(config.train_batch_size, -1, -1, -1, -1)
     prompt_embeds = prompt_embeds.to(model.dtype).expand(config.train_batch_size, -1, -1)
+    prompt_embeds = find_architecture(model).text_features(prompt_embeds, batch.shape[2])
     low, high = (round(edge * scheduler.config.num_train_timesteps) for edge in config.timestep_range)
 
     progress = tqdm(range(1, config.max_train_steps + 1), desc="motion embedding", disable=not progress_bar)

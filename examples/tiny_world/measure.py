@@ -178,16 +178,13 @@ def _profile(lab: np.ndarray) -> np.ndarray:
 def _profiles() -> dict[tuple[str, str], np.ndarray]:
     """Profiles of all backgrounds as the renderer draws them."""
     rng = np.random.default_rng(0)
-    still = Motion.of_object(np.full((1, 2), 5.0))  # the object is out of sight
+    # The object is out of sight, and the camera looks at 16 places.
+    away = Motion(np.full((16, 2), 9.0), rng.uniform(0, 1, (16, 2)), np.ones(16))
     return {
         (background, pattern): np.mean(
             [
-                _profile(
-                    rgb2lab(
-                        render(Appearance("red", "circle", background, pattern), still, pattern_phase=tuple(phase))[0]
-                    ).reshape(-1, 3)
-                )
-                for phase in rng.uniform(0, 1, (16, 2))
+                _profile(rgb2lab(frame).reshape(-1, 3))
+                for frame in render(Appearance("red", "circle", background, pattern), away)
             ],
             axis=0,
         )

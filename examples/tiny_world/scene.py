@@ -146,14 +146,12 @@ def render(
     motion: Motion,
     *,
     radius: float = 0.28,
-    pattern_phase: tuple[float, float] = (0.0, 0.0),
     size: int = FRAME_SIZE,
 ) -> np.ndarray:
     """Draw a clip.
 
     Args:
         radius: Of the object at zoom 1, in half frame widths.
-        pattern_phase: Place in the world of a corner of the pattern, in half frame widths.
         size: Height and width of the frames, in pixels.
 
     Returns:
@@ -166,8 +164,8 @@ def render(
     def coverage(distance: np.ndarray) -> np.ndarray:
         return np.clip(0.5 - distance / pixel, 0.0, 1.0)[..., None]
 
-    world_x = x / zoom + motion.camera_shift[:, 0, None, None] - pattern_phase[0]
-    world_y = y / zoom + motion.camera_shift[:, 1, None, None] - pattern_phase[1]
+    world_x = x / zoom + motion.camera_shift[:, 0, None, None]
+    world_y = y / zoom + motion.camera_shift[:, 1, None, None]
     center = motion.screen_center
     scale = radius * zoom
     object_x = (x - center[:, 0, None, None]) / scale
@@ -183,26 +181,26 @@ def render(
 
 @dataclass(frozen=True)
 class Scene:
-    """A clip that can be drawn: what it shows, how it moves, and what neither prompt nor motion decide."""
+    """A clip that can be drawn: what it shows, how it moves, and how large the object is."""
 
     appearance: Appearance
     motion: Motion
     radius: float = 0.28
-    pattern_phase: tuple[float, float] = (0.0, 0.0)
 
     def render(self, frame: slice = slice(None)) -> np.ndarray:
         """The chosen frames, all by default, (frames, size, size, 3), float32 from 0 to 1."""
-        return render(self.appearance, self.motion[frame], radius=self.radius, pattern_phase=self.pattern_phase)
+        return render(self.appearance, self.motion[frame], radius=self.radius)
 
 
 def random_scene(rng: np.random.Generator, num_frames: int = NUM_FRAMES) -> Scene:
     """A clip of the training distribution: any appearance, a motion that has nothing to do with it."""
-    words = (OBJECT_COLORS, SHAPES, BACKGROUND_COLORS, PATTERNS)
-    appearance = Appearance(*(str(rng.choice(list(choices))) for choices in words))
+    words = (OBJECT_COLORS, SHAPES, BACKGROUND_COLORS)
+    pattern = rng.choice(PATTERNS, p=[0.5, 0.25, 0.25])
+    appearance = Appearance(*(str(rng.choice(list(choices))) for choices in words), str(pattern))
     radius = rng.uniform(0.24, 0.34)
     kind = rng.choice(["object", "pan", "zoom"], p=[0.6, 0.2, 0.2])
     motion = {"object": random_path, "pan": random_pan, "zoom": random_zoom}[kind](rng, radius, num_frames)
-    return Scene(appearance, motion, radius, tuple(rng.uniform(0, 1, 2)))
+    return Scene(appearance, motion, radius)
 
 
 def random_path(rng: np.random.Generator, radius: float, num_frames: int = NUM_FRAMES) -> Motion:

@@ -1,0 +1,84 @@
+"""Clips as things to look at: video files, contact sheets, drawn paths."""
+
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from diffusers.utils import export_to_gif, export_to_video
+from PIL import Image, ImageDraw, ImageFont
+
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+
+
+def enlarge(frames: np.ndarray, factor: int) -> list[Image.Image]:
+    """Frames as pictures of `factor` times the size, without blurring.
+
+    Args:
+        frames: (frames, height, width, 3), uint8.
+        factor: A whole number.
+    """
+    return [
+        Image.fromarray(frame).resize((frame.shape[1] * factor, frame.shape[0] * factor), Image.Resampling.NEAREST)
+        for frame in frames
+    ]
+
+
+def write_clip(frames: np.ndarray, path: Path, fps: int, factor: int = 4) -> None:
+    """Write `path`.mp4 and `path`.gif.
+
+    Args:
+        frames: (frames, height, width, 3), uint8.
+        path: Without ending.
+        fps: Frames per second.
+        factor: How many times larger to show them.
+    """
+    pictures = enlarge(frames, factor)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    export_to_video(pictures, f"{path}.mp4", fps=fps, quality=8)
+    export_to_gif(pictures, f"{path}.gif", fps=fps)
+
+
+def contact_sheet(rows: list[tuple[str, np.ndarray]], columns: int = 8, factor: int = 2) -> Image.Image:
+    """One row of evenly spaced frames for each clip, under its label.
+
+    Args:
+        rows: Labels and clips, (frames, height, width, 3), uint8; all of one size.
+        columns: Frames shown of each clip.
+        factor: How many times larger to show them.
+    """
+    height, width = (side * factor for side in rows[0][1].shape[1:3])
+    margin, text_height = 4, 18
+    row_height = height + text_height + margin
+    sheet = Image.new("RGB", (columns * (width + margin) + margin, len(rows) * row_height + margin), "white")
+    draw = ImageDraw.Draw(sheet)
+    font = ImageFont.load_default(13)
+    for row, (text, frames) in enumerate(rows):
+        top = row * row_height + margin
+        draw.text((margin, top), text, fill="black", font=font)
+        chosen = frames[np.linspace(0, len(frames) - 1, columns).round().astype(int)]
+        for column, picture in enumerate(enlarge(chosen, factor)):
+            sheet.paste(picture, (margin + column * (width + margin), top + text_height))
+    return sheet
+
+
+def draw_paths(reference: np.ndarray, groups: dict[str, list[np.ndarray]], path: Path) -> None:
+    """Draw the paths of objects over the reference's, one panel for each group.
+
+    Args:
+        reference: (frames, 2), in half frame widths, y downwards.
+        groups: Paths by title of the panel.
+        path: Of the PNG.
+    """
+    figure, panels = plt.subplots(1, len(groups), figsize=(4.2 * len(groups), 4.4), squeeze=False)
+    for panel, (title, paths) in zip(panels[0], groups.items(), strict=True):
+        for number, trajectory in enumerate(paths):
+            panel.plot(*trajectory.T, "-o", ms=2.5, lw=1, alpha=0.8, color=f"C{number % 10}")
+        panel.plot(*reference.T, "-", lw=2.5, color="black", label="reference")
+        panel.plot(*reference[0], "s", ms=8, color="black", label="its start")
+        panel.set(xlim=(-1, 1), ylim=(1, -1), xticks=[], yticks=[], title=title, aspect="equal")
+    panels[0][0].legend(loc="upper left", fontsize=8)
+    figure.tight_layout()
+    figure.savefig(path, dpi=110)
+    plt.close(figure)

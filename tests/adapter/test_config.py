@@ -1,0 +1,113 @@
+"""The settings: defaults, what is refused with which message, and the way through PEFT's JSON."""
+
+import pytest
+from peft import PeftConfig
+
+from diffusers_motion_embed import MotionEmbeddingConfig
+
+
+def test_defaults_are_as_documented():
+    config = MotionEmbeddingConfig()
+    assert config.peft_type == "MOTION_EMBEDDING"
+    assert config.num_frames == config.num_latent_frames == 16
+    assert config.value_grid == (4, 4)
+    assert config.parts == ("qk", "v")
+    assert config.debias == "difference"
+    assert config.format_version == 1
+    assert config.generation == config.training == {}
+    unknown = ("height", "width", "latent_height", "latent_width", "target_modules", "exclude_modules", "value_rank")
+    assert all(getattr(config, name) is None for name in (*unknown, "model_class", "component"))
+
+
+def test_latent_frames_are_the_frames_unless_said_otherwise():
+    assert MotionEmbeddingConfig(num_frames=9).num_latent_frames == 9
+    assert MotionEmbeddingConfig(num_frames=9, num_latent_frames=3).num_latent_frames == 3
+
+
+def test_dictionaries_are_not_shared():
+    MotionEmbeddingConfig().training["prompt"] = "a red circle"
+    assert MotionEmbeddingConfig().training == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "kept"),
+    [
+        pytest.param("parts", ["v", "qk"], ("qk", "v"), id="parts-in-order"),
+        pytest.param("parts", {"v"}, ("v",), id="parts-as-a-set"),
+        pytest.param("parts", ["qk", "qk"], ("qk",), id="parts-twice"),
+        pytest.param("value_grid", [2, 3], (2, 3), id="grid-as-a-list"),
+        pytest.param("value_grid", None, None, id="full-grid"),
+        pytest.param("target_modules", {"b", "a"}, ["a", "b"], id="targets-as-a-set"),
+        pytest.param("exclude_modules", ("b", "a"), ["a", "b"], id="exclusions-as-a-tuple"),
+        pytest.param("target_modules", r"up_blocks\..*", r"up_blocks\..*", id="targets-as-a-pattern"),
+    ],
+)
+def test_settings_get_one_form(name, given, kept):
+    config = MotionEmbeddingConfig(**{name: given})
+    assert getattr(config, name) == kept
+    assert type(getattr(config, name)) is type(kept)
+
+
+COUNTS = ["num_frames", "num_latent_frames", "height", "width", "latent_height", "latent_width"]
+
+
+@pytest.mark.parametrize("name", COUNTS)
+@pytest.mark.parametrize("value", [0, -1, 1.5, "4", True], ids=repr)
+def test_sizes_are_whole_numbers_of_at_least_one(name, value):
+    with pytest.raises(ValueError, match=rf"^{name} must be a whole number of at least 1, got {value!r}\.$"):
+        MotionEmbeddingConfig(**{name: value})
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        pytest.param("num_frames", None, "num_frames must be a whole number", id="no-frames"),
+        pytest.param("value_grid", 4, "value_grid must be two whole numbers .* got 4", id="grid-number"),
+        pytest.param("value_grid", (4,), "value_grid must be two whole numbers", id="grid-one-side"),
+        pytest.param("value_grid", (4, 0), "value_grid must be two whole numbers of at least 1", id="grid-zero"),
+        pytest.param("value_grid", "44", "value_grid must be two whole numbers", id="grid-text"),
+        pytest.param("value_rank", 0, "value_rank must be a whole number of at least 1, or None; got 0", id="rank"),
+        pytest.param("value_rank", 1.0, "value_rank must be a whole number", id="rank-float"),
+        pytest.param("parts", [], 'parts must be "qk", "v" or both', id="no-parts"),
+        pytest.param("parts", "qk", 'parts must be "qk", "v" or both, as a list; got \'qk\'', id="parts-text"),
+        pytest.param("parts", ["qk", "k"], 'parts must be "qk", "v" or both', id="unknown-part"),
+        pytest.param("debias", "none", "debias must be one of identity, difference, .* got 'none'", id="debias"),
+        pytest.param("target_modules", "(", "target_modules is no regular expression", id="pattern"),
+        pytest.param("target_modules", 3, "target_modules must be a regular expression, a list", id="targets-number"),
+        pytest.param("target_modules", ["a", 3], "target_modules must be a regular expression", id="targets-mixed"),
+        pytest.param("exclude_modules", "[", "exclude_modules is no regular expression", id="exclude-pattern"),
+        pytest.param("exclude_modules", [None], "exclude_modules must be a regular", id="exclude-mixed"),
+        pytest.param("generation", [], r"generation must be a dictionary, got \[\]", id="generation"),
+        pytest.param("training", None, "training must be a dictionary, got None", id="training"),
+        pytest.param("format_version", 2, "format_version is 2, .* a newer release", id="newer-format"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(name, value, message):
+    with pytest.raises(ValueError, match=message):
+        MotionEmbeddingConfig(**{name: value})
+
+
+def test_json_gives_the_same_settings_back(tmp_path):
+    config = MotionEmbeddingConfig(
+        num_frames=24,
+        num_latent_frames=6,
+        height=320,
+        width=576,
+        latent_height=40,
+        latent_width=72,
+        value_grid=(1, 1),
+        target_modules=["attn1"],
+        exclude_modules=r"mid_block\..*",
+        parts=("v",),
+        debias="identity",
+        value_rank=3,
+        model_class="UNet3DConditionModel",
+        component="unet",
+        generation={"fps": 8},
+        training={"prompt": "a red circle", "betas": [0.9, 0.99]},
+        base_model_name_or_path="someone/base",
+    )
+    config.save_pretrained(str(tmp_path))
+    read = PeftConfig.from_pretrained(str(tmp_path))
+    assert type(read) is MotionEmbeddingConfig
+    assert {**read.to_dict(), "peft_version": None} == {**config.to_dict(), "peft_version": None}

@@ -1,0 +1,470 @@
+"""Embedding folders: what is written comes back, and whatever else is found is refused with a reason."""
+
+import contextlib
+import json
+import os
+import pickle
+import random
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+from diffusers_motion_embed import EmbeddingFileError, EmbeddingNotFoundError
+from diffusers_motion_embed.files import (
+    CONFIG_NAME,
+    HEADER_KEY,
+    WEIGHTS_NAME,
+    config_to_dict,
+    parse_embedding,
+    read_embedding,
+    write_embedding,
+)
+from tests.helpers import make_config
+
+
+HEIGHT, WIDTH, FRAMES, CHANNELS = 2, 2, 4, 6
+PATHS = ["down_blocks.0.attn1", "up_blocks.1.attn2"]
+STEM = f"base_model.model.{PATHS[0]}.motion_embedding_"
+
+
+def make_tensors():
+    return {
+        path: {"qk": torch.randn(FRAMES, CHANNELS), "v": torch.randn(HEIGHT, WIDTH, FRAMES, CHANNELS)}
+        for path in PATHS
+    }
+
+
+@pytest.fixture
+def tensors():
+    return make_tensors()
+
+
+@pytest.fixture
+def folder(tmp_path, tensors):
+    return write_embedding(tmp_path / "embedding", make_config(), tensors)
+
+
+def assert_equal(read, expected):
+    assert read.keys() == expected.keys()
+    for path, parts in expected.items():
+        assert read[path].keys() == parts.keys()
+        assert all(torch.equal(read[path][part], tensor) for part, tensor in parts.items())
+
+
+def header_of(folder):
+    with safe_open(folder / WEIGHTS_NAME, framework="pt") as file:
+        return file.metadata()
+
+
+def rewrite(folder, changes=None, header=None):
+    """Write the weights anew: tensors replaced, added or, where None, left out; another text as settings."""
+    state_dict = {**load_file(folder / WEIGHTS_NAME), **(changes or {})}
+    state_dict = {key: tensor for key, tensor in state_dict.items() if tensor is not None}
+    metadata = header_of(folder) if header is None else {HEADER_KEY: header}
+    save_file(state_dict, folder / WEIGHTS_NAME, metadata=metadata)
+
+
+def names_in(folder):
+    return sorted(entry.name for entry in folder.iterdir())
+
+
+def names_beside(folder):
+    return names_in(folder.parent)
+
+
+# What is written comes back
+
+
+def test_round_trip_is_bit_exact(folder, tensors):
+    config, read = read_embedding(folder)
+    assert_equal(read, tensors)
+    assert config_to_dict(config) == config_to_dict(make_config())
+
+
+@pytest.mark.parametrize("as_text", [False, True], ids=["path", "text"])
+def test_a_single_file_is_read_like_its_folder(folder, tensors, as_text):
+    file = folder / WEIGHTS_NAME
+    assert_equal(read_embedding(str(file) if as_text else file)[1], tensors)
+
+
+def test_a_single_file_needs_no_folder_around_it(folder, tensors, tmp_path):
+    alone = tmp_path / "elsewhere.safetensors"
+    alone.write_bytes((folder / WEIGHTS_NAME).read_bytes())
+    assert_equal(read_embedding(alone)[1], tensors)
+
+
+def test_the_current_folder_is_read_by_its_short_name(folder, tensors):
+    with contextlib.chdir(folder):
+        assert_equal(read_embedding(".")[1], tensors)
+
+
+def test_the_file_in_the_folder_can_have_another_name(folder, tensors):
+    os.rename(folder / WEIGHTS_NAME, folder / "other.safetensors")
+    assert_equal(read_embedding(folder, "other.safetensors")[1], tensors)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
+def test_half_precision_halves_the_numbers_and_is_read_as_float32(tmp_path, tensors, dtype):
+    folder = write_embedding(tmp_path / "half", make_config(), tensors, dtype=dtype)
+    assert {tensor.dtype for tensor in load_file(folder / WEIGHTS_NAME).values()} == {dtype}
+    rounded = {path: {part: t.to(dtype).float() for part, t in parts.items()} for path, parts in tensors.items()}
+    assert_equal(read_embedding(folder)[1], rounded)
+
+
+def test_a_compressed_value_part_is_stored_as_factors(tmp_path, tensors):
+    folder = write_embedding(tmp_path / "compressed", make_config(value_rank=1), tensors)
+    stored = load_file(folder / WEIGHTS_NAME)
+    assert stored[f"{STEM}v_maps"].shape == (HEIGHT, WIDTH, 1)
+    assert stored[f"{STEM}v_sequences"].shape == (1, FRAMES, CHANNELS)
+    assert f"{STEM}v" not in stored
+    value = tensors[PATHS[0]]["v"].reshape(HEIGHT * WIDTH, -1)
+    u, s, vh = torch.linalg.svd(value, full_matrices=False)
+    read = read_embedding(folder)[1][PATHS[0]]["v"].reshape(HEIGHT * WIDTH, -1)
+    torch.testing.assert_close(read, s[0] * torch.outer(u[:, 0], vh[0]), atol=1e-5, rtol=0)
+
+
+def test_a_value_part_compressed_at_full_rank_is_kept(tmp_path, tensors):
+    folder = write_embedding(tmp_path / "compressed", make_config(value_rank=HEIGHT * WIDTH), tensors)
+    torch.testing.assert_close(read_embedding(folder)[1], tensors, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("part", ["qk", "v"])
+def test_an_embedding_of_one_part_is_kept(tmp_path, tensors, part):
+    tensors = {path: {part: parts[part]} for path, parts in tensors.items()}
+    folder = write_embedding(tmp_path / "one-part", make_config(parts=[part]), tensors)
+    assert_equal(read_embedding(folder)[1], tensors)
+
+
+def test_keys_and_settings_are_as_documented(folder):
+    stored = load_file(folder / WEIGHTS_NAME)
+    assert set(stored) == {
+        f"base_model.model.{path}.motion_embedding_{part}" for path in PATHS for part in ("qk", "v")
+    }
+    settings = json.loads((folder / CONFIG_NAME).read_text())
+    assert json.loads(header_of(folder)[HEADER_KEY]) == settings
+    assert settings["peft_type"] == "MOTION_EMBEDDING"
+    assert settings["format_version"] == 1
+    assert settings["num_frames"] == FRAMES
+
+
+def test_the_header_wins_over_the_json(folder):
+    settings = json.loads((folder / CONFIG_NAME).read_text())
+    (folder / CONFIG_NAME).write_text(json.dumps({**settings, "debias": "identity"}))
+    assert read_embedding(folder)[0].debias == "difference"
+
+
+def test_the_json_serves_where_the_header_is_empty(folder, tensors):
+    save_file(load_file(folder / WEIGHTS_NAME), folder / WEIGHTS_NAME)
+    settings = json.loads((folder / CONFIG_NAME).read_text())
+    (folder / CONFIG_NAME).write_text(json.dumps({**settings, "debias": "identity"}))
+    config, read = read_embedding(folder)
+    assert config.debias == "identity"
+    assert_equal(read, tensors)
+
+
+def test_settings_of_other_tools_are_passed_over(folder, tensors):
+    settings = {**json.loads(header_of(folder)[HEADER_KEY]), "a_setting_of_another_tool": 1}
+    rewrite(folder, header=json.dumps(settings))
+    assert_equal(read_embedding(folder)[1], tensors)
+
+
+# What is not there
+
+
+def test_a_missing_folder_is_named(tmp_path):
+    with pytest.raises(EmbeddingNotFoundError, match=r"no folder .*nowhere"):
+        read_embedding(tmp_path / "nowhere" / "embedding")
+
+
+def test_a_missing_name_is_told_with_what_is_there(folder):
+    with pytest.raises(EmbeddingNotFoundError, match=r"no file embeding in"):
+        read_embedding(folder.with_name("embeding"))
+
+
+@pytest.mark.parametrize("weight_name", [None, "other.safetensors"])
+def test_a_missing_file_is_told_with_what_is_there(folder, weight_name):
+    (folder / WEIGHTS_NAME).unlink()
+    with pytest.raises(
+        EmbeddingNotFoundError, match=rf"no file {weight_name or WEIGHTS_NAME} in .*; it holds {CONFIG_NAME}\."
+    ):
+        read_embedding(folder, weight_name)
+
+
+def test_an_empty_folder_is_told(tmp_path):
+    with pytest.raises(EmbeddingNotFoundError, match="it holds no files"):
+        read_embedding(tmp_path)
+
+
+# What is damaged or of another kind
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        pytest.param(lambda content: content[:-1], id="one-byte-short"),
+        pytest.param(lambda content: content[: len(content) // 2], id="cut-in-half"),
+        pytest.param(lambda content: content[:20], id="cut-in-the-header"),
+        pytest.param(lambda content: content[:4], id="cut-in-the-length"),
+        pytest.param(lambda content: b"", id="empty"),
+        pytest.param(lambda content: random.Random(0).randbytes(1000), id="random-bytes"),
+        pytest.param(lambda content: bytes(1000), id="zero-bytes"),
+        pytest.param(lambda content: pickle.dumps({"weight": [0.0] * 100}), id="pickle"),
+        pytest.param(lambda content: b"<!DOCTYPE html><html>Not found</html>", id="web-page"),
+        pytest.param(lambda content: b"version https://git-lfs.github.com/spec/v1\noid", id="lfs-pointer"),
+    ],
+)
+def test_damaged_files_are_refused(folder, damage):
+    file = folder / WEIGHTS_NAME
+    file.write_bytes(damage(file.read_bytes()))
+    with pytest.raises(EmbeddingFileError, match=rf"{WEIGHTS_NAME} is not a complete safetensors file"):
+        read_embedding(folder)
+
+
+@pytest.mark.parametrize(
+    ("key", "kind"),
+    [
+        pytest.param("base_model.model.attn1.to_q.lora_A.weight", r"but a LoRA \(load it with load_lora", id="lora"),
+        pytest.param("down_blocks.0.motion_modules.0.weight", "but an AnimateDiff motion module", id="motion-module"),
+        pytest.param("down_blocks.0.attn1.vSpatial", "but a checkpoint of the method's authors", id="authors"),
+        pytest.param("conv_in.weight", "not a motion embedding: its header has no", id="something-else"),
+    ],
+)
+@pytest.mark.parametrize("with_config", [False, True], ids=["alone", "beside-a-config"])
+def test_files_of_other_kinds_are_recognised(tmp_path, key, kind, with_config):
+    save_file({key: torch.zeros(2, 2)}, tmp_path / WEIGHTS_NAME)
+    if with_config:
+        (tmp_path / CONFIG_NAME).write_text('{"peft_type": "LORA"}')
+    with pytest.raises(EmbeddingFileError, match=kind):
+        read_embedding(tmp_path)
+
+
+NAN, INFINITY = float("nan"), float("inf")
+
+
+@pytest.mark.parametrize(
+    ("part", "tensor", "message"),
+    [
+        pytest.param("qk", torch.full((4, 6), NAN), "NaN or infinite numbers", id="nan"),
+        pytest.param("v", torch.full((2, 2, 4, 6), INFINITY), "NaN or infinite numbers", id="infinity"),
+        pytest.param("qk", torch.full((4, 6), -INFINITY).half(), "NaN or infinite numbers", id="half-infinity"),
+        pytest.param(
+            "qk", torch.full((4, 6), 1e300, dtype=torch.float64), "NaN or infinite numbers", id="beyond-float32"
+        ),
+        pytest.param("qk", torch.zeros(4, 6, dtype=torch.int64), "qk is of dtype I64; expected", id="integers"),
+        pytest.param("v", torch.zeros(2, 2, 4, 6, dtype=torch.bool), "v is of dtype BOOL; expected", id="booleans"),
+        pytest.param("qk", torch.zeros(1, 4, 6), r"shape \(1, 4, 6\); expected 2 axes", id="three-axes"),
+        pytest.param("v", torch.zeros(4, 4, 6), r"shape \(4, 4, 6\); expected 4 axes", id="flat-grid"),
+        pytest.param("qk", torch.zeros(()), r"shape \(\); expected 2 axes", id="no-axes"),
+        pytest.param("qk", torch.zeros(4, 0), r"expected 2 axes of at least 1", id="no-channels"),
+        pytest.param("qk", torch.zeros(5, 6), "qk has 5 frames, and the config says 4", id="qk-frames"),
+        pytest.param("v", torch.zeros(2, 2, 3, 6), "v has 3 frames, and the config says 4", id="value-frames"),
+        pytest.param("v", torch.zeros(2, 2, 4, 7), "are of different width", id="widths"),
+        pytest.param("v", None, r"has the parts \['qk'\], and the config says", id="missing-part"),
+        pytest.param("spatial", torch.zeros(4, 6), r"it has the key '.*motion_embedding_spatial'", id="unknown-part"),
+        pytest.param("v_maps", torch.zeros(2, 2, 1), "factors of .* do not belong together", id="lone-factor"),
+    ],
+)
+def test_tensors_that_cannot_be_are_refused(folder, part, tensor, message):
+    rewrite(folder, {f"{STEM}{part}": tensor})
+    with pytest.raises(EmbeddingFileError, match=message):
+        read_embedding(folder)
+
+
+@pytest.mark.parametrize(
+    ("part", "tensor", "message"),
+    [
+        pytest.param("v_maps", None, "do not belong together", id="sequences-alone"),
+        pytest.param("v_sequences", None, "do not belong together", id="maps-alone"),
+        pytest.param("v_maps", torch.zeros(2, 2, 3), "do not belong together", id="ranks-differ"),
+        pytest.param("v", torch.zeros(2, 2, 4, 6), "do not belong together", id="factors-and-product"),
+        pytest.param("v_maps", torch.zeros(4, 2), "expected 3 axes", id="flat-maps"),
+        pytest.param("v_sequences", torch.zeros(2, 5, 6), "has 5 frames, and the config says 4", id="frames"),
+        pytest.param("v_sequences", torch.zeros(2, 4, 7), "are of different width", id="widths"),
+        pytest.param("v_maps", torch.full((2, 2, 2), NAN), "NaN or infinite numbers", id="nan"),
+        pytest.param("v_maps", torch.full((2, 2, 2), 3e38), "NaN or infinite numbers", id="product-overflows"),
+    ],
+)
+def test_factors_that_cannot_be_are_refused(tmp_path, tensors, part, tensor, message):
+    tensors[PATHS[0]]["v"] *= 1e4
+    folder = write_embedding(tmp_path / "compressed", make_config(value_rank=2), tensors)
+    rewrite(folder, {f"{STEM}{part}": tensor})
+    with pytest.raises(EmbeddingFileError, match=message):
+        read_embedding(folder)
+
+
+def test_a_file_without_tensors_is_refused(folder):
+    rewrite(folder, dict.fromkeys(load_file(folder / WEIGHTS_NAME)))
+    with pytest.raises(EmbeddingFileError, match="holds no tensors"):
+        read_embedding(folder)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        pytest.param({"format_version": 2}, "format_version is 2, and this package reads version 1", id="newer"),
+        pytest.param({"peft_type": "LORA"}, "peft_type is 'LORA', expected 'MOTION_EMBEDDING'", id="other-type"),
+        pytest.param({"peft_type": None}, "peft_type is None, expected", id="no-type"),
+        pytest.param({"parts": ["qk"]}, r"has the parts \['qk', 'v'\], and the config says \('qk',\)", id="parts"),
+        pytest.param({"parts": ["qk", "k"]}, 'parts must be "qk", "v" or both', id="unknown-part"),
+        pytest.param({"parts": [["qk"]]}, "header of", id="nested-parts"),
+        pytest.param({"num_latent_frames": 5}, "has 4 frames, and the config says 5", id="frames"),
+        pytest.param({"num_frames": "4"}, "num_frames must be a whole number", id="frames-as-text"),
+        pytest.param({"value_grid": [0, 2]}, "value_grid must be two whole numbers", id="grid"),
+        pytest.param({"debias": "none"}, "debias must be one of", id="debias"),
+        pytest.param({"target_modules": "("}, "target_modules is no regular expression", id="pattern"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(folder, changes, message):
+    rewrite(folder, header=json.dumps({**json.loads(header_of(folder)[HEADER_KEY]), **changes}))
+    with pytest.raises(EmbeddingFileError, match=message):
+        read_embedding(folder)
+
+
+BAD_JSON = [
+    pytest.param("{num_frames: 4}", "are no JSON", id="no-json"),
+    pytest.param("", "are no JSON", id="empty"),
+    pytest.param("[" * 100_000, "are no JSON", id="endlessly-nested"),
+    pytest.param('{"num_frames": ' + "9" * 5000 + "}", "are no JSON", id="number-too-long"),
+    pytest.param("[1, 2]", "peft_type is 'list'", id="a-list"),
+    pytest.param("null", "peft_type is 'NoneType'", id="nothing"),
+]
+
+
+@pytest.mark.parametrize(("text", "message"), BAD_JSON)
+def test_a_header_that_is_no_json_is_refused(folder, text, message):
+    rewrite(folder, header=text)
+    with pytest.raises(EmbeddingFileError, match=message):
+        read_embedding(folder)
+
+
+@pytest.mark.parametrize(("text", "message"), BAD_JSON)
+def test_a_settings_file_that_is_no_json_is_refused(folder, text, message):
+    save_file(load_file(folder / WEIGHTS_NAME), folder / WEIGHTS_NAME)
+    (folder / CONFIG_NAME).write_text(text)
+    with pytest.raises(EmbeddingFileError, match=message):
+        read_embedding(folder)
+
+
+def test_a_settings_file_that_is_no_text_is_refused(folder):
+    save_file(load_file(folder / WEIGHTS_NAME), folder / WEIGHTS_NAME)
+    (folder / CONFIG_NAME).write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(EmbeddingFileError, match=f"{CONFIG_NAME} is not text"):
+        read_embedding(folder)
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        pytest.param([[0.0] * CHANNELS] * FRAMES, "must hold floating-point numbers, got list", id="list"),
+        pytest.param(torch.zeros(4, 6, dtype=torch.int32), "numbers, got torch.int32", id="integers"),
+    ],
+)
+def test_dictionaries_are_checked_as_files_are(value, message):
+    with pytest.raises(EmbeddingFileError, match=f"The dictionary: .*{message}"):
+        parse_embedding({f"{STEM}qk": value}, make_config(parts=["qk"]), "The dictionary")
+
+
+# Writing whole or not at all
+
+
+def test_a_file_in_the_place_of_the_folder_is_kept(tmp_path, tensors):
+    file = tmp_path / "embedding"
+    file.write_text("precious")
+    with pytest.raises(NotADirectoryError, match="embedding is a file; save_directory must be a folder"):
+        write_embedding(file, make_config(), tensors)
+    assert file.read_text() == "precious"
+    assert names_in(tmp_path) == ["embedding"]
+
+
+def test_saving_again_replaces_the_embedding_and_keeps_other_files(folder):
+    (folder / "notes").mkdir()
+    (folder / "notes" / "today.txt").write_text("kept")
+    new = make_tensors()
+    write_embedding(folder, make_config(), new, extra_files={"README.md": b"new"})
+    assert_equal(read_embedding(folder)[1], new)
+    assert (folder / "notes" / "today.txt").read_text() == "kept"
+    assert names_in(folder) == sorted([CONFIG_NAME, WEIGHTS_NAME, "README.md", "notes"])
+    assert names_beside(folder) == ["embedding"]
+
+
+def test_missing_parents_are_made(tmp_path, tensors):
+    folder = write_embedding(str(tmp_path / "a" / "b"), make_config(), tensors)
+    assert_equal(read_embedding(folder)[1], tensors)
+    assert names_beside(folder) == ["b"]
+
+
+def test_a_linked_folder_is_written_through(folder, tmp_path):
+    link = tmp_path / "link"
+    link.symlink_to(folder, target_is_directory=True)
+    new = make_tensors()
+    write_embedding(link, make_config(), new)
+    assert link.is_symlink()
+    assert_equal(read_embedding(folder)[1], new)
+    assert names_in(tmp_path) == ["embedding", "link"]
+
+
+def test_failed_writing_leaves_the_old_embedding_and_no_debris(folder, tensors):
+    with pytest.raises(FileNotFoundError):
+        write_embedding(folder, make_config(), make_tensors(), extra_files={"no/such/place.md": b""})
+    assert_equal(read_embedding(folder)[1], tensors)
+    assert names_in(folder) == sorted([CONFIG_NAME, WEIGHTS_NAME])
+    assert names_beside(folder) == ["embedding"]
+
+
+def test_failed_writing_of_a_new_folder_leaves_nothing(tmp_path, tensors):
+    with pytest.raises(FileNotFoundError):
+        write_embedding(tmp_path / "new", make_config(), tensors, extra_files={"no/such/place.md": b""})
+    assert names_in(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("number", "dtype"),
+    [
+        pytest.param(NAN, torch.float32, id="nan"),
+        pytest.param(1e5, torch.float16, id="beyond-half-precision"),
+    ],
+)
+def test_numbers_that_could_not_be_read_back_are_not_written(folder, tensors, number, dtype):
+    damaged = make_tensors()
+    damaged[PATHS[0]]["qk"][0, 0] = number
+    with pytest.raises(ValueError, match="NaN or infinite"):
+        write_embedding(folder, make_config(), damaged, dtype=dtype)
+    assert_equal(read_embedding(folder)[1], tensors)
+
+
+# A swap that a killed process left half-done
+
+
+def old_name(folder):
+    return folder.with_name(f".{folder.name}.old")
+
+
+def interrupt_before_the_new_one_came_in(folder):
+    os.rename(folder, old_name(folder))
+
+
+def interrupt_before_the_old_one_was_removed(folder):
+    write_embedding(old_name(folder), make_config(), make_tensors())
+
+
+INTERRUPTIONS = [interrupt_before_the_new_one_came_in, interrupt_before_the_old_one_was_removed]
+
+
+@pytest.mark.parametrize("interrupt", INTERRUPTIONS)
+def test_reading_recovers_an_interrupted_swap(folder, tensors, interrupt):
+    interrupt(folder)
+    assert_equal(read_embedding(folder)[1], tensors)
+    assert names_beside(folder) == ["embedding"]
+
+
+@pytest.mark.parametrize("interrupt", INTERRUPTIONS)
+def test_writing_recovers_an_interrupted_swap(folder, interrupt):
+    (folder / "notes.txt").write_text("kept")
+    interrupt(folder)
+    new = make_tensors()
+    write_embedding(folder, make_config(), new)
+    assert_equal(read_embedding(folder)[1], new)
+    assert (folder / "notes.txt").read_text() == "kept"
+    assert names_beside(folder) == ["embedding"]

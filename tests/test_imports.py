@@ -1,0 +1,59 @@
+"""Imports inside the package point one way, and only the adapter knows PEFT."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = "diffusers_motion_embed"
+
+# Every part of the package, and the parts that it may import. Subpackages count as one part.
+CHAIN = ("errors", "functional", "architectures", "adapter", "files", "loaders", "pipelines")
+MAY_IMPORT = {part: {part, *CHAIN[: CHAIN.index(part)]} for part in CHAIN}
+MAY_IMPORT["functional"] = {"functional"}
+MAY_IMPORT["video"] = {"video", "errors"}
+MAY_IMPORT["training"] = {"training", *CHAIN}
+MAY_IMPORT["__init__"] = set(MAY_IMPORT) - {"training"}
+ONLY_IN = {"peft": "adapter"}
+
+
+def imported_modules(source):
+    """Full names of all modules that a file imports, wherever in the file."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports inside the package are absolute"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def violations(path, source):
+    part, found = path.parts[1].removesuffix(".py"), []
+    if part not in MAY_IMPORT:
+        return [f"{path}: say in MAY_IMPORT what {part} may import"]
+    for module in imported_modules(source):
+        top, *rest = module.split(".")
+        if (top == PACKAGE and (not rest or rest[0] not in MAY_IMPORT[part])) or ONLY_IN.get(top, part) != part:
+            found.append(f"{path} imports {module}")
+    return found
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / PACKAGE).rglob("*.py")), ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_point_one_way(path):
+    assert violations(path.relative_to(ROOT), path.read_text(encoding="utf-8")) == []
+
+
+FORBIDDEN = {
+    "functional": "files",
+    "files": "loaders",
+    "loaders": "training.config",
+    "video": "adapter",
+    "new": "errors",
+}
+
+
+@pytest.mark.parametrize(("part", "imported"), FORBIDDEN.items())
+def test_imports_the_other_way_are_noticed(part, imported):
+    assert violations(Path(PACKAGE, f"{part}.py"), f"def f():\n    from {PACKAGE}.{imported} import name")

@@ -1,0 +1,162 @@
+"""Training on tiny random models: what is learned, what stays as it was, what is refused."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+import diffusers_motion_embed as dme
+from diffusers_motion_embed.files import CONFIG_NAME, WEIGHTS_NAME
+from diffusers_motion_embed.training import TrainingConfig, TrainingDivergedError, train_motion_embedding
+from diffusers_motion_embed.training.trainer import encode_frames, prediction_target
+from tests.helpers import NUM_FRAMES, assert_unchanged, generate, make_config, snapshot
+
+
+@pytest.fixture
+def frames():
+    return np.random.default_rng(0).integers(0, 256, (NUM_FRAMES, 16, 16, 3), dtype=np.uint8)
+
+
+def train(pipe, frames, prompt="a red circle", adapter_name="trained", callback=None, value_grid=(2, 2), **options):
+    return train_motion_embedding(
+        pipe,
+        frames,
+        prompt,
+        TrainingConfig(**{"max_train_steps": 3, **options}),
+        embedding_config=make_config(value_grid=value_grid),
+        adapter_name=adapter_name,
+        callback=callback,
+        progress_bar=False,
+    )
+
+
+def test_training_loads_the_embedding_and_changes_nothing_else(pipe, frames):
+    plain, before = generate(pipe), snapshot(pipe.unet)
+    report = train(pipe, frames)
+    assert pipe.get_active_motion_embeddings() == ["trained"]
+    assert (report.num_frames, report.debias, report.prompt) == (NUM_FRAMES, "difference", "a red circle")
+    assert not torch.equal(generate(pipe), plain)
+    pipe.unload_motion_embedding()
+    assert_unchanged(pipe.unet, before)
+    assert torch.equal(generate(pipe), plain)
+
+
+def test_training_lowers_the_loss_on_the_reference(text_to_video, frames):
+    losses = []
+    train(text_to_video, frames, max_train_steps=60, callback=lambda step, loss: losses.append(loss))
+    assert len(losses) == 60
+    assert np.mean(losses[-15:]) < np.mean(losses[:15])
+
+
+@pytest.mark.parametrize("loss", ["base", "debiased_temporal"])
+def test_a_seed_gives_a_byte_identical_file(text_to_video, frames, tmp_path, loss):
+    contents = []
+    for run, seed in enumerate((1, 1, 2)):
+        train(text_to_video, frames, seed=seed, loss=loss)
+        folder = text_to_video.save_motion_embedding(tmp_path / str(run))
+        contents.append((folder / WEIGHTS_NAME).read_bytes())
+        text_to_video.unload_motion_embedding()
+    assert contents[0] == contents[1]
+    assert contents[0] != contents[2]
+
+
+def test_the_file_tells_how_it_was_made(text_to_video, frames, tmp_path):
+    train(text_to_video, frames, seed=7)
+    folder = text_to_video.save_motion_embedding(tmp_path / "embedding")
+    settings = json.loads((folder / CONFIG_NAME).read_text())
+    expected = {
+        "num_frames": NUM_FRAMES,
+        "num_latent_frames": NUM_FRAMES,
+        "height": 16,
+        "width": 16,
+        "latent_height": 8,
+        "latent_width": 8,
+        "value_grid": [2, 2],
+        "model_class": "UNet3DConditionModel",
+        "component": "unet",
+        "format_version": 1,
+    }
+    assert {name: settings[name] for name in expected} == expected
+    assert settings["training"]["prompt"] == "a red circle"
+    assert (settings["training"]["seed"], settings["training"]["max_train_steps"]) == (7, 3)
+
+
+def test_full_grids_are_those_of_the_layers(text_to_video, frames):
+    train(text_to_video, frames, value_grid=None)
+    registry = dme.adapter.registry.registry_of(text_to_video.unet)
+    grids = {path: tuple(layer.embeddings["trained"].v.shape[:2]) for path, layer in registry.layers.items()}
+    assert grids["down_blocks.0.temp_attentions.0.transformer_blocks.0.attn1"] == (8, 8)
+    assert grids["down_blocks.1.temp_attentions.0.transformer_blocks.0.attn2"] == (4, 4)
+
+
+def test_latents_are_those_of_the_vae(text_to_video, frames):
+    latents = encode_frames(text_to_video, frames, chunk_size=3)
+    pixels = torch.tensor(frames[2], dtype=torch.float32).permute(2, 0, 1)[None] / 127.5 - 1
+    vae = text_to_video.vae
+    expected = vae.encode(pixels).latent_dist.mean[0] * vae.config.scaling_factor
+    torch.testing.assert_close(latents[0, :, 2], expected, atol=1e-5, rtol=1e-5)
+
+
+def test_targets_follow_the_prediction_type(text_to_video):
+    from diffusers import DDPMScheduler
+
+    latents, noise = torch.randn(2, 1, 4, 2, 2, 2).unbind(0)
+    timesteps = torch.tensor([500])
+    epsilon = DDPMScheduler(prediction_type="epsilon")
+    assert prediction_target(epsilon, latents, noise, timesteps) is noise
+    velocity = DDPMScheduler(prediction_type="v_prediction")
+    signal = velocity.alphas_cumprod[500]
+    torch.testing.assert_close(
+        prediction_target(velocity, latents, noise, timesteps), signal.sqrt() * noise - (1 - signal).sqrt() * latents
+    )
+    with pytest.raises(dme.UnsupportedModelError, match="'sample'; expected epsilon or v_prediction"):
+        prediction_target(DDPMScheduler(prediction_type="sample"), latents, noise, timesteps)
+
+
+def interrupt(step, loss):
+    if step == 2:
+        raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        pytest.param({"prompt": " "}, ValueError, "prompt is needed", id="no-prompt"),
+        pytest.param({"adapter_name": "good"}, dme.AdapterNameError, "'good' is loaded already", id="repeated-name"),
+        pytest.param({"learning_rate": 1e30}, TrainingDivergedError, "became .* at step", id="diverged"),
+        pytest.param({"callback": interrupt}, KeyboardInterrupt, None, id="interrupted"),
+    ],
+)
+def test_a_run_that_fails_leaves_the_pipeline_as_it_was(
+    text_to_video, frames, embedding_folder, arguments, error, message
+):
+    pipe = text_to_video
+    pipe.load_motion_embedding(embedding_folder(pipe.unet), "good")
+    pipe.set_motion_scale({"qk": 0.5, "v": 0.75})
+    before, clip = snapshot(pipe.unet), generate(pipe)
+    with pytest.raises(error, match=message):
+        train(pipe, frames, **arguments)
+    assert_unchanged(pipe.unet, before)
+    assert pipe.get_active_motion_embeddings() == ["good"]
+    assert torch.equal(generate(pipe), clip)
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype", "message"),
+    [
+        pytest.param((4, 15, 16, 3), np.uint8, "Height 15 and width 16 must be multiples of 2", id="not-divisible"),
+        pytest.param((4, 16, 16), np.uint8, r"shape \(frames, height, width, 3\), got uint8 \(4, 16, 16\)", id="axes"),
+        pytest.param((4, 16, 16, 3), np.float32, "got float32", id="dtype"),
+    ],
+)
+def test_frames_are_checked(text_to_video, shape, dtype, message):
+    before = snapshot(text_to_video.unet)
+    with pytest.raises(dme.VideoError, match=message):
+        train(text_to_video, np.zeros(shape, dtype))
+    assert_unchanged(text_to_video.unet, before)
+
+
+def test_pipelines_without_text_are_refused(frames):
+    with pytest.raises(dme.UnsupportedModelError, match="object cannot be trained"):
+        train(object(), frames)
