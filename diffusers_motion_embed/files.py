@@ -3,8 +3,9 @@
     adapter_config.json         the settings, for people and for PEFT
     adapter_model.safetensors   the numbers; its header repeats the settings and wins over the JSON
 
-Keys are `base_model.model.<path of the attention>.motion_embedding_<part>`, with the parts `qk`, `v`, and for compressed
-value parts `v_maps` and `v_sequences`. Everything is checked before it is returned, and written whole or not at all.
+Keys are `base_model.model.<path of the attention>.motion_embedding_<part>`, with the parts `qk`, `v`, and for
+compressed value parts `v_maps` and `v_sequences`. Everything is checked before it is returned, and written whole or
+not at all.
 """
 
 import json
@@ -126,6 +127,8 @@ def write_embedding(
 
     Args:
         save_directory: Folder to write.
+        config: Settings of the embedding.
+        tensors: Its numbers by path and part.
         dtype: Of the stored numbers.
         extra_files: More files by name, for instance the README.
 
@@ -227,8 +230,8 @@ def _read_config(path: Path, header: Mapping[str, str], state_dict: Mapping[str,
             raise EmbeddingFileError(f"{place} is not text ({error}).") from error
     else:
         raise EmbeddingFileError(
-            f"{path} is not a motion embedding{_guess_kind(state_dict)}: its header has no {HEADER_KEY!r}, and there is "
-            f"no {CONFIG_NAME} with it."
+            f"{path} is not a motion embedding{_guess_kind(state_dict)}: its header has no {HEADER_KEY!r}, and there "
+            f"is no {CONFIG_NAME} with it."
         )
     try:
         values = json.loads(text)

@@ -305,14 +305,15 @@ def check_fits(model: nn.Module, config: MotionEmbeddingConfig, tensors: Embeddi
     if config.model_class not in (None, architecture.model_class):
         raise IncompatibleEmbeddingError(
             f"The motion embedding belongs to a {config.model_class}, and the pipeline's model is a "
-            f"{type(model).__name__}. Load it on a pipeline with {config.base_model_name_or_path or 'its own base model'}."
+            f"{type(model).__name__}. Load it on a pipeline with {config.base_model_name_or_path or 'its own model'}."
         )
     paths = set(architecture.attention_paths(model))
     unknown = [path for path in tensors if path not in paths]
     if unknown:
         raise IncompatibleEmbeddingError(
-            f"The motion embedding has {len(unknown)} of {len(tensors)} layers that this {type(model).__name__} lacks, "
-            f"for instance {unknown[0]}. It was trained on {config.base_model_name_or_path or 'another base model'}."
+            f"The motion embedding has {len(unknown)} of {len(tensors)} layers that this {type(model).__name__} "
+            f"lacks, for instance {unknown[0]}. It was trained on "
+            f"{config.base_model_name_or_path or 'another base model'}."
         )
     for path, parts in tensors.items():
         expected = embed_dim(model.get_submodule(path))

@@ -11,8 +11,8 @@ from diffusers_motion_embed.loaders import MotionEmbeddingLoaderMixin, supported
 def enable_motion_embedding(pipe: Any) -> Any:
     """Give a pipeline the methods of `MotionEmbeddingLoaderMixin`. Doing so again changes nothing.
 
-    The pipeline stays the same object; its class becomes a subclass of the same name, so that what it saves still names
-    the class of diffusers.
+    The pipeline stays the same object; its class becomes a subclass of the same name, so that what it saves still
+    names the class of diffusers.
 
     Args:
         pipe: A diffusers pipeline with a model that takes motion embeddings.

@@ -193,7 +193,7 @@ def test_half_precision_models_keep_float32_embeddings(text_to_video, embedding_
     generate(pipe)
     loaded = to_state_dict(
         registry_of(pipe.unet).loaded["default_0"].config,
-        {path: {"qk": l.embeddings["default_0"].qk} for path, l in registry_of(pipe.unet).layers.items()},
+        {path: {"qk": layer.embeddings["default_0"].qk} for path, layer in registry_of(pipe.unet).layers.items()},
     )
     assert all(torch.equal(tensor, state_dict[key]) for key, tensor in loaded.items())
 

@@ -24,7 +24,9 @@ def attach(attention: nn.Module, picture_module: nn.Module, layer: MotionEmbeddi
     """Make `layer` the motion layer of `attention`. Doing so again changes nothing.
 
     Args:
+        attention: The layer to adapt, with projections `to_q`, `to_k` and `to_v`.
         picture_module: The module around the attention whose input shows height and width.
+        layer: Holds the embeddings.
     """
     _follow_new_projections()
     if attention._modules.get(CHILD_NAME) is not layer:

@@ -1,8 +1,8 @@
 """The layer: holds the embeddings of one attention and adds them to what its projections receive.
 
 A layer is a child of the attention that it adapts, under the name `motion_embedding`, and works through forward
-pre-hooks on whatever stands at the query, key and value projections. The embedding so enters below base weight and LoRA
-alike, (W + ΔW)(x + m), whatever was loaded first, and every attention processor keeps working. Putting layers on
+pre-hooks on whatever stands at the query, key and value projections. The embedding so enters below base weight and
+LoRA alike, (W + ΔW)(x + m), whatever was loaded first, and every attention processor keeps working. Putting layers on
 attentions and keeping the hooks in place is the business of `adapter.attachment`.
 """
 

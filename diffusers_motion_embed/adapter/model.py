@@ -4,7 +4,7 @@ Inside a pipeline's model such layers would poison diffusers' LoRA calls, which 
 there, `loaders` puts plain `MotionEmbeddingLayer`s. Both doors read each other's files.
 """
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from peft import PeftConfig
@@ -58,8 +58,8 @@ class MotionEmbeddingTunerLayer(MotionEmbeddingLayer, BaseTunerLayer):
             return []
         return [
             LayerEmbedding(
-                self.motion_embedding_qk[name] if name in self.motion_embedding_qk else None,
-                self.motion_embedding_v[name] if name in self.motion_embedding_v else None,
+                self.motion_embedding_qk.get(name),
+                self.motion_embedding_v.get(name),
                 self.debias[name],
             )
             for name in self.active_adapters
@@ -90,7 +90,7 @@ class MotionEmbeddingModel(BaseTuner):
 
     prefix = PREFIX
     tuner_layer_cls = MotionEmbeddingTunerLayer
-    target_module_mapping: dict[str, list[str]] = {}
+    target_module_mapping: ClassVar[dict[str, list[str]]] = {}
     # Makes `inject_adapter_in_model` and `add_adapter` of diffusers' models refuse before they change anything.
     uses_shared_state = True
 
@@ -135,8 +135,8 @@ class MotionEmbeddingModel(BaseTuner):
 
     @classmethod
     def _remove_adapter_name_from_key(cls, key: str, adapter_name: str) -> str:
-        # before: base_model.model.mid_block.attn1.motion_embedding.motion_embedding_qk.default
-        # after:  base_model.model.mid_block.attn1.motion_embedding_qk
+        # From "base_model.model.mid_block.attn1.motion_embedding.motion_embedding_qk.default"
+        # to   "base_model.model.mid_block.attn1.motion_embedding_qk"
         return key.removesuffix(f".{adapter_name}").replace(f".{CHILD_NAME}.{PREFIX}", f".{PREFIX}")
 
     @classmethod

@@ -37,8 +37,8 @@ def select_layers(model: nn.Module, config: MotionEmbeddingConfig) -> list[str]:
     chosen = [path for path in paths if check_target_module_exists(wanted, path)]
     if not chosen:
         raise TargetModulesError(
-            f"target_modules={config.target_modules!r} with exclude_modules={config.exclude_modules!r} matches none of "
-            f"the {len(paths)} layers of {type(model).__name__} that mix frames. They are: {', '.join(paths)}."
+            f"target_modules={config.target_modules!r} with exclude_modules={config.exclude_modules!r} matches none "
+            f"of the {len(paths)} layers of {type(model).__name__} that mix frames. They are: {', '.join(paths)}."
         )
     return chosen
 

@@ -27,6 +27,8 @@ def debiased_temporal_loss(prediction: Tensor, target: Tensor, generator: torch.
     """The base loss, and once more on frames freed from the look of a random anchor frame (arXiv 2310.08465, eq. 7).
 
     Args:
+        prediction: Of the model, (batch, channels, frames, height, width).
+        target: As `prediction`.
         generator: Draws the anchor frame, on the CPU.
     """
     anchor = int(torch.randint(prediction.shape[2], (), generator=generator))

@@ -124,6 +124,7 @@ def encode_frames(pipe: Any, frames: np.ndarray, chunk_size: int = 8) -> Tensor:
     """The clip as the model sees it.
 
     Args:
+        pipe: Its VAE is used.
         frames: (frames, height, width, 3), uint8.
         chunk_size: Frames that go through the VAE at once.
 
@@ -206,8 +207,8 @@ def _optimize(
         value = loss.item()
         if not math.isfinite(value):
             raise TrainingDivergedError(
-                f"The loss became {value} at step {step}. Lower learning_rate ({config.learning_rate}), or use another "
-                f"mixed_precision ({config.mixed_precision})."
+                f"The loss became {value} at step {step}. Lower learning_rate ({config.learning_rate}), or use "
+                f"another mixed_precision ({config.mixed_precision})."
             )
         progress.set_postfix(loss=f"{value:.4f}", refresh=False)
         if callback is not None:

@@ -26,7 +26,7 @@ GENERATION = {"num_inference_steps": 20, "guidance_scale": 3.0}
 
 def load_tiny_pipeline(folder: str | os.PathLike = TINY_T2V) -> Any:
     """The embedded text-to-video pipeline, in float32, without a progress bar of its own."""
-    pipe = DiffusionPipeline.from_pretrained(str(folder), torch_dtype=torch.float32)
+    pipe = DiffusionPipeline.from_pretrained(str(folder), dtype=torch.float32)
     pipe.set_progress_bar_config(disable=True)
     return pipe
 

@@ -1,7 +1,7 @@
 """Reference clips whose motions the tiny model has never seen, and prompts of other appearance to try them on.
 
-Objects fly smooth random paths in training, cameras pan and zoom at constant speed; here are a figure of eight, a zigzag,
-a bouncing ball and a spiral, and cameras that swing, arc, breathe and accelerate.
+Objects fly smooth random paths in training, cameras pan and zoom at constant speed; here are a figure of eight, a
+zigzag, a bouncing ball and a spiral, and cameras that swing, arc, breathe and accelerate.
 """
 
 import numpy as np
@@ -15,23 +15,23 @@ def _time(num_frames: int) -> np.ndarray:
 
 def figure_eight(num_frames: int = NUM_FRAMES) -> Motion:
     angle = 2 * np.pi * _time(num_frames)
-    return Motion.of_object(np.stack([0.6 * np.sin(angle), 0.4 * np.sin(2 * angle)], 1))
+    return Motion.of_object(np.stack([0.55 * np.sin(angle), 0.4 * np.sin(2 * angle)], 1))
 
 
 def zigzag(num_frames: int = NUM_FRAMES) -> Motion:
     time = _time(num_frames)
     wave = 2 * np.abs(2 * (1.5 * time - np.floor(1.5 * time + 0.5))) - 1
-    return Motion.of_object(np.stack([1.2 * time - 0.6, 0.5 * wave], 1))
+    return Motion.of_object(np.stack([1.1 * time - 0.55, 0.5 * wave], 1))
 
 
 def bounce(num_frames: int = NUM_FRAMES) -> Motion:
     time = _time(num_frames)
-    return Motion.of_object(np.stack([0.55 - 1.1 * time, 0.6 - 1.1 * np.abs(np.cos(2 * np.pi * time))], 1))
+    return Motion.of_object(np.stack([0.55 - 1.1 * time, 0.55 - 1.1 * np.abs(np.cos(2 * np.pi * time))], 1))
 
 
 def spiral(num_frames: int = NUM_FRAMES) -> Motion:
     time = _time(num_frames)
-    angle, radius = 4 * np.pi * time, 0.1 + 0.5 * time
+    angle, radius = 4 * np.pi * time, 0.1 + 0.45 * time
     return Motion.of_object(np.stack([radius * np.cos(angle), radius * np.sin(angle)], 1))
 
 

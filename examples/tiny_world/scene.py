@@ -35,9 +35,9 @@ BACKGROUND_COLORS = {
 SHAPES = ("circle", "square", "triangle", "cross")
 PATTERNS = ("plain", "checkered", "dotted")
 
-CHECKER_CELL = 0.30
-DOT_SPACING = 0.46
-DOT_RADIUS = 0.13
+CHECKER_CELL = 0.5
+DOT_SPACING = 0.5
+DOT_RADIUS = 0.14
 
 
 @dataclass(frozen=True)
@@ -145,12 +145,14 @@ def render(
     appearance: Appearance,
     motion: Motion,
     *,
-    radius: float = 0.28,
+    radius: float = 0.34,
     size: int = FRAME_SIZE,
 ) -> np.ndarray:
     """Draw a clip.
 
     Args:
+        appearance: What it shows.
+        motion: How it moves.
         radius: Of the object at zoom 1, in half frame widths.
         size: Height and width of the frames, in pixels.
 
@@ -185,7 +187,7 @@ class Scene:
 
     appearance: Appearance
     motion: Motion
-    radius: float = 0.28
+    radius: float = 0.34
 
     def render(self, frame: slice = slice(None)) -> np.ndarray:
         """The chosen frames, all by default, (frames, size, size, 3), float32 from 0 to 1."""
@@ -197,7 +199,7 @@ def random_scene(rng: np.random.Generator, num_frames: int = NUM_FRAMES) -> Scen
     words = (OBJECT_COLORS, SHAPES, BACKGROUND_COLORS)
     pattern = rng.choice(PATTERNS, p=[0.5, 0.25, 0.25])
     appearance = Appearance(*(str(rng.choice(list(choices))) for choices in words), str(pattern))
-    radius = rng.uniform(0.24, 0.34)
+    radius = rng.uniform(0.30, 0.38)
     kind = rng.choice(["object", "pan", "zoom"], p=[0.6, 0.2, 0.2])
     motion = {"object": random_path, "pan": random_pan, "zoom": random_zoom}[kind](rng, radius, num_frames)
     return Scene(appearance, motion, radius)

@@ -2,7 +2,8 @@
 
     python -m examples.tiny_world.train_unet --vae outputs/tiny-t2v/vae --output_dir outputs/tiny-t2v
 
-Clips are rendered and encoded once, then the model learns v-prediction on them, with captions of appearance only.
+Clips are rendered and encoded once, then the model learns v-prediction on them, by turns on whole clips and on single
+frames, with captions of appearance only.
 Restarting continues from the last checkpoint. The averaged weights are written as the pipeline folder at every
 checkpoint, so that a run can be tried while it goes on.
 """
@@ -116,6 +117,25 @@ def denoising_loss(pipe, unet, text_encoder, latents: torch.Tensor, prompts: lis
     return F.mse_loss(prediction, pipe.scheduler.get_velocity(latents, noise, timesteps))
 
 
+def draw_batch(
+    latents: torch.Tensor, batch_size: int, single_frames: bool, generator: torch.Generator
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Random clips, or as many single frames of different clips, and the numbers of their clips.
+
+    Single frames show many more appearances at the same cost, and appearance is most of what there is to learn.
+    """
+    num_frames = latents.shape[2]
+    if single_frames:
+        chosen = torch.randint(len(latents), (batch_size * num_frames,), generator=generator)
+        frame = torch.randint(num_frames, (batch_size * num_frames,), generator=generator)
+        return latents[chosen, :, frame].float().unsqueeze(2), chosen
+    chosen = torch.randint(len(latents), (batch_size,), generator=generator)
+    batch = latents[chosen].float()
+    reverse = torch.rand(batch_size, generator=generator) < 0.5  # played backwards, a path is as likely as before
+    batch[reverse] = batch[reverse].flip(2)
+    return batch, chosen
+
+
 def write_pipeline(pipe: TextToVideoSDPipeline, average: EMAModel, trained: torch.nn.ModuleList, folder: Path) -> None:
     averaged = copy.deepcopy(trained)
     average.copy_to(averaged.parameters())
@@ -128,7 +148,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--vae", type=Path, required=True, help="Folder written by train_vae.py.")
     parser.add_argument("--output_dir", type=Path, required=True)
-    parser.add_argument("--num_clips", type=int, default=12288)
+    parser.add_argument("--num_clips", type=int, default=8192)
     parser.add_argument("--max_train_steps", type=int, default=8000)
     parser.add_argument("--train_batch_size", type=int, default=8)
     parser.add_argument("--learning_rate", type=float, default=1.5e-3)
@@ -159,10 +179,7 @@ def main() -> None:
         decay = min(1.0, (options.max_train_steps - step) / options.lr_decay_steps)
         for group in optimizer.param_groups:
             group["lr"] = options.learning_rate * warmup * decay
-        chosen = torch.randint(len(latents), (options.train_batch_size,), generator=generator)
-        batch = latents[chosen].float()
-        reverse = torch.rand(len(batch), generator=generator) < 0.5  # played backwards, a path is as likely as before
-        batch[reverse] = batch[reverse].flip(2)
+        batch, chosen = draw_batch(latents, options.train_batch_size, step % 2 == 0, generator)
         drop = torch.rand(len(batch), generator=generator) < CAPTION_DROPOUT
         captions = ["" if dropped else prompts[index] for index, dropped in zip(chosen, drop, strict=True)]
         loss = denoising_loss(pipe, unet, text_encoder, batch, captions)
@@ -173,7 +190,8 @@ def main() -> None:
         average.step(trained.parameters())
         losses.append(loss.item())
         if len(losses) == 100:
-            progress.write(f"step {step + 1}: loss {sum(losses) / 100:.4f}")
+            images, clips = losses[::2], losses[1::2]
+            progress.write(f"step {step + 1}: loss {sum(images) / 50:.4f} of frames, {sum(clips) / 50:.4f} of clips")
             losses.clear()
         if (step + 1) % options.checkpointing_steps == 0 or step + 1 == options.max_train_steps:
             save_checkpoint(work / "checkpoint.pt", parts, step + 1)

@@ -49,7 +49,7 @@ def make_vae() -> AutoencoderKL:
         norm_num_groups=8,
         mid_block_add_attention=False,
     )
-    # Start with a posterior of std 0.05: at torch's default, std 1, the noise drowns the picture for thousands of steps.
+    # Start with a posterior of std 0.05: at the default, 1, the noise drowns the picture for thousands of steps.
     torch.nn.init.constant_(vae.quant_conv.bias[LATENT_CHANNELS:].data, -6.0)
     return vae
 

@@ -1,0 +1,167 @@
+"""Measure how well motion embeddings carry reference motions over to other prompts, on the tiny model.
+
+    python -m examples.tiny_world.evaluate_motion --num_seeds 8
+
+Trains one embedding for each reference, generates every prompt with it and, with the same noise, without it. Prints
+tables and writes everything as JSON. `--debias` takes several modes, to compare them on the same embeddings.
+"""
+
+import argparse
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from diffusers_motion_embed import MotionEmbeddingConfig, enable_motion_embedding, read_video
+from diffusers_motion_embed.functional import DEBIAS_MODES
+from diffusers_motion_embed.training import TrainingConfig, train_motion_embedding
+from examples.tiny_world.evaluation import (
+    GENERATION,
+    TINY_T2V,
+    camera_fidelity,
+    generate,
+    load_tiny_pipeline,
+    mean_and_interval,
+    object_fidelity,
+    text_fidelity,
+)
+from examples.tiny_world.measure import measure_clip
+from examples.tiny_world.references import CAMERA_PROMPTS, CAMERA_REFERENCES, OBJECT_REFERENCES, PROMPTS
+from examples.tiny_world.scene import FRAME_SIZE, NUM_FRAMES, Appearance, Scene
+
+
+ASSETS = Path(__file__).parent.parent / "assets"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    add("--pretrained_model_name_or_path", type=Path, default=TINY_T2V)
+    add("--references", nargs="+", default=[*OBJECT_REFERENCES, *CAMERA_REFERENCES])
+    add("--num_seeds", type=int, default=8, help="Clips of each prompt and reference.")
+    add("--debias", nargs="+", choices=DEBIAS_MODES, default=["difference"])
+    add("--max_train_steps", type=int, default=TrainingConfig.max_train_steps)
+    add("--learning_rate", type=float, default=TrainingConfig.learning_rate)
+    add("--lr_scheduler", default=TrainingConfig.lr_scheduler)
+    add("--loss", default=TrainingConfig.loss)
+    add("--timestep_sampling", default=TrainingConfig.timestep_sampling)
+    add("--value_grid", type=int, nargs=2, default=list(MotionEmbeddingConfig.value_grid))
+    add("--target_modules")
+    add("--scale", type=float, default=1.0)
+    add("--output", type=Path, default=Path("outputs/motion.json"))
+    options = parser.parse_args()
+
+    pipe = enable_motion_embedding(load_tiny_pipeline(options.pretrained_model_name_or_path))
+    clips: list[dict[str, Any]] = []
+    seconds = {}
+    plain_clips = {}
+    for name in options.references:
+        is_camera = name in CAMERA_REFERENCES
+        scene = (CAMERA_REFERENCES if is_camera else OBJECT_REFERENCES)[name]
+        prompts = CAMERA_PROMPTS if is_camera else PROMPTS
+        if is_camera not in plain_clips:
+            plain_clips[is_camera] = generate_all(pipe, prompts, options.num_seeds, "without")
+        clips += measured(name, scene, prompts, plain_clips[is_camera], "without")
+
+        started = time.perf_counter()
+        train(pipe, name, scene, options)
+        seconds[name] = round(time.perf_counter() - started, 1)
+        pipe.set_motion_scale(options.scale)
+        for debias in options.debias:
+            pipe.set_motion_debias(debias)
+            generated = generate_all(pipe, prompts, options.num_seeds, f"{name}, {debias}")
+            clips += measured(name, scene, prompts, generated, debias)
+        pipe.unload_motion_embedding()
+
+    result = {
+        "settings": {key: str(value) for key, value in vars(options).items() if key != "output"} | GENERATION,
+        "training_seconds": seconds,
+        "summary": summarize(clips, options.debias),
+        "clips": clips,
+    }
+    options.output.parent.mkdir(parents=True, exist_ok=True)
+    options.output.write_text(json.dumps(result, indent=1) + "\n")
+    print_summary(result)
+
+
+def train(pipe: Any, name: str, scene: Scene, options: argparse.Namespace) -> None:
+    config = TrainingConfig(
+        max_train_steps=options.max_train_steps,
+        learning_rate=options.learning_rate,
+        lr_scheduler=options.lr_scheduler,
+        loss=options.loss,
+        timestep_sampling=options.timestep_sampling,
+    )
+    embedding = MotionEmbeddingConfig(
+        target_modules=options.target_modules,
+        value_grid=tuple(options.value_grid) if all(options.value_grid) else None,
+    )
+    frames = read_video(ASSETS / f"{name}.mp4", NUM_FRAMES, height=FRAME_SIZE, width=FRAME_SIZE)
+    prompt = scene.appearance.prompt
+    train_motion_embedding(pipe, frames, prompt, config, embedding_config=embedding, adapter_name=name)
+
+
+def generate_all(pipe: Any, prompts: tuple[Appearance, ...], num_seeds: int, title: str) -> np.ndarray:
+    """Clips of all prompts for all seeds, (seeds, prompts, frames, size, size, 3)."""
+    texts = [appearance.prompt for appearance in prompts]
+    return np.stack(
+        [
+            generate(pipe, texts, [1000 * seed + number for number in range(len(texts))])
+            for seed in tqdm(range(num_seeds), desc=title)
+        ]
+    )
+
+
+def measured(
+    name: str, scene: Scene, prompts: tuple[Appearance, ...], generated: np.ndarray, mode: str
+) -> list[dict[str, Any]]:
+    """One row of figures for each clip."""
+    rows = []
+    for seed, clips in enumerate(generated):
+        for appearance, clip in zip(prompts, clips, strict=True):
+            seen = measure_clip(clip)
+            row = {"reference": name, "mode": mode, "prompt": appearance.prompt, "seed": seed}
+            if name in CAMERA_REFERENCES:
+                row |= {"kind": "camera", "cosine": camera_fidelity(clip, scene.motion)}
+            else:
+                cosine, distance = object_fidelity(seen, scene.motion)
+                row |= {"kind": "object", "cosine": cosine, "distance": distance}
+            rows.append(row | text_fidelity([seen], [appearance]))
+    return rows
+
+
+def summarize(clips: list[dict[str, Any]], modes: list[str]) -> dict[str, Any]:
+    """Means with 95 % intervals by kind of reference and mode, and the mean cosine of every reference."""
+    summary: dict[str, Any] = {}
+    for kind in sorted({row["kind"] for row in clips}, reverse=True):
+        of_kind = [row for row in clips if row["kind"] == kind]
+        measures = [name for name, value in of_kind[0].items() if isinstance(value, float)]
+        for mode in ["without", *modes]:
+            rows = [row for row in of_kind if row["mode"] == mode]
+            summary[f"{kind}, {mode}"] = {
+                "num_clips": len(rows),
+                **{measure: mean_and_interval([row[measure] for row in rows]) for measure in measures},
+                "cosine_by_reference": {
+                    name: float(np.mean([row["cosine"] for row in rows if row["reference"] == name]))
+                    for name in dict.fromkeys(row["reference"] for row in rows)
+                },
+            }
+    return summary
+
+
+def print_summary(result: dict[str, Any]) -> None:
+    print(f"\ntraining seconds: {result['training_seconds']}")
+    for title, figures in result["summary"].items():
+        print(f"\n{title}, {figures['num_clips']} clips: mean (95 % interval)")
+        for measure, value in figures.items():
+            if isinstance(value, tuple):
+                print(f"  {measure:12} {value[0]:7.3f} ({value[1]:.3f} to {value[2]:.3f})")
+        by_reference = {name: round(value, 3) for name, value in figures["cosine_by_reference"].items()}
+        print("  cosine by reference:", by_reference)
+
+
+if __name__ == "__main__":
+    main()
