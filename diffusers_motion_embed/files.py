@@ -15,6 +15,7 @@ import shutil
 import tempfile
 from collections.abc import Mapping
 from dataclasses import fields
+from operator import gt
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +91,10 @@ def parse_embedding(
         stored.setdefault(match["path"], {})[match["part"]] = tensor.detach().float()
     if not stored:
         raise EmbeddingFileError(f"{source} holds no tensors.")
+    targets = config.target_modules if isinstance(config.target_modules, list) else []
+    missing = [target for target in targets if not any(f".{path}".endswith(f".{target}") for path in stored)]
+    if missing:
+        raise EmbeddingFileError(f"{source} lacks {len(missing)} of its target_modules, for instance {missing[0]}.")
     return config, {path: _expanded(path, parts, config, source) for path, parts in stored.items()}
 
 
@@ -137,10 +142,15 @@ def write_embedding(
 
     Raises:
         NotADirectoryError: If there is a file of that name.
+        ValueError: If it is the current folder, or the numbers are not finite in `dtype`.
     """
     folder = Path(save_directory).resolve()  # a link stays, and what it points at is written
     if folder.exists() and not folder.is_dir():
         raise NotADirectoryError(f"{folder} is a file; save_directory must be a folder or a new name.")
+    if Path.cwd().is_relative_to(folder):
+        raise ValueError(
+            f"{folder} is, or holds, the current folder, which cannot be swapped; name a folder below it."
+        )
     folder.parent.mkdir(parents=True, exist_ok=True)
     recover_interrupted_swap(folder)
     text = json.dumps(config_to_dict(config), indent=2, sort_keys=True)
@@ -264,6 +274,12 @@ def _check_tensor(key: str, tensor: Tensor, part: str, config: MotionEmbeddingCo
     if tensor.ndim != PART_DIMENSIONS[part] or 0 in tensor.shape:
         raise EmbeddingFileError(
             f"{source}: {key} has shape {tuple(tensor.shape)}; expected {PART_DIMENSIONS[part]} axes of at least 1."
+        )
+    too_fine = part in ("v", "v_maps") and config.value_grid and any(map(gt, tensor.shape[:2], config.value_grid))
+    if too_fine:
+        raise EmbeddingFileError(
+            f"{source}: {key} has a grid of {tuple(tensor.shape[:2])}, and the config's value_grid is "
+            f"{config.value_grid}."
         )
     if part != "v_maps" and tensor.shape[-2] != config.num_latent_frames:
         raise EmbeddingFileError(

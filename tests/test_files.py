@@ -468,3 +468,20 @@ def test_writing_recovers_an_interrupted_swap(folder, interrupt):
     assert_equal(read_embedding(folder)[1], new)
     assert (folder / "notes.txt").read_text() == "kept"
     assert names_beside(folder) == ["embedding"]
+
+
+def test_a_layer_that_the_config_names_must_be_there(tensors, tmp_path):
+    folder = write_embedding(tmp_path / "embedding", make_config(target_modules=[*PATHS, "mid_block.attn1"]), tensors)
+    with pytest.raises(EmbeddingFileError, match=r"lacks 1 of its target_modules, for instance mid_block\.attn1"):
+        read_embedding(folder)
+
+
+def test_a_grid_finer_than_the_config_says_is_refused(tensors, tmp_path):
+    folder = write_embedding(tmp_path / "embedding", make_config(value_grid=(1, 2)), tensors)
+    with pytest.raises(EmbeddingFileError, match=r"has a grid of \(2, 2\), and the config's value_grid is \(1, 2\)"):
+        read_embedding(folder)
+
+
+def test_the_current_folder_is_not_written_over(tensors):
+    with pytest.raises(ValueError, match="holds, the current folder"):
+        write_embedding(".", make_config(), tensors)

@@ -14,8 +14,10 @@ from torch import Tensor, nn
 from diffusers_motion_embed.adapter.attachment import CHILD_NAME, attach, detach
 from diffusers_motion_embed.adapter.config import MotionEmbeddingConfig
 from diffusers_motion_embed.adapter.layer import LayerEmbedding, MotionEmbeddingLayer
+from diffusers_motion_embed.adapter.registry import registry_of
 from diffusers_motion_embed.adapter.selection import EmbeddingShape, embedding_shapes, select_layers
 from diffusers_motion_embed.architectures import find_architecture
+from diffusers_motion_embed.errors import AdapterNameError
 from diffusers_motion_embed.functional import Debias, expand_value
 
 
@@ -95,6 +97,11 @@ class MotionEmbeddingModel(BaseTuner):
     uses_shared_state = True
 
     def _prepare_adapter_config(self, peft_config: PeftConfig, model_config: dict) -> PeftConfig:
+        if registry_of(self.model).loaded:
+            raise AdapterNameError(
+                "The model has motion embeddings through load_motion_embedding already, and the two do not mix. Call "
+                "unload_motion_embedding() first, or load all of them that way."
+            )
         paths = select_layers(self.model, peft_config)
         self._shapes = embedding_shapes(self.model, peft_config, paths)
         peft_config.target_modules = list(paths)

@@ -10,9 +10,10 @@ import copy
 import math
 from dataclasses import dataclass, field
 
+from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor, nn
 
-from diffusers_motion_embed.adapter.attachment import attach, detach
+from diffusers_motion_embed.adapter.attachment import CHILD_NAME, attach, detach
 from diffusers_motion_embed.adapter.config import MotionEmbeddingConfig
 from diffusers_motion_embed.adapter.layer import PARTS, LayerEmbedding, MotionEmbeddingLayer
 from diffusers_motion_embed.architectures import find_architecture
@@ -83,6 +84,7 @@ def add_embedding(
     It is active beside those that were active before; `set_active` chooses among them.
     """
     registry = registry_of(model)
+    _refuse_peft_layers(model, list(tensors))
     registry.loaded[adapter_name] = LoadedEmbedding(copy.deepcopy(config), config.debias)
     for path, parts in tensors.items():
         layer = registry.layers.setdefault(path, MotionEmbeddingLayer())
@@ -183,6 +185,16 @@ def scale_by_part(scale: float | dict[str, float]) -> dict[str, float]:
                 f"A motion scale must be a finite number, 1.0 as trained and 0.0 for none; got {value!r} for {part}."
             )
     return {part: float(value) for part, value in by_part.items()}
+
+
+def _refuse_peft_layers(model: nn.Module, paths: list[str]) -> None:
+    for path in paths:
+        layer = model.get_submodule(path)._modules.get(CHILD_NAME)
+        if isinstance(layer, BaseTunerLayer):
+            raise AdapterNameError(
+                "The model has motion embeddings through a PeftModel already, and the two do not mix. Call unload() "
+                "on the PeftModel first, or load all of them through PEFT."
+            )
 
 
 def _surroundings(model: nn.Module, path: str) -> tuple[nn.Module, nn.Module]:

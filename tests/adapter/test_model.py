@@ -10,13 +10,16 @@ from peft import PeftModel, PeftType, get_peft_model
 from safetensors.torch import load_file
 
 from diffusers_motion_embed import (
+    AdapterNameError,
     MotionEmbeddingConfig,
     TargetModulesError,
     UnsupportedModelError,
+    get_list_motion_embeddings,
     load_motion_embedding,
     register_motion_embedding,
     save_motion_embedding,
 )
+from diffusers_motion_embed.files import write_embedding
 from tests.conftest import make_animatediff, make_unet3d
 from tests.helpers import NUM_FRAMES, assert_unchanged, hook_count, make_config, snapshot
 
@@ -392,3 +395,16 @@ def test_models_of_other_classes_are_refused(model):
     ):
         get_peft_model(model, make_config())
     assert_unchanged(model, before)
+
+
+def test_the_two_doors_do_not_open_on_one_model(model, make_embedding, tmp_path):
+    folder = write_embedding(tmp_path / "embedding", *make_embedding(model))
+    peft_model = get_peft_model(model, make_config())
+    with pytest.raises(AdapterNameError, match="through a PeftModel already"):
+        load_motion_embedding(model, folder)
+    assert get_list_motion_embeddings(model) == {}
+    peft_model.unload()
+    load_motion_embedding(model, folder)
+    with pytest.raises(AdapterNameError, match="through load_motion_embedding already"):
+        get_peft_model(model, make_config())
+    assert get_list_motion_embeddings(model) == {"unet": ["default_0"]}
