@@ -34,4 +34,4 @@ quality: install
 	$(BIN)/ruff check .
 
 clean:
-	rm -rf $(VENV) outputs build *.egg-info
+	rm -rf $(VENV) outputs/demo build *.egg-info

@@ -13,6 +13,11 @@ from torch import Tensor, nn
 from diffusers_motion_embed.errors import UnsupportedModelError
 
 
+# The authors adapt the layers of 1280 channels, ZeroScope's deep blocks (the defaults of their published code). A
+# model that has none is too small to tell deep blocks from shallow ones.
+LARGE_WIDTH = 1280
+
+
 @dataclass(frozen=True)
 class Architecture:
     """What is particular to one model class.
@@ -37,9 +42,17 @@ class Architecture:
         """Path of the module that shows the grid of positions of the attention at `path`."""
         return re.fullmatch(self.attention, path)["pictures"]
 
-    def default_targets(self, model: nn.Module, paths: list[str]) -> list[str]:
-        """The layers to adapt when nobody says which."""
-        return [path for path in paths if re.fullmatch(self.default_paths, path)]
+    def default_targets(self, paths: list[str], widths: list[int]) -> list[str]:
+        """The layers to adapt when nobody says which: of a large model the widest ones, as in the paper.
+
+        Args:
+            paths: Of all layers that mix frames.
+            widths: Their numbers of channels.
+        """
+        candidates = [pair for pair in zip(paths, widths, strict=True) if re.fullmatch(self.default_paths, pair[0])]
+        widest = max((width for _, width in candidates), default=0)
+        least = widest if widest >= LARGE_WIDTH else 0
+        return [path for path, width in candidates if width >= least]
 
     def attention_paths(self, model: nn.Module) -> list[str]:
         """Paths of all attention layers of `model` that mix frames, in the model's order."""

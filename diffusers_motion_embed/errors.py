@@ -8,6 +8,7 @@ MotionEmbeddingError
 ├── IncompatibleEmbeddingError (ValueError) a sound embedding that does not fit the model
 ├── EmbeddingFileError (ValueError)        a file that is no sound motion embedding
 ├── EmbeddingNotFoundError (FileNotFoundError) nothing where the embedding should be
+├── MissingLayersError (RuntimeError)      layers that an embedding adapts were taken away
 ├── FusedProjectionsError (RuntimeError)   the projections that take the embedding are bypassed
 └── VideoError (ValueError)                a reference video that cannot be used
 """
@@ -43,6 +44,10 @@ class EmbeddingFileError(MotionEmbeddingError, ValueError):
 
 class EmbeddingNotFoundError(MotionEmbeddingError, FileNotFoundError):
     """There is no motion embedding at the given place."""
+
+
+class MissingLayersError(MotionEmbeddingError, RuntimeError):
+    """The model was rebuilt without layers that a loaded embedding adapts."""
 
 
 class FusedProjectionsError(MotionEmbeddingError, RuntimeError):

@@ -11,8 +11,6 @@ not at all.
 import json
 import os
 import re
-import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import fields
 from operator import gt
@@ -37,7 +35,7 @@ HEADER_KEY = "motion_embedding_config"
 KEY = re.compile(rf"base_model\.model\.(?P<path>.+)\.{PREFIX}(?P<part>qk|v|v_maps|v_sequences)")
 PART_DIMENSIONS = {"qk": 2, "v": 4, "v_maps": 3, "v_sequences": 3}
 FLOAT_DTYPES = ("F64", "F32", "F16", "BF16")
-MAX_NUMBERS = 2**31  # in one file, expanded: 8 GiB in float32; ZeroScope's full grids are 55 million
+MAX_NUMBERS = 2**31  # in one file, or in one value part: 8 GiB in float32; ZeroScope's full grids are 55 million
 
 
 def read_embedding(
@@ -57,8 +55,6 @@ def read_embedding(
         EmbeddingFileError: If the file is no sound motion embedding.
     """
     path = Path(folder)
-    if not path.is_file():
-        recover_interrupted_swap(path)
     if path.is_dir():
         path = path / (weight_name or WEIGHTS_NAME)
     if not path.is_file():
@@ -70,7 +66,7 @@ def read_embedding(
 def parse_embedding(
     state_dict: Mapping[str, Tensor], config: MotionEmbeddingConfig, source: str
 ) -> tuple[MotionEmbeddingConfig, EmbeddingTensors]:
-    """Check the tensors of an embedding against its config and sort them by path and part.
+    """Check the tensors of an embedding against its config and sort copies of them by path and part.
 
     Args:
         state_dict: Tensors under the keys of the file format.
@@ -88,7 +84,7 @@ def parse_embedding(
                 f"{source} is not a motion embedding{_guess_kind(state_dict)}: it has the key {key!r}."
             )
         _check_tensor(key, tensor, match["part"], config, source)
-        stored.setdefault(match["path"], {})[match["part"]] = tensor.detach().float()
+        stored.setdefault(match["path"], {})[match["part"]] = tensor.detach().to(torch.float32, copy=True)
     if not stored:
         raise EmbeddingFileError(f"{source} holds no tensors.")
     targets = config.target_modules if isinstance(config.target_modules, list) else []
@@ -126,76 +122,59 @@ def write_embedding(
     tensors: EmbeddingTensors,
     *,
     dtype: torch.dtype = torch.float32,
-    extra_files: Mapping[str, bytes] | None = None,
 ) -> Path:
-    """Write an embedding folder, whole or not at all: other files of an existing folder are kept.
+    """Write an embedding folder, whole or not at all. Other files of an existing folder are kept.
+
+    The weights file is a whole embedding by itself, because its header wins over the JSON. Replacing it is one rename,
+    so whoever reads at any moment, also after a crash, finds either the old embedding or the new one.
 
     Args:
         save_directory: Folder to write.
         config: Settings of the embedding.
         tensors: Its numbers by path and part.
         dtype: Of the stored numbers.
-        extra_files: More files by name, for instance the README.
 
     Returns:
         The folder.
 
     Raises:
         NotADirectoryError: If there is a file of that name.
-        ValueError: If it is the current folder, or the numbers are not finite in `dtype`.
+        ValueError: If a number is not finite in `dtype`.
     """
-    folder = Path(save_directory).resolve()  # a link stays, and what it points at is written
-    if folder.exists() and not folder.is_dir():
-        raise NotADirectoryError(f"{folder} is a file; save_directory must be a folder or a new name.")
-    if Path.cwd().is_relative_to(folder):
-        raise ValueError(
-            f"{folder} is, or holds, the current folder, which cannot be swapped; name a folder below it."
-        )
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    recover_interrupted_swap(folder)
+    folder = Path(save_directory)
+    check_save_directory(folder)
+    state_dict = to_state_dict(config, tensors, dtype)
     text = json.dumps(config_to_dict(config), indent=2, sort_keys=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as scratch:
-        new = Path(scratch, "new")
-        if folder.exists():
-            shutil.copytree(folder, new, symlinks=True)
-        else:
-            new.mkdir()
-        save_file(to_state_dict(config, tensors, dtype), new / WEIGHTS_NAME, metadata={HEADER_KEY: text})
-        (new / CONFIG_NAME).write_text(text + "\n", encoding="utf-8")
-        for name, content in (extra_files or {}).items():
-            (new / name).write_bytes(content)
-        _swap_in(new, folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    new = {name: folder / f".{name}.new" for name in (CONFIG_NAME, WEIGHTS_NAME)}
+    try:
+        # One entry only: safetensors writes several in random order, and the same embedding is to be the same bytes.
+        save_file(state_dict, new[WEIGHTS_NAME], metadata={HEADER_KEY: text})
+        new[CONFIG_NAME].write_text(text + "\n", encoding="utf-8")
+        for name, file in new.items():
+            os.replace(file, folder / name)
+    finally:
+        for file in new.values():
+            file.unlink(missing_ok=True)
     return folder
+
+
+def check_save_directory(folder: str | Path) -> None:
+    """Raise a NotADirectoryError if no folder can be there. Nothing is created."""
+    for place in (Path(folder), *Path(folder).parents):
+        if place.exists():
+            if not place.is_dir():
+                raise NotADirectoryError(f"{place} is a file; save_directory must be a folder or a new name.")
+            break
+    for name in (CONFIG_NAME, WEIGHTS_NAME):
+        if Path(folder, name).is_dir():
+            raise IsADirectoryError(f"{Path(folder, name)} is a folder, in the place of a file of the embedding.")
 
 
 def config_to_dict(config: MotionEmbeddingConfig) -> dict[str, Any]:
     """The config as JSON values."""
     values = {**config.to_dict(), "peft_type": PEFT_TYPE, "inference_mode": True}
     return json.loads(json.dumps(values))
-
-
-def _aside(folder: Path) -> Path:
-    folder = folder.resolve()
-    return folder.with_name(f".{folder.name}.old")
-
-
-def _swap_in(new: Path, folder: Path) -> None:
-    # A folder cannot be renamed over a non-empty one: the old one goes aside first.
-    if folder.exists():
-        os.rename(folder, _aside(folder))
-    os.rename(new, folder)
-    if _aside(folder).exists():
-        shutil.rmtree(_aside(folder))
-
-
-def recover_interrupted_swap(folder: Path) -> None:
-    """Finish or roll back a swap that a killed process left half-done."""
-    old = _aside(folder)
-    if old.exists():
-        if folder.exists():
-            shutil.rmtree(old)
-        else:
-            os.rename(old, folder)
 
 
 def _not_found_message(path: Path) -> str:

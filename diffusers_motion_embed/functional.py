@@ -93,10 +93,18 @@ def add_to_rows(hidden_states: Tensor, offset: Tensor) -> Tensor:
 
     Args:
         hidden_states: (rows, f, c), batch slowest.
-        offset: (positions, f, c), where the number of positions divides the number of rows.
+        offset: (positions, f, c).
+
+    Raises:
+        ValueError: If the number of positions does not divide the number of rows.
     """
     positions = offset.shape[0]
-    batch = hidden_states.shape[0] // positions
+    batch, rest = divmod(hidden_states.shape[0], positions)
+    if rest:
+        raise ValueError(
+            f"{hidden_states.shape[0]} rows are no whole number of clips of {positions} positions: something, such as "
+            "FreeNoise's split inference, cuts the rows apart. Switch it off to use a motion embedding."
+        )
     return (hidden_states.unflatten(0, (batch, positions)) + offset).flatten(0, 1)
 
 

@@ -97,6 +97,7 @@ def load_motion_embedding(
         EmbeddingFileError: If it is no sound motion embedding.
         IncompatibleEmbeddingError: If it does not fit the model.
         UnsupportedModelError: If pipeline or model take no motion embeddings.
+        ValueError: If `debias` is no mode, or arguments do not go together.
 
     Warns:
         UserWarning: If it was trained on another checkpoint of the same model class.
@@ -104,7 +105,10 @@ def load_motion_embedding(
     models = _models_of(pipe_or_model)
     if debias is not None:
         check_debias(debias)
-    if isinstance(pretrained_model_name_or_path_or_dict, Mapping):
+    given_as_tensors = isinstance(pretrained_model_name_or_path_or_dict, Mapping)
+    if (weight_name or subfolder) if given_as_tensors else config:
+        raise ValueError("config goes with a dictionary of tensors; weight_name and subfolder go with a folder.")
+    if given_as_tensors:
         state_dict = pretrained_model_name_or_path_or_dict
         config, tensors = parse_embedding(state_dict, config or _inferred_config(state_dict), "The given dictionary")
     else:
@@ -114,6 +118,7 @@ def load_motion_embedding(
     registry = registry_of(model)
     adapter_name = _new_name(registry, adapter_name)
     check_fits(model, config, tensors)
+    config.model_class = find_architecture(model).model_class
     _warn_of_other_checkpoint(pipe_or_model, model, config)
     _install(model, adapter_name, config, tensors)
     if debias is not None:
@@ -220,9 +225,10 @@ def delete_motion_embedding(pipe_or_model: Any, adapter_names: str | list[str]) 
     names = {adapter_names} if isinstance(adapter_names, str) else set(adapter_names)
     for model in _models_of(pipe_or_model).values():
         registry = registry_of(model)
+        had_active = bool(registry.active)
         for name in sorted(names & set(registry.loaded)):
             remove_embedding(model, name)
-        if registry.loaded and not registry.active:
+        if had_active and registry.loaded and not registry.active:
             next(iter(registry.loaded.values())).active = True
         registry.refresh()
         sync(model)
@@ -330,7 +336,15 @@ def base_name(pipe_or_model: Any, model: nn.Module) -> str | None:
     for holder in (pipe_or_model, model):
         name = getattr(getattr(holder, "config", None), "_name_or_path", None)
         if name:
-            return Path(name).resolve().name if Path(name).is_dir() else str(name)
+            path = Path(name)
+            if not path.is_dir():
+                return str(name)
+            path = path.resolve()
+            if holder is model and path.name == find_architecture(model).component:
+                path = path.parent  # the model's own folder in that of its pipeline
+            if path.parent.name == "snapshots":  # of the Hub's cache, models--owner--name/snapshots/revision
+                return path.parent.parent.name.removeprefix("models--").replace("--", "/", 1)
+            return path.name
     return None
 
 
@@ -339,6 +353,7 @@ def _install(model: nn.Module, adapter_name: str, config: MotionEmbeddingConfig,
     if device.type != "meta":  # as under sequential offloading; the layer then moves what it adds
         tensors = {path: {part: t.to(device) for part, t in parts.items()} for path, parts in tensors.items()}
     add_embedding(model, adapter_name, config, tensors)
+    registry_of(model).enabled = True  # what was just loaded is to be seen
     set_active(registry_of(model), {adapter_name: 1.0})
 
 
@@ -407,17 +422,23 @@ def _one_name(registry: MotionEmbeddingRegistry, adapter_name: str | None) -> li
 
 def _inferred_config(state_dict: Mapping[str, Tensor]) -> MotionEmbeddingConfig:
     """What the shapes of bare tensors tell; anything wrong with them is found when they are parsed."""
-    parts, frames = set(), 1
+    parts, frames, grid = set(), 1, (1, 1)
     for key, tensor in state_dict.items():
         match = KEY.fullmatch(key)
-        if match and match["part"] != "v_maps" and isinstance(tensor, Tensor) and tensor.ndim >= 2:
-            parts.add(match["part"].removesuffix("_sequences"))
+        if match is None or not isinstance(tensor, Tensor) or tensor.ndim < 2:
+            continue
+        parts.add(match["part"].partition("_")[0])
+        if match["part"] in ("v", "v_maps"):
+            grid = tuple(map(max, grid, tensor.shape[:2]))
+        if match["part"] != "v_maps":
             frames = max(1, tensor.shape[-2])
-    return MotionEmbeddingConfig(num_frames=frames, parts=tuple(parts) or ("qk", "v"), value_grid=None)
+    return MotionEmbeddingConfig(num_frames=frames, parts=tuple(parts) or ("qk", "v"), value_grid=grid)
 
 
 def _warn_of_other_checkpoint(pipe_or_model: Any, model: nn.Module, config: MotionEmbeddingConfig) -> None:
     here, there = base_name(pipe_or_model, model), config.base_model_name_or_path
+    if here and there and not ("/" in here and "/" in there):  # a local folder has no owner
+        here, there = here.rpartition("/")[2], there.rpartition("/")[2]
     if here and there and here != there:
         warnings.warn(
             f"The motion embedding was trained on {there}, and this is {here}. It may work less well.", stacklevel=3

@@ -14,15 +14,18 @@ import argparse
 from pathlib import Path
 
 import torch
-from diffusers import DiffusionPipeline, MotionAdapter
+from accelerate import PartialState
+from diffusers import AnimateDiffPipeline, DDIMScheduler, DiffusionPipeline, MotionAdapter
 from diffusers.utils import export_to_video
 
 from diffusers_motion_embed import MotionEmbeddingConfig, enable_motion_embedding, read_video
+from diffusers_motion_embed.files import check_save_directory
 from diffusers_motion_embed.functional import DEBIAS_MODES
 from diffusers_motion_embed.training import TIMESTEP_SAMPLING, TrainingConfig, train_motion_embedding
 
 
 ADAPTER_NAME = "trained"
+SAVE_DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -56,6 +59,8 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--target_modules", help="Regular expression for the paths of the attention layers to adapt.")
     add("--value_grid", type=int, nargs=2, metavar=("H", "W"), help="1 1 is one vector per frame; 0 0 is full grids.")
     add("--debias", choices=DEBIAS_MODES, default=MotionEmbeddingConfig.debias)
+    add("--value_rank", type=int, help="Store value parts as the product of so many maps and sequences.")
+    add("--save_dtype", choices=SAVE_DTYPES, default="float32", help="Of the stored numbers; half halves the file.")
     add("--mixed_precision", choices=["no", "fp16", "bf16"], default=TrainingConfig.mixed_precision)
     add("--seed", type=int, default=TrainingConfig.seed)
     add("--checkpointing_steps", type=int, help="Save the embedding every so many steps, in checkpoint-N folders.")
@@ -79,15 +84,21 @@ def timestep_sampling(text: str) -> str | tuple[float, float]:
 def load_pipeline(options: argparse.Namespace):
     arguments = {"revision": options.revision, "variant": options.variant}
     if options.motion_adapter:
-        from diffusers import AnimateDiffPipeline
-
         adapter = MotionAdapter.from_pretrained(options.motion_adapter)
         pipe = AnimateDiffPipeline.from_pretrained(
             options.pretrained_model_name_or_path, motion_adapter=adapter, **arguments
         )
+        # What AnimateDiff's motion adapters were trained with; an image model brings the schedule of its own.
+        pipe.scheduler = DDIMScheduler.from_config(
+            pipe.scheduler.config,
+            beta_schedule="linear",
+            clip_sample=False,
+            timestep_spacing="linspace",
+            steps_offset=1,
+        )
     else:
         pipe = DiffusionPipeline.from_pretrained(options.pretrained_model_name_or_path, **arguments)
-    return enable_motion_embedding(pipe.to("cuda" if torch.cuda.is_available() else "cpu"))
+    return enable_motion_embedding(pipe.to(PartialState().device))
 
 
 def make_configs(options: argparse.Namespace) -> tuple[TrainingConfig, MotionEmbeddingConfig]:
@@ -107,6 +118,7 @@ def make_configs(options: argparse.Namespace) -> tuple[TrainingConfig, MotionEmb
     embedding = MotionEmbeddingConfig(
         target_modules=options.target_modules,
         debias=options.debias,
+        value_rank=options.value_rank,
         generation={
             "num_inference_steps": options.num_inference_steps,
             "guidance_scale": options.guidance_scale,
@@ -119,7 +131,10 @@ def make_configs(options: argparse.Namespace) -> tuple[TrainingConfig, MotionEmb
 
 def main() -> None:
     options = parse_arguments()
+    if PartialState().num_processes > 1:
+        raise SystemExit("One embedding is trained by one process: launch with --num_processes 1.")
     training, embedding = make_configs(options)
+    check_save_directory(options.output_dir)
     frames = read_video(
         options.reference_video,
         options.num_frames,
@@ -129,10 +144,14 @@ def main() -> None:
         stride=options.stride,
     )
     pipe = load_pipeline(options)
+    embedding.generation["scheduler"] = type(pipe.scheduler).__name__
+
+    def save(folder: Path) -> None:
+        pipe.save_motion_embedding(folder, ADAPTER_NAME, dtype=SAVE_DTYPES[options.save_dtype])
 
     def save_checkpoint(step: int, loss: float) -> None:
         if options.checkpointing_steps and step % options.checkpointing_steps == 0:
-            pipe.save_motion_embedding(options.output_dir / f"checkpoint-{step}", ADAPTER_NAME)
+            save(options.output_dir / f"checkpoint-{step}")
 
     train_motion_embedding(
         pipe,
@@ -143,7 +162,7 @@ def main() -> None:
         adapter_name=ADAPTER_NAME,
         callback=save_checkpoint,
     )
-    pipe.save_motion_embedding(options.output_dir, ADAPTER_NAME)
+    save(options.output_dir)
     for number, prompt in enumerate(options.validation_prompt):
         video = pipe(
             prompt,

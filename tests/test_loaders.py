@@ -1,17 +1,18 @@
 """The life of motion embeddings on real pipelines, against pipelines without them and a calculation by hand."""
 
 import copy
+import warnings
 
 import pytest
 import torch
-from diffusers import StableDiffusionPipeline, UNet2DConditionModel
+from diffusers import DiffusionPipeline, StableDiffusionPipeline, UNet2DConditionModel
 from safetensors.torch import load_file, save_file
 
 import diffusers_motion_embed as dme
 from diffusers_motion_embed.adapter.registry import registry_of
 from diffusers_motion_embed.files import WEIGHTS_NAME, to_state_dict, write_embedding
 from tests.conftest import make_text_components, make_text_to_video, make_unet3d, make_vae
-from tests.helpers import NUM_FRAMES, assert_unchanged, generate, hook_count, module_names, snapshot
+from tests.helpers import NUM_FRAMES, assert_unchanged, generate, hook_count, make_config, module_names, snapshot
 
 
 def test_loading_changes_the_clip_and_unloading_restores_it(pipe, embedding_folder):
@@ -118,6 +119,46 @@ def test_deleting_the_active_one_activates_another(text_to_video, embedding_dict
     pipe.delete_motion_embedding("first")
     assert pipe.get_list_motion_embeddings() == {}
     pipe.unload_motion_embedding()
+
+
+def test_deleting_an_inactive_one_activates_nothing(text_to_video, embedding_dict):
+    pipe = text_to_video
+    pipe.load_motion_embedding(embedding_dict(pipe.unet), "first")
+    pipe.set_motion_embeddings([])
+    pipe.delete_motion_embedding("unknown")
+    assert pipe.get_active_motion_embeddings() == []
+
+
+def test_what_is_loaded_after_disabling_is_seen(text_to_video, embedding_folder):
+    pipe = text_to_video
+    folder = embedding_folder(pipe.unet)
+    pipe.load_motion_embedding(folder)
+    moved = generate(pipe)
+    pipe.disable_motion_embedding_layers()
+    pipe.load_motion_embedding(folder, "again")
+    assert torch.equal(generate(pipe), moved)
+
+
+def test_a_dictionary_stays_its_owners(text_to_video, embedding_dict):
+    pipe = text_to_video
+    state_dict = embedding_dict(pipe.unet)
+    pipe.load_motion_embedding(state_dict)
+    moved = generate(pipe)
+    for tensor in state_dict.values():
+        tensor.zero_()
+    assert torch.equal(generate(pipe), moved)
+
+
+def test_the_folder_of_a_component_is_not_the_name_of_a_checkpoint(embedding_folder, make_embedding, tmp_path):
+    make_text_to_video().save_pretrained(tmp_path / "base")
+    pipe = DiffusionPipeline.from_pretrained(tmp_path / "base")
+    config, tensors = make_embedding(pipe.unet)
+    config.base_model_name_or_path = "someone/base"
+    folder = write_embedding(tmp_path / "embedding", config, tensors)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        dme.load_motion_embedding(pipe, folder, "on the pipeline")
+        dme.load_motion_embedding(pipe.unet, folder, "on the model")
 
 
 @pytest.mark.parametrize("debias", ["identity", "difference", "difference_zero_first", "free_placement"])
@@ -351,6 +392,15 @@ def test_a_bad_file_changes_nothing(text_to_video, make_embedding, tmp_path, wri
             dme.MotionScaleError,
             "finite.*inf",
             id="infinite-scale",
+        ),
+        pytest.param(
+            lambda pipe, source: pipe.set_motion_scale(1e39), dme.MotionScaleError, r"finite.*1e\+39", id="overflow"
+        ),
+        pytest.param(
+            lambda pipe, source: pipe.load_motion_embedding(source, config=make_config()),
+            ValueError,
+            "config goes with a dictionary",
+            id="config-with-folder",
         ),
         pytest.param(
             lambda pipe, source: pipe.set_motion_scale({"k": 1.0}), dme.MotionScaleError, r"\['k'\]", id="unknown-part"

@@ -4,12 +4,13 @@ import inspect
 import json
 import pickle
 
+import pytest
 import torch
 from diffusers import AnimateDiffPipeline, DiffusionPipeline, TextToVideoSDPipeline, VideoToVideoSDPipeline
 
-from diffusers_motion_embed import MotionEmbeddingLoaderMixin, enable_motion_embedding
+from diffusers_motion_embed import MissingLayersError, MotionEmbeddingLoaderMixin, enable_motion_embedding
 from tests.conftest import make_animatediff, make_text_to_video
-from tests.helpers import generate
+from tests.helpers import generate, module_names
 
 
 def test_enabling_keeps_the_object_its_kind_and_its_output():
@@ -76,6 +77,20 @@ def test_rebuilt_blocks_get_their_motion_back(animatediff, embedding_folder):
     assert torch.equal(generate(pipe), plain)
     pipe.enable_free_noise(context_length=4, context_stride=2)
     assert not torch.allclose(generate(pipe), with_free_noise, atol=1e-3)
+
+
+def test_split_inference_of_free_noise_is_refused_and_unloading_still_works(animatediff, embedding_folder):
+    # It wraps blocks, and cuts the rows that the embedding counts on.
+    pipe = animatediff
+    pipe.load_motion_embedding(embedding_folder(pipe.unet))
+    pipe.enable_free_noise(context_length=4, context_stride=2)
+    pipe.enable_free_noise_split_inference()
+    with pytest.raises(MissingLayersError, match="enable_free_noise_split_inference"):
+        generate(pipe)
+    pipe.unload_motion_embedding()
+    assert pipe.get_list_motion_embeddings() == {}
+    assert not any("motion_embedding" in name for name in module_names(pipe.unet))
+    generate(pipe)
 
 
 def test_an_animatediff_pipeline_stays_one():

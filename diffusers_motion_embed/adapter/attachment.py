@@ -1,7 +1,5 @@
 """Putting motion layers on attention layers, and keeping their hooks in place whatever happens to the projections."""
 
-from collections import OrderedDict
-
 from torch import nn
 from torch.nn.modules.module import register_module_module_registration_hook
 
@@ -28,41 +26,46 @@ def attach(attention: nn.Module, picture_module: nn.Module, layer: MotionEmbeddi
         picture_module: The module around the attention whose input shows height and width.
         layer: Holds the embeddings.
     """
-    _follow_new_projections()
+    follow_new_projections()
     if attention._modules.get(CHILD_NAME) is not layer:
         attention.add_module(CHILD_NAME, layer)
     for name in PROJECTION_HOOKS:
         projection = getattr(attention, name, None)
         if isinstance(projection, nn.Module):
             _hook(layer, projection, name)
-    remove_hooks(picture_module, layer, "observe_grid")
-    picture_module.register_forward_pre_hook(layer.observe_grid, with_kwargs=True)
+    if not _is_hooked(picture_module, layer):
+        picture_module.register_forward_pre_hook(layer.observe_grid, with_kwargs=True)
 
 
-def detach(attention: nn.Module, picture_module: nn.Module, layer: MotionEmbeddingLayer) -> None:
-    """Undo `attach`, so that nothing of the layer is left."""
-    if attention._modules.get(CHILD_NAME) is layer:
-        delattr(attention, CHILD_NAME)
-    for module in (*attention.modules(), picture_module):
-        remove_hooks(module, layer)
+def detach(model: nn.Module, layer: MotionEmbeddingLayer) -> None:
+    """Undo `attach`, wherever in the model the layer sits by now, so that nothing of it is left."""
+    for module in list(model.modules()):
+        _remove_hooks(module, layer)
+        if module._modules.get(CHILD_NAME) is layer:
+            delattr(module, CHILD_NAME)
 
 
-def remove_hooks(module: nn.Module, layer: MotionEmbeddingLayer, method: str | None = None) -> None:
-    """Remove the hooks of `layer`, or only those to its `method`, from `module`.
+# Hooks are recognised by what they call, not by stored handles, which a copied module would not have.
 
-    Hooks are recognised by what they call, not by stored handles, which a copied module would not have.
-    """
-    hooks: OrderedDict = module._forward_pre_hooks
-    for key, hook in list(hooks.items()):
-        if getattr(hook, "__self__", None) is layer and method in (None, hook.__name__):
-            del hooks[key]
+
+def _is_hooked(module: nn.Module, layer: MotionEmbeddingLayer) -> bool:
+    return any(getattr(hook, "__self__", None) is layer for hook in module._forward_pre_hooks.values())
+
+
+def _remove_hooks(module: nn.Module, layer: MotionEmbeddingLayer) -> None:
+    for key, hook in list(module._forward_pre_hooks.items()):
+        if getattr(hook, "__self__", None) is layer:
+            del module._forward_pre_hooks[key]
             module._forward_pre_hooks_with_kwargs.pop(key, None)
 
 
 def _hook(layer: MotionEmbeddingLayer, projection: nn.Module, name: str) -> None:
+    below = [module for module in projection.modules() if module is not projection]
+    if _is_hooked(projection, layer) and not any(_is_hooked(module, layer) for module in below):
+        return
     # A new projection may wrap the old one (a LoRA does); the embedding must enter once, at the outermost.
-    for module in projection.modules():
-        remove_hooks(module, layer)
+    for module in (projection, *below):
+        _remove_hooks(module, layer)
     projection.register_forward_pre_hook(getattr(layer, PROJECTION_HOOKS[name]))
 
 
@@ -75,7 +78,7 @@ def _on_registration(parent: nn.Module, name: str, module: nn.Module | None) -> 
 _registration_hook = None
 
 
-def _follow_new_projections() -> None:
+def follow_new_projections() -> None:
     """Have torch tell us of every module that is assigned as a projection. Repeated calls do nothing."""
     global _registration_hook
     if _registration_hook is None:

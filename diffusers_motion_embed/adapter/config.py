@@ -97,8 +97,14 @@ class MotionEmbeddingConfig(PeftConfig):
             raise ValueError(f'parts must be "qk", "v" or both, as a list; got {self.parts!r}.')
         if self.debias not in DEBIAS_MODES:
             raise ValueError(f"debias must be one of {', '.join(DEBIAS_MODES)}; got {self.debias!r}.")
+        self._check_texts()
+
+    def _check_texts(self) -> None:
         for name in ("target_modules", "exclude_modules"):
             _check_modules(name, getattr(self, name))
+        for name in ("model_class", "component", "base_model_name_or_path"):
+            if not isinstance(getattr(self, name), str | None):
+                raise ValueError(f"{name} must be a text or None, got {getattr(self, name)!r}.")
         for name in ("generation", "training"):
             if not isinstance(getattr(self, name), dict):
                 raise ValueError(f"{name} must be a dictionary, got {getattr(self, name)!r}.")

@@ -19,8 +19,10 @@ PARTS = ("qk", "v")
 
 
 def _unit_scales() -> dict[str, Tensor]:
-    # Tensors rather than floats, so that a compiled model is not compiled anew for a new scale.
-    return {part: torch.ones(()) for part in PARTS}
+    # Tensors rather than floats, so that a compiled model is not compiled anew for a new scale; and never inference
+    # tensors, which could not be changed later.
+    with torch.inference_mode(False):
+        return {part: torch.ones(()) for part in PARTS}
 
 
 @dataclass(eq=False)
@@ -39,24 +41,27 @@ class LayerEmbedding:
     debias: Debias = "identity"
     scales: dict[str, Tensor] = field(default_factory=_unit_scales)
 
-    def offset(self, part: str, num_frames: int, grid: tuple[int, int]) -> Tensor | None:
+    def offset(self, part: str, num_frames: int, grid: tuple[int, int], device: torch.device) -> Tensor | None:
         """What the part adds in a clip of `num_frames` frames and a layer of `grid` positions.
+
+        Args:
+            part: "qk" or "v".
+            num_frames: Of the clip that is generated.
+            grid: Height and width of the layer, in positions.
+            device: Where the activations are.
 
         Returns:
             (1, num_frames, c) for "qk", (h · w, num_frames, c) for "v", None when the part is left out.
         """
         if part == "qk":
-            return None if self.qk is None else self.scales["qk"] * resample_frames(self.qk, num_frames)[None]
+            if self.qk is None:
+                return None
+            return self.scales["qk"] * resample_frames(self.qk.to(device), num_frames)[None]
         debias = VALUE_DEBIAS[self.debias]
         if self.v is None or debias is None:
             return None
-        value = debias(resample_grid(resample_frames(self.v, num_frames), grid))
-        return self.scales["v"] * value.flatten(0, 1)
-
-    def map(self, function) -> "LayerEmbedding":
-        """A copy with `function` applied to both parts; scales stay the very same tensors."""
-        qk, v = (None if part is None else function(part) for part in (self.qk, self.v))
-        return LayerEmbedding(qk, v, self.debias, self.scales)
+        value = self.scales["v"] * debias(resample_frames(self.v.to(device), num_frames))
+        return resample_grid(value, grid).flatten(0, 1)  # last, because the stored grid is the smaller one
 
 
 class MotionEmbeddingLayer(nn.Module):
@@ -86,9 +91,8 @@ class MotionEmbeddingLayer(nn.Module):
         num_frames = hidden_states.shape[-2]
         total = None
         for embedding in self.active_embeddings():
-            offset = embedding.offset(part, num_frames, self.grid)
+            offset = embedding.offset(part, num_frames, self.grid, hidden_states.device)
             if offset is not None:
-                offset = offset.to(hidden_states.device)
                 total = offset if total is None else total + offset
         if total is None:
             return hidden_states
@@ -123,6 +127,10 @@ class MotionEmbeddingLayer(nn.Module):
     def _apply(self, fn, recurse: bool = True):
         """Follow the model to another device, but never to another dtype."""
         super()._apply(fn, recurse)
-        for name, embedding in self.embeddings.items():
-            self.embeddings[name] = embedding.map(lambda tensor: tensor.to(fn(torch.empty(0)).device))
+        for embedding in self.embeddings.values():
+            for tensor in (embedding.qk, embedding.v):
+                if tensor is not None:
+                    device = fn(tensor.new_empty(0)).device
+                    if device.type != "meta":  # where numbers would be lost; offloading sends weights there
+                        tensor.data = tensor.data.to(device)  # the same tensor, which an optimizer may hold
         return self

@@ -11,13 +11,13 @@ from peft import PeftConfig
 from peft.tuners.tuners_utils import BaseTuner, BaseTunerLayer
 from torch import Tensor, nn
 
-from diffusers_motion_embed.adapter.attachment import CHILD_NAME, attach, detach
+from diffusers_motion_embed.adapter.attachment import CHILD_NAME, attach, base_module, detach
 from diffusers_motion_embed.adapter.config import MotionEmbeddingConfig
 from diffusers_motion_embed.adapter.layer import LayerEmbedding, MotionEmbeddingLayer
 from diffusers_motion_embed.adapter.registry import registry_of
 from diffusers_motion_embed.adapter.selection import EmbeddingShape, embedding_shapes, select_layers
 from diffusers_motion_embed.architectures import find_architecture
-from diffusers_motion_embed.errors import AdapterNameError
+from diffusers_motion_embed.errors import AdapterNameError, EmbeddingFileError, IncompatibleEmbeddingError
 from diffusers_motion_embed.functional import Debias, expand_value
 
 
@@ -102,11 +102,17 @@ class MotionEmbeddingModel(BaseTuner):
                 "The model has motion embeddings through load_motion_embedding already, and the two do not mix. Call "
                 "unload_motion_embedding() first, or load all of them that way."
             )
+        architecture = find_architecture(self.model)
+        if peft_config.model_class not in (None, architecture.model_class):
+            raise IncompatibleEmbeddingError(
+                f"The motion embedding belongs to a {peft_config.model_class}, and the model is a "
+                f"{type(self.model).__name__}."
+            )
         paths = select_layers(self.model, peft_config)
         self._shapes = embedding_shapes(self.model, peft_config, paths)
         peft_config.target_modules = list(paths)
         peft_config.exclude_modules = None
-        peft_config.model_class = find_architecture(self.model).model_class
+        peft_config.model_class = architecture.model_class
         return peft_config
 
     def _create_and_replace(
@@ -121,6 +127,10 @@ class MotionEmbeddingModel(BaseTuner):
     ) -> None:
         layer = target._modules.get(CHILD_NAME) or MotionEmbeddingTunerLayer()
         layer.update_layer(adapter_name, self._shapes[current_key], peft_config)
+        device = base_module(target.to_q).weight.device
+        for parameters in (layer.motion_embedding_qk, layer.motion_embedding_v):
+            if adapter_name in parameters and "meta" not in (device.type, parameters[adapter_name].device.type):
+                parameters[adapter_name].data = parameters[adapter_name].data.to(device)
         attach(target, self._picture_module(current_key), layer)
 
     def _picture_module(self, path: str) -> nn.Module:
@@ -130,8 +140,7 @@ class MotionEmbeddingModel(BaseTuner):
         if merge:
             raise ValueError(MERGE_MESSAGE)
         for path in self.targeted_module_names:
-            attention = self.model.get_submodule(path)
-            detach(attention, self._picture_module(path), attention.get_submodule(CHILD_NAME))
+            detach(self.model, self.model.get_submodule(f"{path}.{CHILD_NAME}"))
         if hasattr(self.model, "peft_config"):  # as other tuners do: the model is plain again
             del self.model.peft_config
         return self.model
@@ -159,7 +168,10 @@ def expand_factors(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
     for key, tensor in state_dict.items():
         if key.endswith("_v_maps"):
             base = key.removesuffix("_maps")
-            expanded[base] = expand_value(tensor.float(), state_dict[f"{base}_sequences"].float())
+            sequences = state_dict.get(f"{base}_sequences")
+            if sequences is None or sequences.shape[0] != tensor.shape[-1]:
+                raise EmbeddingFileError(f"The factors {key} and {base}_sequences do not belong together.")
+            expanded[base] = expand_value(tensor.float(), sequences.float())
         elif not key.endswith("_v_sequences"):
             expanded[key] = tensor
     return expanded

@@ -7,17 +7,18 @@ attention layers, and `sync` puts them back where other tools rebuilt blocks.
 from __future__ import annotations
 
 import copy
-import math
+import numbers
 from dataclasses import dataclass, field
 
+import torch
 from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor, nn
 
-from diffusers_motion_embed.adapter.attachment import CHILD_NAME, attach, detach
+from diffusers_motion_embed.adapter.attachment import attach, detach, follow_new_projections
 from diffusers_motion_embed.adapter.config import MotionEmbeddingConfig
 from diffusers_motion_embed.adapter.layer import PARTS, LayerEmbedding, MotionEmbeddingLayer
 from diffusers_motion_embed.architectures import find_architecture
-from diffusers_motion_embed.errors import AdapterNameError, MotionScaleError
+from diffusers_motion_embed.errors import AdapterNameError, MissingLayersError, MotionScaleError
 from diffusers_motion_embed.functional import DEBIAS_MODES, Debias
 
 
@@ -44,6 +45,10 @@ class MotionEmbeddingRegistry:
         self.loaded: dict[str, LoadedEmbedding] = {}
         self.layers: dict[str, MotionEmbeddingLayer] = {}
         self.enabled = True
+
+    def __setstate__(self, state: dict) -> None:
+        self.__dict__.update(state)
+        follow_new_projections()  # in a process that only unpickled the model, nobody has asked for it yet
 
     @property
     def active(self) -> list[str]:
@@ -84,7 +89,7 @@ def add_embedding(
     It is active beside those that were active before; `set_active` chooses among them.
     """
     registry = registry_of(model)
-    _refuse_peft_layers(model, list(tensors))
+    _refuse_peft_layers(model)
     registry.loaded[adapter_name] = LoadedEmbedding(copy.deepcopy(config), config.debias)
     for path, parts in tensors.items():
         layer = registry.layers.setdefault(path, MotionEmbeddingLayer())
@@ -101,16 +106,28 @@ def remove_embedding(model: nn.Module, adapter_name: str) -> None:
     for path, layer in list(registry.layers.items()):
         layer.embeddings.pop(adapter_name, None)
         if not layer.embeddings:
-            detach(*_surroundings(model, path), layer)
+            detach(model, layer)
             del registry.layers[path]
     if not registry.loaded:
         delattr(model, ATTRIBUTE)
 
 
 def sync(model: nn.Module) -> None:
-    """Put every layer (back) where it belongs. Doing so again changes nothing."""
-    for path, layer in registry_of(model).layers.items():
-        attach(*_surroundings(model, path), layer)
+    """Put every layer (back) where it belongs. Doing so again changes nothing.
+
+    Raises:
+        MissingLayersError: If the model no longer has a layer.
+    """
+    layers = registry_of(model).layers
+    for path, layer in layers.items():
+        try:
+            attention, picture_module = _surroundings(model, path)
+        except AttributeError as error:
+            raise MissingLayersError(
+                f"The model no longer has {path}, which a loaded motion embedding adapts: something, such as "
+                "enable_free_noise_split_inference(), rebuilt it. Undo that, or call unload_motion_embedding()."
+            ) from error
+        attach(attention, picture_module, layer)
 
 
 def embedding_tensors(model: nn.Module, adapter_name: str) -> EmbeddingTensors:
@@ -180,21 +197,20 @@ def scale_by_part(scale: float | dict[str, float]) -> dict[str, float]:
     if unknown:
         raise MotionScaleError(f"A motion scale can be given for the parts {', '.join(PARTS)}; got {unknown}.")
     for part, value in by_part.items():
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+        if not is_number or not abs(value) <= torch.finfo(torch.float32).max:  # so written, NaN does not pass
             raise MotionScaleError(
                 f"A motion scale must be a finite number, 1.0 as trained and 0.0 for none; got {value!r} for {part}."
             )
     return {part: float(value) for part, value in by_part.items()}
 
 
-def _refuse_peft_layers(model: nn.Module, paths: list[str]) -> None:
-    for path in paths:
-        layer = model.get_submodule(path)._modules.get(CHILD_NAME)
-        if isinstance(layer, BaseTunerLayer):
-            raise AdapterNameError(
-                "The model has motion embeddings through a PeftModel already, and the two do not mix. Call unload() "
-                "on the PeftModel first, or load all of them through PEFT."
-            )
+def _refuse_peft_layers(model: nn.Module) -> None:
+    if any(isinstance(layer, MotionEmbeddingLayer) and isinstance(layer, BaseTunerLayer) for layer in model.modules()):
+        raise AdapterNameError(
+            "The model has motion embeddings through a PeftModel already, and the two do not mix. Call unload() on "
+            "the PeftModel first, or load all of them through PEFT."
+        )
 
 
 def _surroundings(model: nn.Module, path: str) -> tuple[nn.Module, nn.Module]:

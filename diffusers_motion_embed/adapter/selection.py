@@ -33,8 +33,14 @@ def select_layers(model: nn.Module, config: MotionEmbeddingConfig) -> list[str]:
     paths = architecture.attention_paths(model)
     wanted = copy.copy(config)
     if wanted.target_modules is None:
-        wanted.target_modules = architecture.default_targets(model, paths)
+        widths = [embed_dim(model.get_submodule(path)) for path in paths]
+        wanted.target_modules = architecture.default_targets(paths, widths)
     chosen = [path for path in paths if check_target_module_exists(wanted, path)]
+    if isinstance(config.target_modules, list):
+        without_match = [
+            name for name in config.target_modules if not any(f".{p}".endswith(f".{name}") for p in paths)
+        ]
+        chosen = [] if without_match else chosen
     if not chosen:
         raise TargetModulesError(
             f"target_modules={config.target_modules!r} with exclude_modules={config.exclude_modules!r} matches none "

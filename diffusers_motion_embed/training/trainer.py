@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from accelerate import Accelerator
 from diffusers import DDPMScheduler
 from torch import Tensor, nn
 from tqdm.auto import tqdm
@@ -173,7 +172,10 @@ def _optimize(
     callback: Callable[[int, float], None] | None,
     progress_bar: bool,
 ) -> None:
-    accelerator = Accelerator(mixed_precision=config.mixed_precision, cpu=latents.device.type == "cpu")
+    device = latents.device.type
+    dtype = {"fp16": torch.float16, "bf16": torch.bfloat16}.get(config.mixed_precision)
+    # Half-precision gradients underflow without scaling, whether half comes from autocast or from the weights.
+    scaler = torch.amp.GradScaler(device, enabled=torch.float16 in (dtype, model.dtype))
     scheduler = DDPMScheduler.from_config(pipe.scheduler.config)
     parameters = [tensor for parts in tensors.values() for tensor in parts.values()]
     optimizer = torch.optim.AdamW(parameters, lr=config.learning_rate, weight_decay=config.weight_decay)
@@ -193,28 +195,36 @@ def _optimize(
         noise = torch.randn(batch.shape, generator=generator).to(batch)
         timesteps = torch.randint(low, high, (len(batch),), generator=generator).to(batch.device)
         noisy_latents = scheduler.add_noise(batch, noise, timesteps)
-        with accelerator.autocast():
+        with torch.autocast(device, dtype, enabled=dtype is not None):
             prediction = model(noisy_latents, timesteps, encoder_hidden_states=prompt_embeds, return_dict=False)[0]
         target = prediction_target(scheduler, batch, noise, timesteps)
         if config.loss == "base":
             loss = base_loss(prediction, target)
         else:
             loss = debiased_temporal_loss(prediction, target, generator)
-        accelerator.backward(loss)
-        optimizer.step()
+        scaler.scale(loss).backward()
+        scaler.step(optimizer)
+        scaler.update()
         schedule.step()
         optimizer.zero_grad()
-        value = loss.item()
-        if not math.isfinite(value):
-            raise TrainingDivergedError(
-                f"The loss became {value} at step {step}. Lower learning_rate ({config.learning_rate}), or use "
-                f"another mixed_precision ({config.mixed_precision})."
-            )
-        progress.set_postfix(loss=f"{value:.4f}", refresh=False)
-        if callback is not None:
-            callback(step, value)
+        if callback is not None or step % 10 == 0 or step == config.max_train_steps:  # reading the loss waits for it
+            value = loss.item()
+            if not math.isfinite(value):
+                raise _diverged(f"loss became {value} at step {step}", config)
+            progress.set_postfix(loss=f"{value:.4f}", refresh=False)
+            if callback is not None:
+                callback(step, value)
+    if not all(tensor.isfinite().all() for tensor in parameters):
+        raise _diverged("embedding holds NaN or infinite numbers after the last step", config)
     for tensor in parameters:
         tensor.requires_grad_(False)
+
+
+def _diverged(what: str, config: TrainingConfig) -> TrainingDivergedError:
+    return TrainingDivergedError(
+        f"The {what}. Lower learning_rate ({config.learning_rate}), or use another mixed_precision "
+        f"({config.mixed_precision})."
+    )
 
 
 def _check_pipeline(pipe: Any) -> tuple[str, nn.Module]:
@@ -225,7 +235,17 @@ def _check_pipeline(pipe: Any) -> tuple[str, nn.Module]:
             f"{type(pipe).__name__} cannot be trained: it has "
             + (f"no {', '.join(missing)}." if models else "no model that takes motion embeddings.")
         )
-    return next(iter(models.items()))
+    component, model = next(iter(models.items()))
+    if getattr(model.config, "addition_embed_type", None) is not None:
+        raise UnsupportedModelError(
+            f"{type(pipe).__name__} wants more than text features, which training does not give."
+        )
+    if hasattr(model, "_hf_hook"):
+        raise UnsupportedModelError(
+            "The pipeline's model is offloaded. Train with the model on its device: call pipe.reset_device_map() or "
+            "pipe.remove_all_hooks(), then pipe.to(device)."
+        )
+    return component, model
 
 
 def _check_inputs(pipe: Any, frames: np.ndarray, prompt: str) -> None:

@@ -83,7 +83,7 @@ def main() -> None:
         "clips": clips,
     }
     options.output.parent.mkdir(parents=True, exist_ok=True)
-    options.output.write_text(json.dumps(result, indent=1) + "\n")
+    options.output.write_text(json.dumps(without_nan(result), indent=1) + "\n")
     print_summary(result)
 
 
@@ -134,33 +134,67 @@ def measured(
 
 
 def summarize(clips: list[dict[str, Any]], modes: list[str]) -> dict[str, Any]:
-    """Means with 95 % intervals by kind of reference and mode, and the mean cosine of every reference."""
+    """Means with 95 % intervals by kind of reference and mode.
+
+    Of all clips, of their differences to the clips of the same prompt and seed without an embedding, and of the cosine
+    by reference.
+    """
+    plain = {(row["reference"], row["prompt"], row["seed"]): row for row in clips if row["mode"] == "without"}
     summary: dict[str, Any] = {}
     for kind in sorted({row["kind"] for row in clips}, reverse=True):
         of_kind = [row for row in clips if row["kind"] == kind]
         measures = [name for name, value in of_kind[0].items() if isinstance(value, float)]
         for mode in ["without", *modes]:
             rows = [row for row in of_kind if row["mode"] == mode]
+            pairs = [(row, plain[row["reference"], row["prompt"], row["seed"]]) for row in rows]
+            figures = {
+                measure: {
+                    "mean": interval([row[measure] for row in rows]),
+                    "minus_without": interval([row[measure] - other[measure] for row, other in pairs]),
+                }
+                for measure in measures
+            }
+            colors = np.array([(row["color_error"], other["color_error"]) for row, other in pairs])
+            colors = colors[np.isfinite(colors).all(1)].mean(0)
             summary[f"{kind}, {mode}"] = {
                 "num_clips": len(rows),
-                **{measure: mean_and_interval([row[measure] for row in rows]) for measure in measures},
+                "measures": figures,
+                "color_error_ratio": float(colors[0] / colors[1]),
                 "cosine_by_reference": {
-                    name: float(np.mean([row["cosine"] for row in rows if row["reference"] == name]))
+                    name: interval([row["cosine"] for row in rows if row["reference"] == name])
                     for name in dict.fromkeys(row["reference"] for row in rows)
                 },
             }
     return summary
 
 
+def without_nan(value: Any) -> Any:
+    """The same with None for NaN, which JSON lacks."""
+    if isinstance(value, dict):
+        return {key: without_nan(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [without_nan(entry) for entry in value]
+    return None if isinstance(value, float) and np.isnan(value) else value
+
+
+def interval(values: list[float]) -> tuple[float, float, float]:
+    """Mean and 95 % interval of the values that are known (a clip without an object has no colour)."""
+    return mean_and_interval(np.array(values)[np.isfinite(values)])
+
+
 def print_summary(result: dict[str, Any]) -> None:
     print(f"\ntraining seconds: {result['training_seconds']}")
     for title, figures in result["summary"].items():
-        print(f"\n{title}, {figures['num_clips']} clips: mean (95 % interval)")
-        for measure, value in figures.items():
-            if isinstance(value, tuple):
-                print(f"  {measure:12} {value[0]:7.3f} ({value[1]:.3f} to {value[2]:.3f})")
-        by_reference = {name: round(value, 3) for name, value in figures["cosine_by_reference"].items()}
-        print("  cosine by reference:", by_reference)
+        print(f"\n{title}, {figures['num_clips']} clips: mean (95 % interval), and minus the clips without")
+        for measure, value in figures["measures"].items():
+            print(f"  {measure:12} {as_text(value['mean'])}   {as_text(value['minus_without'])}")
+        print(f"  colour error to that without: {figures['color_error_ratio']:.3f}")
+        for name, value in figures["cosine_by_reference"].items():
+            print(f"  cosine of {name:14} {as_text(value)}")
+
+
+def as_text(value: tuple[float, float, float]) -> str:
+    return f"{value[0]:7.3f} ({value[1]:.3f} to {value[2]:.3f})"
 
 
 if __name__ == "__main__":

@@ -67,8 +67,13 @@ def text_fidelity(measures: list[ClipMeasures], prompted: list[Appearance]) -> d
         "background": share(("background", "pattern")),
         "shape": share(("shape",)),
         "present": float(np.mean([seen.present.all() for seen in measures])),
-        "color_error": float(np.nanmean([seen.color_error(asked) for seen, asked in pairs])),
+        "color_error": _mean_of_known([seen.color_error(asked) for seen, asked in pairs]),
     }
+
+
+def _mean_of_known(values: list[float]) -> float:
+    known = [value for value in values if np.isfinite(value)]
+    return float(np.mean(known)) if known else float("nan")
 
 
 def object_fidelity(seen: ClipMeasures, motion: Motion) -> tuple[float, float]:

@@ -114,7 +114,7 @@ def test_detaching_leaves_nothing(temporal, pictures):
     layer.embeddings["one"] = LayerEmbedding(torch.randn(FRAMES, CHANNELS), None)
     attach(temporal.attention, temporal, layer)
     assert not torch.equal(temporal(pictures), plain)
-    detach(temporal.attention, temporal, layer)
+    detach(temporal, layer)
     assert torch.equal(temporal(pictures), plain)
     assert not any(module._forward_pre_hooks for module in temporal.modules())
     assert "motion_embedding" not in dict(temporal.attention.named_children())
@@ -153,9 +153,33 @@ def test_embeddings_stay_float32_and_out_of_the_state_dict(temporal, layer, pict
     assert temporal(pictures.half()).dtype == torch.float16
 
 
-def test_embeddings_follow_the_model_to_another_device(temporal, layer):
-    temporal.to("meta")
-    assert layer.embeddings["one"].v.is_meta
+def test_numbers_survive_where_weights_go_to_the_meta_device(temporal, layer, pictures):
+    # Sequential offloading sends weights there, and casts and moves follow.
+    before, tensor = layer.embeddings["one"].v.clone(), layer.embeddings["one"].v
+    temporal.to("meta").half()
+    assert layer.embeddings["one"].v is tensor
+    assert torch.equal(tensor, before)
+
+
+def test_a_move_keeps_the_tensor_that_an_optimizer_holds(temporal, layer):
+    tensor = layer.embeddings["one"].v.requires_grad_()
+    temporal.to("cpu", torch.bfloat16)
+    assert layer.embeddings["one"].v is tensor
+    assert tensor.is_leaf
+    assert tensor.requires_grad
+
+
+def test_rows_that_were_cut_apart_are_refused(temporal, layer, pictures):
+    temporal(pictures)
+    with pytest.raises(ValueError, match="7 rows are no whole number of clips of 6 positions"):
+        temporal.attention(torch.randn(7, FRAMES, CHANNELS))
+
+
+def test_scales_made_in_inference_mode_can_be_changed_outside():
+    with torch.inference_mode():
+        embedding = LayerEmbedding(torch.randn(FRAMES, CHANNELS), None)
+    embedding.scales["qk"].fill_(0.5)
+    assert embedding.scales["qk"] == 0.5
 
 
 def test_a_scale_of_zero_is_exact_in_half_precision(temporal, layer, pictures):
@@ -164,7 +188,7 @@ def test_a_scale_of_zero_is_exact_in_half_precision(temporal, layer, pictures):
         scale.zero_()
     layer.embeddings["one"].qk.fill_(1e30)  # beyond half precision
     with_motion = temporal(pictures.half())
-    detach(temporal.attention, temporal, layer)
+    detach(temporal, layer)
     assert torch.equal(temporal(pictures.half()), with_motion)
 
 

@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 
 from diffusers_motion_embed import (
     AdapterNameError,
+    IncompatibleEmbeddingError,
     MotionEmbeddingConfig,
     TargetModulesError,
     UnsupportedModelError,
@@ -19,6 +20,7 @@ from diffusers_motion_embed import (
     register_motion_embedding,
     save_motion_embedding,
 )
+from diffusers_motion_embed.architectures import find_architecture
 from diffusers_motion_embed.files import write_embedding
 from tests.conftest import make_animatediff, make_unet3d
 from tests.helpers import NUM_FRAMES, assert_unchanged, hook_count, make_config, snapshot
@@ -408,3 +410,29 @@ def test_the_two_doors_do_not_open_on_one_model(model, make_embedding, tmp_path)
     with pytest.raises(AdapterNameError, match="through load_motion_embedding already"):
         get_peft_model(model, make_config())
     assert get_list_motion_embeddings(model) == {"unet": ["default_0"]}
+
+
+def test_an_embedding_of_another_class_is_refused(model):
+    before = snapshot(model)
+    with pytest.raises(IncompatibleEmbeddingError, match="belongs to a UNetMotionModel, and the model is a UNet3D"):
+        get_peft_model(model, make_config(model_class="UNetMotionModel"))
+    assert_unchanged(model, before)
+
+
+def test_parameters_are_made_where_the_model_is(model):
+    peft_model = get_peft_model(model.to("meta"), make_config(), low_cpu_mem_usage=True)
+    assert all(parameter.is_meta for parameter in peft_model.parameters())
+
+
+def test_a_list_with_a_name_that_matches_nothing_is_refused(model):
+    with pytest.raises(TargetModulesError, match="attn3"):
+        get_peft_model(model, make_config(target_modules=["attn1", "attn3"]))
+
+
+def test_large_models_adapt_their_widest_layers():
+    # ZeroScope's widths, by the table entry alone: down_blocks.2 and up_blocks.1 have 1280 channels.
+    paths = [f"{block}.temp_attentions.0.transformer_blocks.0.attn1" for block in ("down_blocks.1", "up_blocks.1")]
+    paths.append("mid_block.temp_attentions.0.transformer_blocks.0.attn1")
+    architecture = find_architecture(make_unet3d())
+    assert architecture.default_targets(paths, [640, 1280, 1280]) == [paths[1]]
+    assert architecture.default_targets(paths, [8, 16, 16]) == paths[:2]

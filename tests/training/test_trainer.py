@@ -18,13 +18,13 @@ def frames():
     return np.random.default_rng(0).integers(0, 256, (NUM_FRAMES, 16, 16, 3), dtype=np.uint8)
 
 
-def train(pipe, frames, prompt="a red circle", adapter_name="trained", callback=None, value_grid=(2, 2), **options):
+def train(pipe, frames, prompt="a red circle", adapter_name="trained", callback=None, embedding=None, **options):
     return train_motion_embedding(
         pipe,
         frames,
         prompt,
         TrainingConfig(**{"max_train_steps": 3, **options}),
-        embedding_config=make_config(value_grid=value_grid),
+        embedding_config=make_config(**(embedding or {})),
         adapter_name=adapter_name,
         callback=callback,
         progress_bar=False,
@@ -83,7 +83,7 @@ def test_the_file_tells_how_it_was_made(text_to_video, frames, tmp_path):
 
 
 def test_full_grids_are_those_of_the_layers(text_to_video, frames):
-    train(text_to_video, frames, value_grid=None)
+    train(text_to_video, frames, embedding={"value_grid": None})
     registry = dme.adapter.registry.registry_of(text_to_video.unet)
     grids = {path: tuple(layer.embeddings["trained"].v.shape[:2]) for path, layer in registry.layers.items()}
     assert grids["down_blocks.0.temp_attentions.0.transformer_blocks.0.attn1"] == (8, 8)
@@ -124,6 +124,12 @@ def interrupt(step, loss):
     [
         pytest.param({"prompt": " "}, ValueError, "prompt is needed", id="no-prompt"),
         pytest.param({"adapter_name": "good"}, dme.AdapterNameError, "'good' is loaded already", id="repeated-name"),
+        pytest.param(
+            {"embedding": {"target_modules": ["attn3"]}},
+            dme.TargetModulesError,
+            r"target_modules=\['attn3'\].*none of the 16 layers.*down_blocks\.0\.temp_attentions\.0",
+            id="no-layers",
+        ),
         pytest.param({"learning_rate": 1e30}, TrainingDivergedError, "became .* at step", id="diverged"),
         pytest.param({"callback": interrupt}, KeyboardInterrupt, None, id="interrupted"),
     ],
