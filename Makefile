@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo test test-all style quality clean
+.PHONY: install demo test style quality clean
 
 install: $(STAMP)
 
@@ -21,9 +21,6 @@ demo: install
 
 test: install
 	$(BIN)/python -m pytest
-
-test-all: install
-	$(BIN)/python -m pytest -m ""
 
 style: install
 	$(BIN)/ruff format .
