@@ -21,7 +21,7 @@ from examples.tiny_world.scene import FRAME_SIZE, NUM_FRAMES, Appearance, Motion
 TINY_T2V = Path(__file__).parent.parent / "tiny-t2v"
 
 # With which the tiny model is used wherever this project shows or measures it.
-GENERATION = {"num_inference_steps": 20, "guidance_scale": 3.0}
+GENERATION = {"num_inference_steps": 12, "guidance_scale": 2.0}
 
 
 def load_tiny_pipeline(folder: str | os.PathLike = TINY_T2V) -> Any:
