@@ -38,7 +38,7 @@ class ClipMeasures:
         present: Whether there is an object, (frames,).
         center: Centroid of the object, (frames, 2), x then y; NaN where there is none.
         lab: Mean colour of the object's inside, CIELAB, (3,); NaN if it is nowhere.
-        appearance: The nearest appearance that the renderer knows, None if the object is nowhere.
+        appearance: The nearest appearance that the renderer knows; None if the object is nowhere, or fills a frame.
     """
 
     present: np.ndarray
@@ -89,7 +89,10 @@ def measure_clip(frames: np.ndarray) -> ClipMeasures:
     )
     color = min(OBJECT_COLORS, key=lambda name: np.linalg.norm(lab - lab_of(OBJECT_COLORS[name])))
     overlaps = np.mean([[_overlap(mask, shape) for shape in SHAPES] for mask in masks if mask.any()], axis=0)
-    profile = np.mean([_profile(lab[~_dilated(mask)]) for lab, mask in zip(labs, masks, strict=True)], axis=0)
+    backgrounds = [lab[~_dilated(mask)] for lab, mask in zip(labs, masks, strict=True)]
+    if not all(map(len, backgrounds)):  # the whole frame is saturated: no object on a background any more
+        return ClipMeasures(present, center, lab, None)
+    profile = np.mean([_profile(pixels) for pixels in backgrounds], axis=0)
     background, pattern = min(_profiles(), key=lambda key: np.abs(profile - _profiles()[key]).mean())
     return ClipMeasures(present, center, lab, Appearance(color, SHAPES[int(overlaps.argmax())], background, pattern))
 

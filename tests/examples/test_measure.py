@@ -28,6 +28,13 @@ def test_an_empty_clip_has_no_object():
     assert object_fidelity(seen, Motion.of_object(np.array([[0.0, 0], [0.1, 0], [0.2, 0]]))) == (0.0, 2.0)
 
 
+def test_a_frame_that_the_object_fills_has_no_known_look():
+    frames = np.zeros((2, 64, 64, 3)) + np.array([0.9, 0.1, 0.1])
+    seen = measure_clip(frames)
+    assert seen.appearance is None
+    assert seen.present.all()
+
+
 def test_colour_error_is_a_distance_in_cielab():
     asked = Appearance("yellow", "circle", "gray")
     drawn = measure_clip(render(Appearance("red", "circle", "gray"), Motion.of_object(np.zeros((2, 2)))))
