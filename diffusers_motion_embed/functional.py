@@ -24,7 +24,7 @@ DEBIAS_MODES: tuple[str, ...] = get_args(Debias)
 def temporal_difference(value: Tensor) -> Tensor:
     """Differences of successive frames, the first frame kept: D(v)[0] = v[0], D(v)[t] = v[t] - v[t-1].
 
-    What all frames share, which is appearance, cancels; what changes between them stays (section 4.3).
+    What all frames share, which is appearance, cancels; what changes between them stays.
 
     Args:
         value: (..., f, c).

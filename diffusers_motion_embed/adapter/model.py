@@ -51,7 +51,7 @@ class MotionEmbeddingTunerLayer(MotionEmbeddingLayer, BaseTunerLayer):
             self.motion_embedding_v[adapter_name] = nn.Parameter(
                 torch.zeros(*shape.grid, shape.num_frames, shape.channels)
             )
-        # Training wants the value part as it is (section 4.3); debiasing is for embeddings that are done.
+        # Training wants the value part as it is; debiasing is for embeddings that are done.
         self.debias[adapter_name] = config.debias if config.inference_mode else "identity"
 
     def active_embeddings(self) -> list[LayerEmbedding]:

@@ -36,15 +36,12 @@ def select_layers(model: nn.Module, config: MotionEmbeddingConfig) -> list[str]:
         widths = [embed_dim(model.get_submodule(path)) for path in paths]
         wanted.target_modules = architecture.default_targets(paths, widths)
     chosen = [path for path in paths if check_target_module_exists(wanted, path)]
-    if isinstance(config.target_modules, list):
-        without_match = [
-            name for name in config.target_modules if not any(f".{p}".endswith(f".{name}") for p in paths)
-        ]
-        chosen = [] if without_match else chosen
-    if not chosen:
+    names = config.target_modules if isinstance(config.target_modules, list) else []
+    without_match = [name for name in names if not any(f".{path}".endswith(f".{name}") for path in paths)]
+    if without_match or not chosen:
         raise TargetModulesError(
-            f"target_modules={config.target_modules!r} with exclude_modules={config.exclude_modules!r} matches none "
-            f"of the {len(paths)} layers of {type(model).__name__} that mix frames. They are: {', '.join(paths)}."
+            f"target_modules={without_match or config.target_modules!r} with "
+            f"exclude_modules={config.exclude_modules!r} matches none of the {len(paths)} layers of {type(model).__name__} that mix frames. They are: {', '.join(paths)}."
         )
     return chosen
 

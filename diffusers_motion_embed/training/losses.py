@@ -8,12 +8,12 @@ from torch import Tensor
 
 
 # Weight of the anchor frame in the debiased loss, sqrt(beta² + 1) and beta, with beta = 1 as in MotionDirector
-# (arXiv 2310.08465, equation 6), from where arXiv 2403.20193 takes the loss.
+# (arXiv 2310.08465), from where arXiv 2403.20193 takes the loss.
 ANCHOR_BETA = 1.0
 
 
 def base_loss(prediction: Tensor, target: Tensor) -> Tensor:
-    """Mean squared error of the denoising prediction, in float32 (arXiv 2403.20193, equation 3)."""
+    """Mean squared error of the denoising prediction, in float32 (arXiv 2403.20193)."""
     return F.mse_loss(prediction.float(), target.float())
 
 
@@ -24,7 +24,7 @@ def debias_by_anchor(frames: Tensor, anchor: int) -> Tensor:
 
 
 def debiased_temporal_loss(prediction: Tensor, target: Tensor, generator: torch.Generator | None = None) -> Tensor:
-    """The base loss, and once more on frames freed from the look of a random anchor frame (arXiv 2310.08465, eq. 7).
+    """The base loss, and once more on frames freed from the look of a random anchor frame (arXiv 2310.08465).
 
     Args:
         prediction: Of the model, (batch, channels, frames, height, width).

@@ -102,7 +102,7 @@ def train_motion_embedding(
     was_enabled, registry.enabled = registry.enabled, True
     try:
         set_active(registry, {adapter_name: 1.0})
-        set_debias(registry, [adapter_name], "identity")  # the value part is learned as it is (section 4.3)
+        set_debias(registry, [adapter_name], "identity")  # the value part is learned as it is
         with _frozen(model):
             _optimize(pipe, model, tensors, latents, prompt_embeds, config, callback, progress_bar)
         set_debias(registry, [adapter_name], embedding_config.debias)

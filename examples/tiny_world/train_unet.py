@@ -159,6 +159,7 @@ def main() -> None:
 
     torch.manual_seed(options.seed)
     vae = AutoencoderKL.from_pretrained(options.vae).requires_grad_(False)
+    vae.register_to_config(_name_or_path="")  # or the path on this machine would be published with the pipeline
     work = options.output_dir / "work"
     latents, prompts = cached_clips(work / "clips.pt", vae, options.num_clips, options.seed + 1)
     pipe = make_pipeline(vae)
