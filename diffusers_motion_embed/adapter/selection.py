@@ -41,7 +41,8 @@ def select_layers(model: nn.Module, config: MotionEmbeddingConfig) -> list[str]:
     if without_match or not chosen:
         raise TargetModulesError(
             f"target_modules={without_match or config.target_modules!r} with "
-            f"exclude_modules={config.exclude_modules!r} matches none of the {len(paths)} layers of {type(model).__name__} that mix frames. They are: {', '.join(paths)}."
+            f"exclude_modules={config.exclude_modules!r} matches none of the {len(paths)} layers of "
+            f"{type(model).__name__} that mix frames. They are: {', '.join(paths)}."
         )
     return chosen
 
