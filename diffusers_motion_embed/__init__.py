@@ -35,6 +35,7 @@ from diffusers_motion_embed.loaders import (
     set_motion_debias,
     set_motion_embeddings,
     set_motion_scale,
+    set_motion_timing,
     unload_motion_embedding,
 )
 from diffusers_motion_embed.pipelines import enable_motion_embedding
@@ -73,6 +74,7 @@ __all__ = [
     "set_motion_debias",
     "set_motion_embeddings",
     "set_motion_scale",
+    "set_motion_timing",
     "unload_motion_embedding",
 ]
 

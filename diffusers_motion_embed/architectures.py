@@ -30,6 +30,8 @@ class Architecture:
         component: Name under which pipelines hold the model.
         text_per_frame: Whether the model wants the text features once for every frame, (batch · frames, tokens,
             channels), rather than once for every clip.
+        timestep_position: Of the timestep among the arguments of the model's forward.
+        num_train_timesteps: The timestep of pure noise.
     """
 
     model_class: str
@@ -37,6 +39,20 @@ class Architecture:
     default_paths: str
     component: str
     text_per_frame: bool
+    timestep_position: int = 1
+    num_train_timesteps: int = 1000
+
+    def place(self, path: str) -> tuple[str | int, ...]:
+        """Where in the model the attention at `path` is, in the words of LoRA's block scales.
+
+        Returns:
+            Section, block if the section has several, and number of the temporal transformer in it: ("down",
+            "block_1", 0), ("mid", 0) or ("transformer_in",).
+        """
+        section, *names = self.picture_module(path).split(".")
+        *blocks, transformer = [name for name in names if name.isdigit()] or [None]
+        place = (section.removesuffix("s").removesuffix("_block"), *(f"block_{number}" for number in blocks))
+        return place if transformer is None else (*place, int(transformer))
 
     def picture_module(self, path: str) -> str:
         """Path of the module that shows the grid of positions of the attention at `path`."""

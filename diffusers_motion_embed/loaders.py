@@ -23,11 +23,14 @@ from diffusers_motion_embed.adapter.registry import (
     embedding_tensors,
     registry_of,
     remove_embedding,
+    replace_embedding,
     set_active,
     set_debias,
     set_scale,
+    set_timing,
     sync,
 )
+from diffusers_motion_embed.adapter.scales import Scale
 from diffusers_motion_embed.architectures import find_architecture
 from diffusers_motion_embed.errors import (
     AdapterNameError,
@@ -40,9 +43,6 @@ from diffusers_motion_embed.functional import Debias
 
 
 logger = logging.getLogger(__name__)
-
-Scale = float | dict[str, float]
-
 
 @dataclass(frozen=True)
 class LoadReport:
@@ -74,6 +74,7 @@ def load_motion_embedding(
     subfolder: str | None = None,
     config: MotionEmbeddingConfig | None = None,
     debias: Debias | None = None,
+    hotswap: bool = False,
 ) -> LoadReport:
     """Load a motion embedding and make it the only active one, at scale 1.
 
@@ -87,12 +88,14 @@ def load_motion_embedding(
         config: Settings of an embedding that is given as tensors; by default what their shapes tell.
         debias: How to free its value part from appearance; by default as its config says. See
             `set_motion_debias`.
+        hotswap: Write it over the loaded embedding `adapter_name`, which must have the same layers and shapes, and
+            keeps its scale, timing and activity. A compiled model is then not compiled anew.
 
     Returns:
         What was loaded. Nothing is changed if anything is wrong.
 
     Raises:
-        AdapterNameError: If `adapter_name` is in use.
+        AdapterNameError: If `adapter_name` is in use, or for `hotswap` is not.
         EmbeddingNotFoundError: If there is no such folder or file.
         EmbeddingFileError: If it is no sound motion embedding.
         IncompatibleEmbeddingError: If it does not fit the model.
@@ -116,11 +119,14 @@ def load_motion_embedding(
         config, tensors = read_embedding(folder, weight_name)
     component, model = _choose_model(models, config)
     registry = registry_of(model)
-    adapter_name = _new_name(registry, adapter_name)
+    adapter_name = _name_to_swap(registry, adapter_name) if hotswap else _new_name(registry, adapter_name)
     check_fits(model, config, tensors)
     config.model_class = find_architecture(model).model_class
     _warn_of_other_checkpoint(pipe_or_model, model, config)
-    _install(model, adapter_name, config, tensors)
+    if hotswap:
+        replace_embedding(model, adapter_name, config, tensors)
+    else:
+        _install(model, adapter_name, config, tensors)
     if debias is not None:
         set_debias(registry_of(model), [adapter_name], debias)
     report = LoadReport(
@@ -143,12 +149,13 @@ def set_motion_embeddings(
     Args:
         pipe_or_model: A diffusers video pipeline, or its model.
         adapter_names: One name or several.
-        scales: One scale for all, or one for each. A scale is a number, or numbers by part, {"qk": 1.0, "v": 0.5}.
+        scales: One scale for all, or one for each; a scale as in `set_motion_scale`.
 
     Raises:
         AdapterNameError: If a name is unknown or given twice.
         MotionScaleError: If a scale is not finite, or there is not one for each name.
     """
+    model = _one_model(pipe_or_model)
     names = [adapter_names] if isinstance(adapter_names, str) else list(adapter_names)
     if len(set(names)) != len(names):
         raise AdapterNameError(f"Each motion embedding can be named once; got {names}.")
@@ -156,7 +163,7 @@ def set_motion_embeddings(
         scales = [scales] * len(names)
     if len(scales) != len(names):
         raise MotionScaleError(f"Got {len(scales)} scales for {len(names)} motion embeddings, {names}.")
-    set_active(_one_registry(pipe_or_model), dict(zip(names, scales, strict=True)))
+    set_active(model, dict(zip(names, scales, strict=True)))
 
 
 def set_motion_scale(pipe_or_model: Any, scale: Scale, adapter_name: str | None = None) -> None:
@@ -164,15 +171,39 @@ def set_motion_scale(pipe_or_model: Any, scale: Scale, adapter_name: str | None 
 
     Args:
         pipe_or_model: A diffusers video pipeline, or its model.
-        scale: A number, or numbers by part, {"qk": 1.0, "v": 0.5}.
+        scale: A number; or numbers by part, {"qk": 1.0, "v": 0.5}; or either by block of the model, in the words of
+            LoRA's block scales: {"down": 0.5, "mid": 0.0, "up": {"block_0": 0.8, "block_1": [1.0, {"v": 0.5}]}}. A
+            list has an entry for each temporal transformer of the block. What is not named has 1.
         adapter_name: Which one; all active ones by default.
 
     Raises:
         AdapterNameError: If the name is unknown, or nothing is loaded.
-        MotionScaleError: If the scale is not finite or for an unknown part.
+        MotionScaleError: If a number is not finite, or for an unknown part or block.
     """
-    registry = _one_registry(pipe_or_model)
-    set_scale(registry, _named_or_active(registry, adapter_name), scale)
+    model = _one_model(pipe_or_model)
+    set_scale(model, _named_or_active(registry_of(model), adapter_name), scale)
+
+
+def set_motion_timing(
+    pipe_or_model: Any, start: float = 0.0, end: float = 1.0, adapter_name: str | None = None
+) -> None:
+    """Let motion embeddings act in a part of the denoising only.
+
+    Motion is decided early, at high noise; late steps paint details. The denoiser's timestep decides, so `start` and
+    `end` are shares of the noise schedule, not of the number of steps.
+
+    Args:
+        pipe_or_model: A diffusers video pipeline, or its model.
+        start: From where on, 0 is pure noise.
+        end: Until where, 1 is the finished clip.
+        adapter_name: Which one; all active ones by default.
+
+    Raises:
+        AdapterNameError: If the name is unknown, or nothing is loaded.
+        ValueError: Unless 0 <= start < end <= 1.
+    """
+    registry = registry_of(_one_model(pipe_or_model))
+    set_timing(registry, _named_or_active(registry, adapter_name), start, end)
 
 
 def set_motion_debias(pipe_or_model: Any, debias: Debias, adapter_name: str | None = None) -> None:
@@ -189,7 +220,7 @@ def set_motion_debias(pipe_or_model: Any, debias: Debias, adapter_name: str | No
         AdapterNameError: If the name is unknown, or nothing is loaded.
         ValueError: If there is no such mode.
     """
-    registry = _one_registry(pipe_or_model)
+    registry = registry_of(_one_model(pipe_or_model))
     set_debias(registry, _named_or_active(registry, adapter_name), debias)
 
 
@@ -262,9 +293,9 @@ def save_motion_embedding(
     Raises:
         AdapterNameError: If the name is unknown, or none is given and not exactly one is active.
     """
-    registry = _one_registry(pipe_or_model)
-    (name,) = _one_name(registry, adapter_name)
     model = _one_model(pipe_or_model)
+    registry = registry_of(model)
+    (name,) = _one_name(registry, adapter_name)
     return write_embedding(save_directory, registry.loaded[name].config, embedding_tensors(model, name), dtype=dtype)
 
 
@@ -274,6 +305,7 @@ class MotionEmbeddingLoaderMixin:
     load_motion_embedding = load_motion_embedding
     set_motion_embeddings = set_motion_embeddings
     set_motion_scale = set_motion_scale
+    set_motion_timing = set_motion_timing
     set_motion_debias = set_motion_debias
     get_list_motion_embeddings = get_list_motion_embeddings
     get_active_motion_embeddings = get_active_motion_embeddings
@@ -354,7 +386,7 @@ def _install(model: nn.Module, adapter_name: str, config: MotionEmbeddingConfig,
         tensors = {path: {part: t.to(device) for part, t in parts.items()} for path, parts in tensors.items()}
     add_embedding(model, adapter_name, config, tensors)
     registry_of(model).enabled = True  # what was just loaded is to be seen
-    set_active(registry_of(model), {adapter_name: 1.0})
+    set_active(model, {adapter_name: 1.0})
 
 
 def _models_of(pipe_or_model: Any) -> dict[str, nn.Module]:
@@ -376,13 +408,9 @@ def _choose_model(models: dict[str, nn.Module], config: MotionEmbeddingConfig) -
 
 def _one_model(pipe_or_model: Any) -> nn.Module:
     models = _models_of(pipe_or_model)
-    return next((model for model in models.values() if registry_of(model).loaded), next(iter(models.values())))
-
-
-def _one_registry(pipe_or_model: Any) -> MotionEmbeddingRegistry:
-    model = _one_model(pipe_or_model)
-    sync(model)
-    return registry_of(model)
+    chosen = next((model for model in models.values() if registry_of(model).loaded), next(iter(models.values())))
+    sync(chosen)
+    return chosen
 
 
 def _set_enabled(pipe_or_model: Any, enabled: bool) -> None:
@@ -402,6 +430,15 @@ def _new_name(registry: MotionEmbeddingRegistry, adapter_name: str | None) -> st
         raise AdapterNameError(
             f"A motion embedding named {adapter_name!r} is loaded already; choose another adapter_name, or call "
             f"delete_motion_embedding({adapter_name!r}) first."
+        )
+    return adapter_name
+
+
+def _name_to_swap(registry: MotionEmbeddingRegistry, adapter_name: str | None) -> str:
+    if adapter_name not in registry.loaded:
+        raise AdapterNameError(
+            f"hotswap writes over a loaded motion embedding, and none is named {adapter_name!r}; loaded: "
+            f"{sorted(registry.loaded)}. Load the first one without hotswap."
         )
     return adapter_name
 

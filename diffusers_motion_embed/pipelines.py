@@ -3,6 +3,9 @@
 import functools
 from typing import Any
 
+from diffusers.loaders import PeftAdapterMixin
+from diffusers.loaders.lora_base import LoraBaseMixin
+
 from diffusers_motion_embed.adapter.registry import sync
 from diffusers_motion_embed.errors import UnsupportedModelError
 from diffusers_motion_embed.loaders import MotionEmbeddingLoaderMixin, supported_models
@@ -13,6 +16,9 @@ def enable_motion_embedding(pipe: Any) -> Any:
 
     The pipeline stays the same object; its class becomes a subclass of the same name, so that what it saves still
     names the class of diffusers.
+
+    The LoRA calls of the pipeline work afterwards too where diffusers lacks them: its text-to-video pipelines have the
+    calls, and their `UNet3DConditionModel` not the methods that the calls need (diffusers 0.42.1).
 
     Args:
         pipe: A diffusers pipeline with a model that takes motion embeddings.
@@ -30,8 +36,18 @@ def enable_motion_embedding(pipe: Any) -> Any:
             f"{type(pipe).__name__} has no model that takes motion embeddings; give a video pipeline such as "
             "AnimateDiffPipeline or TextToVideoSDPipeline."
         )
+    if isinstance(pipe, LoraBaseMixin):
+        for model in supported_models(pipe).values():
+            _give_lora_methods(type(model))
     pipe.__class__ = _enabled_class(type(pipe))
     return pipe
+
+
+def _give_lora_methods(model_class: type) -> None:
+    # A base class rather than bound methods on the instance, which would not survive pickling; and rather than a
+    # subclass, which `from_pipe` would take for a foreign component.
+    if not issubclass(model_class, PeftAdapterMixin):
+        model_class.__bases__ = (*model_class.__bases__, PeftAdapterMixin)
 
 
 @functools.cache

@@ -1,5 +1,7 @@
 """Putting motion layers on attention layers, and keeping their hooks in place whatever happens to the projections."""
 
+from typing import Any
+
 from torch import nn
 from torch.nn.modules.module import register_module_module_registration_hook
 
@@ -45,16 +47,27 @@ def detach(model: nn.Module, layer: MotionEmbeddingLayer) -> None:
             delattr(module, CHILD_NAME)
 
 
+def attach_observer(model: nn.Module, observer: Any) -> None:
+    """Have `observer.observe_timestep` called before every forward pass of `model`. Doing so again changes nothing."""
+    if not _is_hooked(model, observer):
+        model.register_forward_pre_hook(observer.observe_timestep, with_kwargs=True)
+
+
+def detach_observer(model: nn.Module, observer: Any) -> None:
+    """Undo `attach_observer`."""
+    _remove_hooks(model, observer)
+
+
 # Hooks are recognised by what they call, not by stored handles, which a copied module would not have.
 
 
-def _is_hooked(module: nn.Module, layer: MotionEmbeddingLayer) -> bool:
-    return any(getattr(hook, "__self__", None) is layer for hook in module._forward_pre_hooks.values())
+def _is_hooked(module: nn.Module, owner: Any) -> bool:
+    return any(getattr(hook, "__self__", None) is owner for hook in module._forward_pre_hooks.values())
 
 
-def _remove_hooks(module: nn.Module, layer: MotionEmbeddingLayer) -> None:
+def _remove_hooks(module: nn.Module, owner: Any) -> None:
     for key, hook in list(module._forward_pre_hooks.items()):
-        if getattr(hook, "__self__", None) is layer:
+        if getattr(hook, "__self__", None) is owner:
             del module._forward_pre_hooks[key]
             module._forward_pre_hooks_with_kwargs.pop(key, None)
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+from diffusers_motion_embed.adapter.timing import Timing
 from diffusers_motion_embed.errors import FusedProjectionsError
 from diffusers_motion_embed.functional import VALUE_DEBIAS, Debias, add_to_rows, resample_frames, resample_grid
 
@@ -34,12 +35,14 @@ class LayerEmbedding:
         v: Debiased and added to the input of the value projection, (h, w, f, c), or None.
         debias: What becomes of `v` on the way, a mode of `functional.VALUE_DEBIAS`.
         scales: Strength of each part, 0-dim float32 tensors; 0 for an adapter that is not active.
+        timing: When it acts, one object for all layers of the adapter.
     """
 
     qk: Tensor | None
     v: Tensor | None
     debias: Debias = "identity"
     scales: dict[str, Tensor] = field(default_factory=_unit_scales)
+    timing: Timing = field(default_factory=Timing)
 
     def offset(self, part: str, num_frames: int, grid: tuple[int, int], device: torch.device) -> Tensor | None:
         """What the part adds in a clip of `num_frames` frames and a layer of `grid` positions.
@@ -56,12 +59,16 @@ class LayerEmbedding:
         if part == "qk":
             if self.qk is None:
                 return None
-            return self.scales["qk"] * resample_frames(self.qk.to(device), num_frames)[None]
+            return self._strength("qk") * resample_frames(self.qk.to(device), num_frames)[None]
         debias = VALUE_DEBIAS[self.debias]
         if self.v is None or debias is None:
             return None
-        value = self.scales["v"] * debias(resample_frames(self.v.to(device), num_frames))
+        value = self._strength("v") * debias(resample_frames(self.v.to(device), num_frames))
         return resample_grid(value, grid).flatten(0, 1)  # last, because the stored grid is the smaller one
+
+    def _strength(self, part: str) -> Tensor:
+        scale = self.scales[part]
+        return scale if self.timing.is_whole else scale * self.timing.gate
 
 
 class MotionEmbeddingLayer(nn.Module):

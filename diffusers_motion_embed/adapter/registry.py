@@ -7,18 +7,25 @@ attention layers, and `sync` puts them back where other tools rebuilt blocks.
 from __future__ import annotations
 
 import copy
-import numbers
 from dataclasses import dataclass, field
 
 import torch
 from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor, nn
 
-from diffusers_motion_embed.adapter.attachment import attach, detach, follow_new_projections
+from diffusers_motion_embed.adapter.attachment import (
+    attach,
+    attach_observer,
+    detach,
+    detach_observer,
+    follow_new_projections,
+)
 from diffusers_motion_embed.adapter.config import MotionEmbeddingConfig
 from diffusers_motion_embed.adapter.layer import PARTS, LayerEmbedding, MotionEmbeddingLayer
+from diffusers_motion_embed.adapter.scales import LayerScales, Scale, resolve_scale
+from diffusers_motion_embed.adapter.timing import Timing
 from diffusers_motion_embed.architectures import find_architecture
-from diffusers_motion_embed.errors import AdapterNameError, MissingLayersError, MotionScaleError
+from diffusers_motion_embed.errors import AdapterNameError, IncompatibleEmbeddingError, MissingLayersError
 from diffusers_motion_embed.functional import DEBIAS_MODES, Debias
 
 
@@ -30,12 +37,23 @@ EmbeddingTensors = dict[str, dict[str, Tensor]]
 
 @dataclass
 class LoadedEmbedding:
-    """One adapter of the registry."""
+    """One adapter of the registry.
+
+    Args:
+        config: Its settings.
+        debias: How its value part is freed from appearance.
+        scale: As the user gave it.
+        scales: The same, worked out for every layer and part.
+        active: Whether it is among the active ones.
+        timing: When it acts.
+    """
 
     config: MotionEmbeddingConfig
     debias: Debias
+    scale: Scale
+    scales: LayerScales
     active: bool = True
-    scales: dict[str, float] = field(default_factory=lambda: dict.fromkeys(PARTS, 1.0))
+    timing: Timing = field(default_factory=Timing)
 
 
 class MotionEmbeddingRegistry:
@@ -55,6 +73,13 @@ class MotionEmbeddingRegistry:
         """Names of the active embeddings."""
         return [name for name, loaded in self.loaded.items() if loaded.active]
 
+    def observe_timestep(self, model: nn.Module, args: tuple, kwargs: dict) -> None:
+        """Pre-hook of the model: tells every embedding how far the denoising has come."""
+        architecture = find_architecture(model)
+        timestep = kwargs["timestep"] if "timestep" in kwargs else args[architecture.timestep_position]
+        for loaded in self.loaded.values():
+            loaded.timing.observe(timestep, architecture.num_train_timesteps)
+
     def require(self, names: list[str]) -> None:
         """Raise an `AdapterNameError` unless all of `names` are loaded."""
         unknown = [name for name in names if name not in self.loaded]
@@ -65,15 +90,17 @@ class MotionEmbeddingRegistry:
             )
 
     def refresh(self) -> None:
-        """Write scales, activity and debiasing of all adapters into the layers."""
+        """Write scales, activity, timing and debiasing of all adapters into the layers."""
         for name, loaded in self.loaded.items():
-            for layer in self.layers.values():
+            acts = loaded.active and self.enabled
+            for path, layer in self.layers.items():
                 embedding = layer.embeddings.get(name)
                 if embedding is None:
                     continue
                 embedding.debias = loaded.debias
+                embedding.timing = loaded.timing
                 for part in PARTS:
-                    embedding.scales[part].fill_(loaded.scales[part] if loaded.active and self.enabled else 0.0)
+                    embedding.scales[part].fill_(loaded.scales[path][part] if acts else 0.0)
 
 
 def registry_of(model: nn.Module) -> MotionEmbeddingRegistry:
@@ -90,13 +117,41 @@ def add_embedding(
     """
     registry = registry_of(model)
     _refuse_peft_layers(model)
-    registry.loaded[adapter_name] = LoadedEmbedding(copy.deepcopy(config), config.debias)
+    registry.loaded[adapter_name] = LoadedEmbedding(copy.deepcopy(config), config.debias, 1.0, _resolve(model, 1.0))
     for path, parts in tensors.items():
         layer = registry.layers.setdefault(path, MotionEmbeddingLayer())
         layer.embeddings[adapter_name] = LayerEmbedding(parts.get("qk"), parts.get("v"))
     object.__setattr__(model, ATTRIBUTE, registry)
     registry.refresh()
     sync(model)
+
+
+def replace_embedding(
+    model: nn.Module, adapter_name: str, config: MotionEmbeddingConfig, tensors: EmbeddingTensors
+) -> None:
+    """Write another embedding into the tensors of a loaded one, which keeps its scale, timing and activity.
+
+    Nothing of the model changes but numbers, so a compiled model is not compiled anew.
+
+    Raises:
+        AdapterNameError: If there is no such embedding.
+        IncompatibleEmbeddingError: If the two have not the same layers, parts and shapes.
+    """
+    registry = registry_of(model)
+    registry.require([adapter_name])
+    present = embedding_tensors(model, adapter_name)
+    if _shapes(present) != _shapes(tensors):
+        different = sorted(key for key, _ in set(_shapes(present).items()) ^ set(_shapes(tensors).items()))
+        raise IncompatibleEmbeddingError(
+            f"hotswap needs an embedding of the same layers, parts and shapes as {adapter_name!r}; different are "
+            f"{len(different)}, for instance {different[0]}. Delete {adapter_name!r} and load the new one instead."
+        )
+    for path, parts in tensors.items():
+        for part, tensor in parts.items():
+            present[path][part].copy_(tensor)
+    loaded = registry.loaded[adapter_name]
+    loaded.config, loaded.debias = copy.deepcopy(config), config.debias
+    registry.refresh()
 
 
 def remove_embedding(model: nn.Module, adapter_name: str) -> None:
@@ -109,6 +164,7 @@ def remove_embedding(model: nn.Module, adapter_name: str) -> None:
             detach(model, layer)
             del registry.layers[path]
     if not registry.loaded:
+        detach_observer(model, registry)
         delattr(model, ATTRIBUTE)
 
 
@@ -118,8 +174,10 @@ def sync(model: nn.Module) -> None:
     Raises:
         MissingLayersError: If the model no longer has a layer.
     """
-    layers = registry_of(model).layers
-    for path, layer in layers.items():
+    registry = registry_of(model)
+    if registry.loaded:
+        attach_observer(model, registry)
+    for path, layer in registry.layers.items():
         try:
             attention, picture_module = _surroundings(model, path)
         except AttributeError as error:
@@ -141,32 +199,49 @@ def embedding_tensors(model: nn.Module, adapter_name: str) -> EmbeddingTensors:
     return tensors
 
 
-def set_active(registry: MotionEmbeddingRegistry, scales: dict[str, float | dict[str, float]]) -> None:
+def set_active(model: nn.Module, scales: dict[str, Scale]) -> None:
     """Activate exactly the named embeddings with the given scales.
 
     Raises:
         AdapterNameError: If one of them is not loaded.
-        MotionScaleError: If a scale is not finite.
+        MotionScaleError: If a scale is not finite, or is for something unknown.
     """
+    registry = registry_of(model)
     registry.require(list(scales))
-    by_part = {name: scale_by_part(scale) for name, scale in scales.items()}
+    resolved = {name: _resolve(model, scale) for name, scale in scales.items()}
     for name, loaded in registry.loaded.items():
         loaded.active = name in scales
-        loaded.scales.update(by_part.get(name, {}))
+        if loaded.active:
+            loaded.scale, loaded.scales = copy.deepcopy(scales[name]), resolved[name]
     registry.refresh()
 
 
-def set_scale(registry: MotionEmbeddingRegistry, names: list[str], scale: float | dict[str, float]) -> None:
+def set_scale(model: nn.Module, names: list[str], scale: Scale) -> None:
     """Set the scale of the named embeddings.
 
     Raises:
         AdapterNameError: If one of them is not loaded.
-        MotionScaleError: If a scale is not finite, or is given for an unknown part.
+        MotionScaleError: If a scale is not finite, or is for something unknown.
+    """
+    registry = registry_of(model)
+    registry.require(names)
+    resolved = _resolve(model, scale)
+    for name in names:
+        registry.loaded[name].scale, registry.loaded[name].scales = copy.deepcopy(scale), resolved
+    registry.refresh()
+
+
+def set_timing(registry: MotionEmbeddingRegistry, names: list[str], start: float, end: float) -> None:
+    """Set when the named embeddings act.
+
+    Raises:
+        AdapterNameError: If one of them is not loaded.
+        ValueError: If `start` and `end` are no part of the schedule.
     """
     registry.require(names)
-    by_part = scale_by_part(scale)
+    timing = Timing(start, end)
     for name in names:
-        registry.loaded[name].scales.update(by_part)
+        registry.loaded[name].timing = timing
     registry.refresh()
 
 
@@ -190,21 +265,6 @@ def check_debias(debias: str) -> None:
         raise ValueError(f"debias must be one of {', '.join(DEBIAS_MODES)}; got {debias!r}.")
 
 
-def scale_by_part(scale: float | dict[str, float]) -> dict[str, float]:
-    """One scale for every part: from a number for all, or a dictionary of some, {"qk": 1.0, "v": 0.5}."""
-    by_part = scale if isinstance(scale, dict) else dict.fromkeys(PARTS, scale)
-    unknown = sorted(set(by_part) - set(PARTS), key=str)
-    if unknown:
-        raise MotionScaleError(f"A motion scale can be given for the parts {', '.join(PARTS)}; got {unknown}.")
-    for part, value in by_part.items():
-        is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
-        if not is_number or not abs(value) <= torch.finfo(torch.float32).max:  # so written, NaN does not pass
-            raise MotionScaleError(
-                f"A motion scale must be a finite number, 1.0 as trained and 0.0 for none; got {value!r} for {part}."
-            )
-    return {part: float(value) for part, value in by_part.items()}
-
-
 def _refuse_peft_layers(model: nn.Module) -> None:
     if any(isinstance(layer, MotionEmbeddingLayer) and isinstance(layer, BaseTunerLayer) for layer in model.modules()):
         raise AdapterNameError(
@@ -216,3 +276,14 @@ def _refuse_peft_layers(model: nn.Module) -> None:
 def _surroundings(model: nn.Module, path: str) -> tuple[nn.Module, nn.Module]:
     picture_path = find_architecture(model).picture_module(path)
     return model.get_submodule(path), model.get_submodule(picture_path)
+
+
+def _resolve(model: nn.Module, scale: Scale) -> LayerScales:
+    architecture = find_architecture(model)
+    # The loaded layers count also while other tools hide them, as FreeNoise's split inference does.
+    paths = dict.fromkeys([*architecture.attention_paths(model), *registry_of(model).layers])
+    return resolve_scale(scale, {path: architecture.place(path) for path in paths})
+
+
+def _shapes(tensors: EmbeddingTensors) -> dict[str, torch.Size]:
+    return {f"{path}, {part}": tensor.shape for path, parts in tensors.items() for part, tensor in parts.items()}

@@ -96,19 +96,19 @@ def train_motion_embedding(
     embedding_config.target_modules = paths
     tensors = new_embedding(model, embedding_config, paths)
 
-    was_active = {name: dict(loaded.scales) for name, loaded in registry_of(model).loaded.items() if loaded.active}
+    was_active = {name: loaded.scale for name, loaded in registry_of(model).loaded.items() if loaded.active}
     add_embedding(model, adapter_name, embedding_config, tensors)
     registry = registry_of(model)
     was_enabled, registry.enabled = registry.enabled, True
     try:
-        set_active(registry, {adapter_name: 1.0})
+        set_active(model, {adapter_name: 1.0})
         set_debias(registry, [adapter_name], "identity")  # the value part is learned as it is
         with _frozen(model):
             _optimize(pipe, model, tensors, latents, prompt_embeds, config, callback, progress_bar)
         set_debias(registry, [adapter_name], embedding_config.debias)
     except BaseException:
         remove_embedding(model, adapter_name)
-        set_active(registry, was_active)
+        set_active(model, was_active)
         raise
     finally:
         registry.enabled = was_enabled

@@ -1,0 +1,83 @@
+"""What people give as a motion scale, worked out for every layer and part.
+
+    0.8                                           everything
+    {"qk": 1.0, "v": 0.5}                         by part
+    {"down": 0.5, "up": {"qk": 0.0}}              by section of the model
+    {"up": {"block_0": 0.5, "block_1": [1, 0]}}   by block, and by temporal transformer of a block
+
+What is not named keeps 1.0, as with the block scales of LoRAs.
+"""
+
+import numbers
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+
+from diffusers_motion_embed.adapter.layer import PARTS
+from diffusers_motion_embed.errors import MotionScaleError
+
+
+Scale = float | Mapping[str, Any]
+
+# Path of an attention layer -> part -> factor.
+LayerScales = dict[str, dict[str, float]]
+
+
+def resolve_scale(scale: Scale, places: Mapping[str, tuple]) -> LayerScales:
+    """The factor of every layer and part.
+
+    Args:
+        scale: As above.
+        places: Where in the model each layer is, by path: section, block and number of the transformer in the block,
+            as `Architecture.place` tells.
+
+    Raises:
+        MotionScaleError: If a number is not finite, or a section, block or part is unknown.
+    """
+    resolved: LayerScales = {path: dict.fromkeys(PARTS, 1.0) for path in places}
+    _assign(resolved, scale, dict(places), 0, "the motion scale")
+    return resolved
+
+
+def _assign(resolved: LayerScales, scale: Any, places: dict[str, tuple], depth: int, what: str) -> None:
+    if isinstance(scale, Mapping) and scale and set(scale) <= set(PARTS):
+        for part, number in scale.items():
+            for path in places:
+                resolved[path][part] = _finite(number, f"{what}, {part}")
+    elif isinstance(scale, Mapping):
+        inside = _grouped(places, depth, str)
+        unknown = [key for key in scale if key not in inside]
+        if unknown or not scale:
+            known = ", ".join(map(repr, (*PARTS, *inside)))
+            raise MotionScaleError(f"Unknown key {unknown} in {what}; known here: {known}, parts and blocks apart.")
+        for key, entry in scale.items():
+            _assign(resolved, entry, inside[key], depth + 1, f"{what}, {key}")
+    elif isinstance(scale, Sequence) and not isinstance(scale, str):
+        inside = _grouped(places, depth, int)
+        if len(scale) != len(inside):
+            raise MotionScaleError(
+                f"Got a list of {len(scale)} for {what}, which has {len(inside)} temporal transformers to count."
+            )
+        for entry, group in zip(scale, inside.values(), strict=True):
+            _assign(resolved, entry, group, depth + 1, what)
+    else:
+        for path in places:
+            resolved[path] = dict.fromkeys(PARTS, _finite(scale, what))
+
+
+def _grouped(places: dict[str, tuple], depth: int, kind: type) -> dict[Any, dict[str, tuple]]:
+    groups: dict[Any, dict[str, tuple]] = {}
+    for path, place in places.items():
+        if len(place) > depth and isinstance(place[depth], kind):
+            groups.setdefault(place[depth], {})[path] = place
+    return groups
+
+
+def _finite(number: Any, what: str) -> float:
+    is_number = isinstance(number, numbers.Real) and not isinstance(number, bool)
+    if not is_number or not abs(number) <= torch.finfo(torch.float32).max:  # so written, NaN does not pass
+        raise MotionScaleError(
+            f"A motion scale must be a finite number, 1.0 as trained and 0.0 for none; got {number!r} for {what}."
+        )
+    return float(number)
