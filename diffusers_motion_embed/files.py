@@ -22,13 +22,15 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from diffusers_motion_embed.adapter.config import PEFT_TYPE, MotionEmbeddingConfig
-from diffusers_motion_embed.adapter.model import PREFIX
-from diffusers_motion_embed.adapter.registry import EmbeddingTensors
+from diffusers_motion_embed.config import PEFT_TYPE, MotionEmbeddingConfig
 from diffusers_motion_embed.errors import EmbeddingFileError, EmbeddingNotFoundError
 from diffusers_motion_embed.functional import compress_value, expand_value
 
 
+# An embedding outside of any model: path of the attention layer -> part -> tensor.
+EmbeddingTensors = dict[str, dict[str, Tensor]]
+
+PREFIX = "motion_embedding_"
 CONFIG_NAME = "adapter_config.json"
 WEIGHTS_NAME = "adapter_model.safetensors"
 HEADER_KEY = "motion_embedding_config"

@@ -88,6 +88,30 @@ def resample_grid(value: Tensor, grid: tuple[int, int]) -> Tensor:
     return flat.reshape(frames, channels, *grid).permute(2, 3, 0, 1)
 
 
+def combine(embeddings: list[Tensor], weights: list[float], num_frames: int) -> Tensor:
+    """The weighted sum of embeddings of one layer and part, each stretched to `num_frames` frames.
+
+    Args:
+        embeddings: Each (f, c), or each (h, w, f, c) with the same grid.
+        weights: One for each.
+        num_frames: Of the sum.
+    """
+    stretched = [resample_frames(embedding, num_frames) for embedding in embeddings]
+    return sum(weight * embedding for weight, embedding in zip(weights, stretched, strict=True))
+
+
+def concatenate(embeddings: list[Tensor], weights: list[float], num_frames: int) -> Tensor:
+    """Weighted embeddings of one layer and part one after the other in time, stretched to `num_frames` in all.
+
+    Args:
+        embeddings: Each (f, c), or each (h, w, f, c) with the same grid.
+        weights: One for each.
+        num_frames: Of the whole.
+    """
+    weighted = [weight * embedding for weight, embedding in zip(weights, embeddings, strict=True)]
+    return resample_frames(torch.cat(weighted, dim=-2), num_frames)
+
+
 def add_to_rows(hidden_states: Tensor, offset: Tensor) -> Tensor:
     """Add one offset per position to the rows of a temporal attention layer, the same for every batch element.
 

@@ -13,10 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from diffusers_motion_embed.adapter.attachment import embed_dim
-from diffusers_motion_embed.adapter.config import MotionEmbeddingConfig
 from diffusers_motion_embed.adapter.registry import (
-    EmbeddingTensors,
     MotionEmbeddingRegistry,
     add_embedding,
     check_debias,
@@ -31,18 +28,20 @@ from diffusers_motion_embed.adapter.registry import (
     sync,
 )
 from diffusers_motion_embed.adapter.scales import Scale
+from diffusers_motion_embed.adapter.selection import check_fits
 from diffusers_motion_embed.architectures import find_architecture
+from diffusers_motion_embed.config import MotionEmbeddingConfig
 from diffusers_motion_embed.errors import (
     AdapterNameError,
-    IncompatibleEmbeddingError,
     MotionScaleError,
     UnsupportedModelError,
 )
-from diffusers_motion_embed.files import KEY, parse_embedding, read_embedding, write_embedding
+from diffusers_motion_embed.files import KEY, EmbeddingTensors, parse_embedding, read_embedding, write_embedding
 from diffusers_motion_embed.functional import Debias
 
 
 logger = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True)
 class LoadReport:
@@ -331,36 +330,6 @@ def supported_models(pipe_or_model: Any) -> dict[str, nn.Module]:
             continue
         found[name or architecture.component] = model
     return found
-
-
-def check_fits(model: nn.Module, config: MotionEmbeddingConfig, tensors: EmbeddingTensors) -> None:
-    """Check that the model has every layer of the embedding, at the embedding's width.
-
-    Raises:
-        IncompatibleEmbeddingError: If it does not.
-    """
-    architecture = find_architecture(model)
-    if config.model_class not in (None, architecture.model_class):
-        raise IncompatibleEmbeddingError(
-            f"The motion embedding belongs to a {config.model_class}, and the pipeline's model is a "
-            f"{type(model).__name__}. Load it on a pipeline with {config.base_model_name_or_path or 'its own model'}."
-        )
-    paths = set(architecture.attention_paths(model))
-    unknown = [path for path in tensors if path not in paths]
-    if unknown:
-        raise IncompatibleEmbeddingError(
-            f"The motion embedding has {len(unknown)} of {len(tensors)} layers that this {type(model).__name__} "
-            f"lacks, for instance {unknown[0]}. It was trained on "
-            f"{config.base_model_name_or_path or 'another base model'}."
-        )
-    for path, parts in tensors.items():
-        expected = embed_dim(model.get_submodule(path))
-        for part, tensor in parts.items():
-            if tensor.shape[-1] != expected:
-                raise IncompatibleEmbeddingError(
-                    f"The {part} part of {path} is {tensor.shape[-1]} channels wide, and the model has {expected}. "
-                    f"It was trained on {config.base_model_name_or_path or 'another base model'}."
-                )
 
 
 def base_name(pipe_or_model: Any, model: nn.Module) -> str | None:

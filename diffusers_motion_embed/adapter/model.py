@@ -4,7 +4,9 @@ Inside a pipeline's model such layers would poison diffusers' LoRA calls, which 
 there, `loaders` puts plain `MotionEmbeddingLayer`s. Both doors read each other's files.
 """
 
-from typing import Any, ClassVar
+import math
+from dataclasses import replace
+from typing import Any, ClassVar, Literal
 
 import torch
 from peft import PeftConfig
@@ -12,16 +14,16 @@ from peft.tuners.tuners_utils import BaseTuner, BaseTunerLayer
 from torch import Tensor, nn
 
 from diffusers_motion_embed.adapter.attachment import CHILD_NAME, attach, base_module, detach
-from diffusers_motion_embed.adapter.config import MotionEmbeddingConfig
 from diffusers_motion_embed.adapter.layer import LayerEmbedding, MotionEmbeddingLayer
 from diffusers_motion_embed.adapter.registry import registry_of
-from diffusers_motion_embed.adapter.selection import EmbeddingShape, embedding_shapes, select_layers
+from diffusers_motion_embed.adapter.selection import EmbeddingShape, check_fits, embedding_shapes, select_layers
 from diffusers_motion_embed.architectures import find_architecture
+from diffusers_motion_embed.config import MotionEmbeddingConfig
 from diffusers_motion_embed.errors import AdapterNameError, EmbeddingFileError, IncompatibleEmbeddingError
-from diffusers_motion_embed.functional import Debias, expand_value
+from diffusers_motion_embed.files import PREFIX, read_embedding
+from diffusers_motion_embed.functional import Debias, combine, concatenate, expand_value, resample_grid
 
 
-PREFIX = "motion_embedding_"
 MERGE_MESSAGE = (
     "A motion embedding cannot be merged: it adds vectors that differ from frame to frame, and a weight matrix is the "
     "same for all frames. Keep it as an adapter, and save it with save_pretrained()."
@@ -40,6 +42,7 @@ class MotionEmbeddingTunerLayer(MotionEmbeddingLayer, BaseTunerLayer):
         self.motion_embedding_v = nn.ParameterDict()
         self.debias: dict[str, Debias] = {}
         self.merged_adapters: list[str] = []
+        self.device = torch.device("cpu")  # of the attention
         self._disable_adapters = False
         self._active_adapter: list[str] = []
 
@@ -53,6 +56,13 @@ class MotionEmbeddingTunerLayer(MotionEmbeddingLayer, BaseTunerLayer):
             )
         # Training wants the value part as it is; debiasing is for embeddings that are done.
         self.debias[adapter_name] = config.debias if config.inference_mode else "identity"
+
+    def _move_adapter_to_device_of_base_layer(self, adapter_name: str, device: torch.device | None = None) -> None:
+        # PEFT's own asks the base layer, which a layer that wraps nothing has not, and casts to its dtype.
+        device = self.device if device is None else device
+        for parameters in (self.motion_embedding_qk, self.motion_embedding_v):
+            if adapter_name in parameters and "meta" not in (device.type, parameters[adapter_name].device.type):
+                parameters[adapter_name].data = parameters[adapter_name].data.to(device)
 
     def active_embeddings(self) -> list[LayerEmbedding]:
         """The embeddings of the active adapters; none while adapters are disabled."""
@@ -108,6 +118,9 @@ class MotionEmbeddingModel(BaseTuner):
                 f"The motion embedding belongs to a {peft_config.model_class}, and the model is a "
                 f"{type(self.model).__name__}."
             )
+        if peft_config.source is not None:  # a stored embedding: see that all of it is sound before anything changes
+            config, tensors = read_embedding(peft_config.source)
+            check_fits(self.model, config, tensors)
         paths = select_layers(self.model, peft_config)
         self._shapes = embedding_shapes(self.model, peft_config, paths)
         peft_config.target_modules = list(paths)
@@ -127,10 +140,8 @@ class MotionEmbeddingModel(BaseTuner):
     ) -> None:
         layer = target._modules.get(CHILD_NAME) or MotionEmbeddingTunerLayer()
         layer.update_layer(adapter_name, self._shapes[current_key], peft_config)
-        device = base_module(target.to_q).weight.device
-        for parameters in (layer.motion_embedding_qk, layer.motion_embedding_v):
-            if adapter_name in parameters and "meta" not in (device.type, parameters[adapter_name].device.type):
-                parameters[adapter_name].data = parameters[adapter_name].data.to(device)
+        layer.device = base_module(target.to_q).weight.device
+        layer._move_adapter_to_device_of_base_layer(adapter_name)
         attach(target, self._picture_module(current_key), layer)
 
     def _picture_module(self, path: str) -> nn.Module:
@@ -149,6 +160,67 @@ class MotionEmbeddingModel(BaseTuner):
         """Not possible."""
         raise ValueError(MERGE_MESSAGE)
 
+    def add_weighted_adapter(
+        self,
+        adapters: list[str],
+        weights: list[float],
+        adapter_name: str,
+        combination_type: Literal["linear", "cat"] = "linear",
+    ) -> None:
+        """Make a new adapter out of loaded ones. It is not active; `set_adapter` makes it so.
+
+        Args:
+            adapters: Names of loaded adapters.
+            weights: One for each.
+            adapter_name: Of the new adapter.
+            combination_type: "linear", the weighted sum: all motions at once, for which shorter ones are stretched to
+                the longest. "cat", one after the other in time.
+
+        Raises:
+            AdapterNameError: If an adapter is unknown, or `adapter_name` in use.
+            ValueError: If there is not a finite weight for each, no such `combination_type`, or the adapters are
+                debiased in different ways.
+        """
+        config, names = self._check_combination(adapters, weights, adapter_name, combination_type), list(adapters)
+        function = {"linear": combine, "cat": concatenate}[combination_type]
+        self.peft_config[adapter_name] = config
+        self.inject_adapter(self.model, adapter_name)
+        for path in config.target_modules:
+            layer = self.model.get_submodule(f"{path}.{CHILD_NAME}")
+            for parameters in (layer.motion_embedding_qk, layer.motion_embedding_v):
+                if adapter_name not in parameters:
+                    continue
+                new = parameters[adapter_name].requires_grad_(False)
+                parts = [_part(parameters, name, new, self.peft_config[name].num_latent_frames) for name in names]
+                new.data = function(parts, weights, new.shape[-2]).to(new)
+
+    def _check_combination(
+        self, adapters: list[str], weights: list[float], adapter_name: str, combination_type: str
+    ) -> MotionEmbeddingConfig:
+        unknown = [name for name in adapters if name not in self.peft_config]
+        if unknown or not adapters or adapter_name in self.peft_config:
+            wrong = f"{adapter_name!r} is in use" if adapter_name in self.peft_config else f"unknown: {unknown}"
+            raise AdapterNameError(f"Combine loaded adapters {sorted(self.peft_config)} under a new name; {wrong}.")
+        if len(weights) != len(adapters) or not all(math.isfinite(weight) for weight in weights):
+            raise ValueError(f"A finite weight is needed for each of {adapters}, got {weights}.")
+        if combination_type not in ("linear", "cat"):
+            raise ValueError(f'combination_type must be "linear" or "cat", got {combination_type!r}.')
+        configs = [self.peft_config[name] for name in adapters]
+        debias = sorted({config.debias for config in configs})
+        if len(debias) != 1:
+            raise ValueError(f"The adapters {adapters} are debiased in different ways, {', '.join(debias)}.")
+        total = sum if combination_type == "cat" else max
+        grids = [config.value_grid for config in configs]
+        return replace(
+            configs[0],
+            num_frames=total(config.num_frames for config in configs),
+            num_latent_frames=total(config.num_latent_frames for config in configs),
+            value_grid=None if None in grids else tuple(map(max, zip(*grids, strict=True))),
+            parts=tuple({part for config in configs for part in config.parts}),
+            target_modules=sorted({path for config in configs for path in config.target_modules}),
+            training={"combination": combination_type, "adapters": list(adapters), "weights": list(weights)},
+        )
+
     @classmethod
     def _remove_adapter_name_from_key(cls, key: str, adapter_name: str) -> str:
         # From "base_model.model.mid_block.attn1.motion_embedding.motion_embedding_qk.default"
@@ -160,6 +232,14 @@ class MotionEmbeddingModel(BaseTuner):
         cls, model: nn.Module, config: PeftConfig, adapter_name: str, state_dict: dict[str, Tensor]
     ) -> dict[str, Tensor]:
         return super()._remap_adapter_state_dict_for_load(model, config, adapter_name, expand_factors(state_dict))
+
+
+def _part(parameters: nn.ParameterDict, name: str, like: Tensor, num_frames: int) -> Tensor:
+    """The part of an adapter on the grid of `like`; zeros of `num_frames` frames if it has none."""
+    if name not in parameters:
+        return like.new_zeros(*like.shape[:-2], num_frames, like.shape[-1])
+    part = parameters[name].detach()
+    return part if part.ndim == 2 else resample_grid(part, like.shape[:2])
 
 
 def expand_factors(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -9,9 +9,8 @@ from __future__ import annotations
 import copy
 from dataclasses import dataclass, field
 
-import torch
 from peft.tuners.tuners_utils import BaseTunerLayer
-from torch import Tensor, nn
+from torch import nn
 
 from diffusers_motion_embed.adapter.attachment import (
     attach,
@@ -20,19 +19,17 @@ from diffusers_motion_embed.adapter.attachment import (
     detach_observer,
     follow_new_projections,
 )
-from diffusers_motion_embed.adapter.config import MotionEmbeddingConfig
 from diffusers_motion_embed.adapter.layer import PARTS, LayerEmbedding, MotionEmbeddingLayer
 from diffusers_motion_embed.adapter.scales import LayerScales, Scale, resolve_scale
 from diffusers_motion_embed.adapter.timing import Timing
 from diffusers_motion_embed.architectures import find_architecture
+from diffusers_motion_embed.config import MotionEmbeddingConfig
 from diffusers_motion_embed.errors import AdapterNameError, IncompatibleEmbeddingError, MissingLayersError
+from diffusers_motion_embed.files import EmbeddingTensors
 from diffusers_motion_embed.functional import DEBIAS_MODES, Debias
 
 
 ATTRIBUTE = "_motion_embedding_registry"
-
-# An embedding outside of any layer: path of the attention layer -> part -> tensor.
-EmbeddingTensors = dict[str, dict[str, Tensor]]
 
 
 @dataclass
@@ -285,5 +282,5 @@ def _resolve(model: nn.Module, scale: Scale) -> LayerScales:
     return resolve_scale(scale, {path: architecture.place(path) for path in paths})
 
 
-def _shapes(tensors: EmbeddingTensors) -> dict[str, torch.Size]:
-    return {f"{path}, {part}": tensor.shape for path, parts in tensors.items() for part, tensor in parts.items()}
+def _shapes(tensors: EmbeddingTensors) -> dict[str, tuple[int, ...]]:
+    return {f"{path}, {part}": tuple(parts[part].shape) for path, parts in tensors.items() for part in parts}

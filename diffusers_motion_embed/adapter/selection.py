@@ -8,9 +8,10 @@ from peft.tuners.tuners_utils import check_target_module_exists
 from torch import nn
 
 from diffusers_motion_embed.adapter.attachment import embed_dim
-from diffusers_motion_embed.adapter.config import MotionEmbeddingConfig
 from diffusers_motion_embed.architectures import find_architecture
-from diffusers_motion_embed.errors import TargetModulesError
+from diffusers_motion_embed.config import MotionEmbeddingConfig
+from diffusers_motion_embed.errors import IncompatibleEmbeddingError, TargetModulesError
+from diffusers_motion_embed.files import EmbeddingTensors
 
 
 @dataclass(frozen=True)
@@ -93,3 +94,33 @@ def latent_size(model: nn.Module, config: MotionEmbeddingConfig) -> tuple[int, i
     sample_size = model.config.sample_size
     height, width = sample_size if isinstance(sample_size, (list, tuple)) else (sample_size, sample_size)
     return config.latent_height or height, config.latent_width or width
+
+
+def check_fits(model: nn.Module, config: MotionEmbeddingConfig, tensors: EmbeddingTensors) -> None:
+    """Check that the model has every layer of the embedding, at the embedding's width.
+
+    Raises:
+        IncompatibleEmbeddingError: If it does not.
+    """
+    architecture = find_architecture(model)
+    if config.model_class not in (None, architecture.model_class):
+        raise IncompatibleEmbeddingError(
+            f"The motion embedding belongs to a {config.model_class}, and the pipeline's model is a "
+            f"{type(model).__name__}. Load it on a pipeline with {config.base_model_name_or_path or 'its own model'}."
+        )
+    paths = set(architecture.attention_paths(model))
+    unknown = [path for path in tensors if path not in paths]
+    if unknown:
+        raise IncompatibleEmbeddingError(
+            f"The motion embedding has {len(unknown)} of {len(tensors)} layers that this {type(model).__name__} "
+            f"lacks, for instance {unknown[0]}. It was trained on "
+            f"{config.base_model_name_or_path or 'another base model'}."
+        )
+    for path, parts in tensors.items():
+        expected = embed_dim(model.get_submodule(path))
+        for part, tensor in parts.items():
+            if tensor.shape[-1] != expected:
+                raise IncompatibleEmbeddingError(
+                    f"The {part} part of {path} is {tensor.shape[-1]} channels wide, and the model has {expected}. "
+                    f"It was trained on {config.base_model_name_or_path or 'another base model'}."
+                )

@@ -13,9 +13,7 @@ from diffusers import DDPMScheduler
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from diffusers_motion_embed.adapter.config import MotionEmbeddingConfig
 from diffusers_motion_embed.adapter.registry import (
-    EmbeddingTensors,
     add_embedding,
     registry_of,
     remove_embedding,
@@ -24,7 +22,9 @@ from diffusers_motion_embed.adapter.registry import (
 )
 from diffusers_motion_embed.adapter.selection import embedding_shapes, select_layers
 from diffusers_motion_embed.architectures import find_architecture
+from diffusers_motion_embed.config import MotionEmbeddingConfig
 from diffusers_motion_embed.errors import AdapterNameError, MotionEmbeddingError, UnsupportedModelError, VideoError
+from diffusers_motion_embed.files import EmbeddingTensors
 from diffusers_motion_embed.loaders import LoadReport, base_name, supported_models
 from diffusers_motion_embed.training.config import TrainingConfig
 from diffusers_motion_embed.training.losses import base_loss, debiased_temporal_loss

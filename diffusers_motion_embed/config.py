@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from peft import PeftConfig
@@ -41,6 +42,9 @@ class MotionEmbeddingConfig(PeftConfig):
         training: What made the embedding: prompt, steps, learning rate, loss, ...
         format_version: Of the files; this package reads version 1.
 
+    Attributes:
+        source: Folder that `from_pretrained` read the settings from, which holds the numbers too; None otherwise.
+
     Raises:
         ValueError: If a setting is of no sensible value.
     """
@@ -73,10 +77,21 @@ class MotionEmbeddingConfig(PeftConfig):
         for name in ("target_modules", "exclude_modules"):
             if isinstance(getattr(self, name), (set, tuple)):
                 setattr(self, name, sorted(getattr(self, name)))
+        self.source: str | None = None
         self._check()
         self.parts = tuple(part for part in ("qk", "v") if part in self.parts)
         if self.value_grid is not None:
             self.value_grid = tuple(self.value_grid)
+
+    @classmethod
+    def from_pretrained(
+        cls, pretrained_model_name_or_path: str, subfolder: str | None = None, **kwargs: Any
+    ) -> "MotionEmbeddingConfig":
+        """The settings of a stored embedding, as `PeftConfig.from_pretrained`, and where they come from."""
+        config = super().from_pretrained(pretrained_model_name_or_path, subfolder=subfolder, **kwargs)
+        folder = Path(pretrained_model_name_or_path, subfolder or "")
+        config.source = str(folder) if folder.is_dir() else None
+        return config
 
     def _check(self) -> None:
         if self.format_version != FORMAT_VERSION:
