@@ -1,0 +1,271 @@
+"""The calls one for one beside those of LoRAs, on the same pipeline: odd calls do the same for both families."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+from peft import LoraConfig
+from peft.utils import get_peft_model_state_dict
+
+from diffusers_motion_embed import AdapterNameError, IncompatibleEmbeddingError, MotionScaleError
+from tests.helpers import assert_unchanged, generate, snapshot
+
+
+@pytest.fixture
+def lora_dict():
+    """A function from a pipeline to a random LoRA for its UNet, as `load_lora_weights` takes it."""
+
+    def make(pipe, seed=0):
+        torch.manual_seed(seed)
+        pipe.unet.add_adapter(LoraConfig(r=2, target_modules=["to_q", "to_v"], init_lora_weights=False), "made")
+        state_dict = {
+            f"unet.{key}": value for key, value in get_peft_model_state_dict(pipe.unet, adapter_name="made").items()
+        }
+        pipe.unload_lora_weights()
+        return state_dict
+
+    return make
+
+
+class LoraCalls:
+    """LoRA's calls under neutral names."""
+
+    def __init__(self, pipe, weights):
+        self.pipe, self.weights = pipe, weights
+
+    def load(self, name=None):
+        self.pipe.load_lora_weights(dict(self.weights), adapter_name=name)
+
+    def set(self, names):
+        self.pipe.set_adapters(names)
+
+    def delete(self, names):
+        self.pipe.delete_adapters(names)
+
+    def unload(self):
+        self.pipe.unload_lora_weights()
+
+    def active(self):
+        return self.pipe.get_active_adapters()
+
+    def listed(self):
+        return self.pipe.get_list_adapters()
+
+    def disable(self):
+        self.pipe.disable_lora()
+
+    def enable(self):
+        self.pipe.enable_lora()
+
+
+class MotionCalls(LoraCalls):
+    """Motion's calls under the same names."""
+
+    def load(self, name=None):
+        self.pipe.load_motion_embedding(self.weights, name)
+
+    def set(self, names):
+        self.pipe.set_motion_embeddings(names)
+
+    def delete(self, names):
+        self.pipe.delete_motion_embedding(names)
+
+    def unload(self):
+        self.pipe.unload_motion_embedding()
+
+    def active(self):
+        return self.pipe.get_active_motion_embeddings()
+
+    def listed(self):
+        return self.pipe.get_list_motion_embeddings()
+
+    def disable(self):
+        self.pipe.disable_motion_embedding_layers()
+
+    def enable(self):
+        self.pipe.enable_motion_embedding_layers()
+
+
+@pytest.fixture(params=["text_to_video", "animatediff"])
+def enabled_pipe(request):
+    return request.getfixturevalue(request.param)
+
+
+@pytest.fixture(params=["lora", "motion"])
+def calls(request, enabled_pipe, lora_dict, embedding_dict):
+    if request.param == "lora":
+        return LoraCalls(enabled_pipe, lora_dict(enabled_pipe))
+    return MotionCalls(enabled_pipe, embedding_dict(enabled_pipe.unet))
+
+
+def test_a_second_load_is_alone_active(calls):
+    calls.load("first")
+    calls.load("second")
+    assert calls.active() == ["second"]
+    assert calls.listed() == {"unet": ["first", "second"]}
+
+
+def test_names_are_given_in_turn(calls):
+    calls.load()
+    calls.load()
+    assert calls.listed() == {"unet": ["default_0", "default_1"]}
+
+
+def test_a_name_in_use_and_an_unknown_name_are_value_errors(calls):
+    calls.load("first")
+    with pytest.raises(ValueError, match="first"):
+        calls.load("first")
+    with pytest.raises(ValueError, match="third"):
+        calls.set(["first", "third"])
+    assert calls.active() == ["first"]
+
+
+def test_deleting_the_unknown_and_unloading_twice_are_no_errors(calls):
+    calls.load("first")
+    calls.delete(["unknown"])
+    assert calls.active() == ["first"]
+    calls.unload()
+    calls.unload()
+    assert calls.listed() == {}
+
+
+def test_deleting_the_active_one_activates_another(calls):
+    for name in ("first", "second", "third"):
+        calls.load(name)
+    calls.delete("third")
+    assert calls.active() == ["first"]
+    calls.delete(["first", "second"])
+    assert calls.active() == []
+
+
+def test_disabling_keeps_what_was_set(calls):
+    plain = generate(calls.pipe)
+    calls.load("first")
+    moved = generate(calls.pipe)
+    calls.disable()
+    assert torch.equal(generate(calls.pipe), plain)
+    assert not torch.equal(moved, plain)
+    calls.enable()
+    assert torch.equal(generate(calls.pipe), moved)
+
+
+def test_lora_calls_fail_on_the_plain_text_to_video_pipeline_and_work_once_enabled():
+    # In a process of its own: enabling repairs the class for good.
+    script = (
+        "import os; os.environ['HF_HUB_OFFLINE'] = '1'\n"
+        "from tests.conftest import make_text_to_video\n"
+        "from diffusers_motion_embed import enable_motion_embedding\n"
+        "pipe = make_text_to_video()\n"
+        "try:\n    pipe.unload_lora_weights()\nexcept AttributeError:\n    print('plain fails')\n"
+        "enable_motion_embedding(pipe).unload_lora_weights()\n"
+        "print('enabled works')"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.split("\n")[:2] == ["plain fails", "enabled works"]
+
+
+def test_block_scales_reach_blocks_without_spatial_attention(animatediff, embedding_dict):
+    pipe = animatediff
+    state_dict = embedding_dict(pipe.unet)
+    assert not hasattr(pipe.unet.down_blocks[1], "attentions") or not pipe.unet.down_blocks[1].attentions
+    pipe.load_motion_embedding(state_dict)
+    pipe.set_motion_scale({"down": 0.5, "up": {"block_0": 0.0}})
+    scaled = generate(pipe)
+    pipe.unload_motion_embedding()
+    factors = {"down_blocks": 0.5, "up_blocks.0": 0.0}
+    by_hand = {
+        key: next((factor for name, factor in factors.items() if f".{name}." in key), 1.0) * tensor
+        for key, tensor in state_dict.items()
+    }
+    assert sum("down_blocks.1" in key for key in by_hand) > 0
+    pipe.load_motion_embedding(by_hand)
+    torch.testing.assert_close(generate(pipe), scaled, atol=1e-5, rtol=0)
+
+
+def test_a_scale_is_all_there_is_to_say(enabled_pipe, embedding_dict):
+    pipe = enabled_pipe
+    pipe.load_motion_embedding(embedding_dict(pipe.unet), "motion")
+    moved = generate(pipe)
+    pipe.set_motion_scale({"down": 0.25, "up": {"v": 0.5}})
+    pipe.set_motion_scale({"mid": 1.0})
+    assert torch.equal(generate(pipe), moved)
+
+
+def test_a_failing_scale_changes_nothing(enabled_pipe, embedding_dict):
+    pipe = enabled_pipe
+    for name in ("first", "second"):
+        pipe.load_motion_embedding(embedding_dict(pipe.unet), name)
+    moved = generate(pipe)
+    with pytest.raises(MotionScaleError, match="sideways"):
+        pipe.set_motion_embeddings(["first", "second"], [0.5, {"sideways": 1.0}])
+    assert pipe.get_active_motion_embeddings() == ["second"]
+    assert torch.equal(generate(pipe), moved)
+
+
+def test_hotswapping_is_loading_in_place(enabled_pipe, embedding_dict):
+    pipe = enabled_pipe
+    first, second = (embedding_dict(pipe.unet, seed=seed) for seed in (1, 2))
+    pipe.load_motion_embedding(second, "second")
+    pipe.set_motion_scale(0.5)
+    expected = generate(pipe)
+    pipe.unload_motion_embedding()
+    pipe.load_motion_embedding(first, "motion")
+    pipe.set_motion_scale(0.5)
+    before = generate(pipe)
+    structure = snapshot(pipe.unet)
+    pipe.load_motion_embedding(second, "motion", hotswap=True)
+    assert_unchanged(pipe.unet, structure)
+    assert pipe.get_active_motion_embeddings() == ["motion"]
+    assert torch.equal(generate(pipe), expected)
+    assert not torch.equal(before, expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "error", "message"),
+    [
+        (None, {}, AdapterNameError, "none is named None"),
+        ("other", {}, AdapterNameError, "none is named 'other'"),
+        ("motion", {"num_frames": 5}, IncompatibleEmbeddingError, "same layers, parts and shapes"),
+        ("motion", {"value_grid": (1, 1)}, IncompatibleEmbeddingError, "same layers, parts and shapes"),
+        ("motion", {"parts": ["v"]}, IncompatibleEmbeddingError, "qk"),
+        ("motion", {"target_modules": "up_blocks.*"}, IncompatibleEmbeddingError, "down_blocks"),
+    ],
+)
+def test_a_hotswap_that_does_not_fit_changes_nothing(enabled_pipe, embedding_dict, name, settings, error, message):
+    pipe = enabled_pipe
+    pipe.load_motion_embedding(embedding_dict(pipe.unet), "motion")
+    moved, structure = generate(pipe), snapshot(pipe.unet)
+    with pytest.raises(error, match=message):
+        pipe.load_motion_embedding(embedding_dict(pipe.unet, seed=2, **settings), name, hotswap=True)
+    assert_unchanged(pipe.unet, structure)
+    assert torch.equal(generate(pipe), moved)
+
+
+def test_timing_through_the_whole_schedule_is_none(enabled_pipe, embedding_dict):
+    pipe = enabled_pipe
+    plain = generate(pipe)
+    pipe.load_motion_embedding(embedding_dict(pipe.unet))
+    moved = generate(pipe)
+    pipe.set_motion_timing(0.0, 0.75)
+    early = generate(pipe)  # of two steps, at 0.5 and 1.0
+    pipe.set_motion_timing(0.75, 1.0)
+    late = generate(pipe)
+    assert not any(torch.equal(clip, other) for clip in (early, late) for other in (plain, moved))
+    assert not torch.equal(early, late)
+    pipe.set_motion_timing(0.0, 1e-4)  # before the first step
+    assert torch.equal(generate(pipe), plain)
+    pipe.set_motion_timing()
+    assert torch.equal(generate(pipe), moved)
+    with pytest.raises(ValueError, match="shares"):
+        pipe.set_motion_timing(0.5, 0.5)
+    assert torch.equal(generate(pipe), moved)
+
+
+def test_unloading_takes_the_hook_of_the_timing_along(enabled_pipe, embedding_dict):
+    pipe = enabled_pipe
+    before = snapshot(pipe.unet)
+    pipe.load_motion_embedding(embedding_dict(pipe.unet))
+    pipe.set_motion_timing(0.2, 0.8)
+    pipe.unload_motion_embedding()
+    assert_unchanged(pipe.unet, before)
