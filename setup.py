@@ -21,7 +21,7 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=find_packages(include=["diffusers_motion_embed", "diffusers_motion_embed.*"]),
-    package_data={"diffusers_motion_embed": ["py.typed"]},
+    package_data={"diffusers_motion_embed": ["py.typed", "model_card_template.md"]},
     python_requires=">=3.11",
     # The versions that the tests ran with are in constraints.txt; the ranges here admit those alone until more are
     # tested, because the package leans on the inner workings of diffusers and PEFT.
@@ -29,6 +29,7 @@ setup(
         "accelerate>=1.15",
         "diffusers>=0.42.1,<0.43",
         "huggingface_hub>=2.4",
+        "jinja2>=3.1",
         "numpy>=2.0",
         "peft>=0.21.2,<0.22",
         "pillow>=12.0",

@@ -11,8 +11,11 @@ from diffusers_motion_embed.adapter import (
 )
 from diffusers_motion_embed.errors import (
     AdapterNameError,
+    EmbeddingAccessError,
+    EmbeddingDownloadError,
     EmbeddingFileError,
     EmbeddingNotFoundError,
+    EmbeddingUploadError,
     FusedProjectionsError,
     IncompatibleEmbeddingError,
     MissingLayersError,
@@ -31,6 +34,7 @@ from diffusers_motion_embed.loaders import (
     get_active_motion_embeddings,
     get_list_motion_embeddings,
     load_motion_embedding,
+    push_motion_embedding_to_hub,
     save_motion_embedding,
     set_motion_debias,
     set_motion_embeddings,
@@ -46,8 +50,11 @@ __version__ = "0.1.0"
 
 __all__ = [
     "AdapterNameError",
+    "EmbeddingAccessError",
+    "EmbeddingDownloadError",
     "EmbeddingFileError",
     "EmbeddingNotFoundError",
+    "EmbeddingUploadError",
     "FusedProjectionsError",
     "IncompatibleEmbeddingError",
     "LoadReport",
@@ -68,6 +75,7 @@ __all__ = [
     "get_active_motion_embeddings",
     "get_list_motion_embeddings",
     "load_motion_embedding",
+    "push_motion_embedding_to_hub",
     "read_video",
     "register_motion_embedding",
     "save_motion_embedding",

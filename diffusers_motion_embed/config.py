@@ -2,7 +2,6 @@
 
 import re
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from peft import PeftConfig
@@ -43,7 +42,9 @@ class MotionEmbeddingConfig(PeftConfig):
         format_version: Of the files; this package reads version 1.
 
     Attributes:
-        source: Folder that `from_pretrained` read the settings from, which holds the numbers too; None otherwise.
+        source: Arguments with which `from_pretrained` found the settings, and with which the numbers are found too;
+            None otherwise.
+        unknown: Settings of a file that this version does not know; they are kept when it is saved again.
 
     Raises:
         ValueError: If a setting is of no sensible value.
@@ -77,7 +78,8 @@ class MotionEmbeddingConfig(PeftConfig):
         for name in ("target_modules", "exclude_modules"):
             if isinstance(getattr(self, name), (set, tuple)):
                 setattr(self, name, sorted(getattr(self, name)))
-        self.source: str | None = None
+        self.source: dict[str, Any] | None = None
+        self.unknown: dict[str, Any] = {}
         self._check()
         self.parts = tuple(part for part in ("qk", "v") if part in self.parts)
         if self.value_grid is not None:
@@ -89,8 +91,12 @@ class MotionEmbeddingConfig(PeftConfig):
     ) -> "MotionEmbeddingConfig":
         """The settings of a stored embedding, as `PeftConfig.from_pretrained`, and where they come from."""
         config = super().from_pretrained(pretrained_model_name_or_path, subfolder=subfolder, **kwargs)
-        folder = Path(pretrained_model_name_or_path, subfolder or "")
-        config.source = str(folder) if folder.is_dir() else None
+        hub_arguments = ("revision", "token", "cache_dir", "force_download", "local_files_only")
+        config.source = {
+            "pretrained_model_name_or_path": pretrained_model_name_or_path,
+            "subfolder": subfolder,
+            **{name: kwargs[name] for name in hub_arguments if name in kwargs},
+        }
         return config
 
     def _check(self) -> None:

@@ -46,6 +46,18 @@ class EmbeddingNotFoundError(MotionEmbeddingError, FileNotFoundError):
     """There is no motion embedding at the given place."""
 
 
+class EmbeddingAccessError(MotionEmbeddingError, PermissionError):
+    """The Hub refuses the repository to this user."""
+
+
+class EmbeddingDownloadError(MotionEmbeddingError, ConnectionError):
+    """The embedding is on the Hub and could not be had."""
+
+
+class EmbeddingUploadError(MotionEmbeddingError, ConnectionError):
+    """The embedding could not be uploaded; what was saved on this machine is complete."""
+
+
 class MissingLayersError(MotionEmbeddingError, RuntimeError):
     """The model was rebuilt without layers that a loaded embedding adapts."""
 

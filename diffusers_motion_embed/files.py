@@ -9,7 +9,6 @@ not at all.
 """
 
 import json
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import fields
@@ -19,9 +18,10 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
+from diffusers_motion_embed.atomic import remove_leftovers, replace_files
 from diffusers_motion_embed.config import PEFT_TYPE, MotionEmbeddingConfig
 from diffusers_motion_embed.errors import EmbeddingFileError, EmbeddingNotFoundError
 from diffusers_motion_embed.functional import compress_value, expand_value
@@ -37,7 +37,7 @@ HEADER_KEY = "motion_embedding_config"
 KEY = re.compile(rf"base_model\.model\.(?P<path>.+)\.{PREFIX}(?P<part>qk|v|v_maps|v_sequences)")
 PART_DIMENSIONS = {"qk": 2, "v": 4, "v_maps": 3, "v_sequences": 3}
 FLOAT_DTYPES = ("F64", "F32", "F16", "BF16")
-MAX_NUMBERS = 2**31  # in one file, or in one value part: 8 GiB in float32; ZeroScope's full grids are 55 million
+MAX_NUMBERS = 2**28  # in one embedding: 1 GiB in float32; ZeroScope's full grids at all places are 166 million
 
 
 def read_embedding(
@@ -59,6 +59,7 @@ def read_embedding(
     path = Path(folder)
     if path.is_dir():
         path = path / (weight_name or WEIGHTS_NAME)
+    remove_leftovers(path.parent, (CONFIG_NAME, WEIGHTS_NAME))
     if not path.is_file():
         raise EmbeddingNotFoundError(_not_found_message(path))
     state_dict, header = _read_safetensors(path)
@@ -93,6 +94,9 @@ def parse_embedding(
     missing = [target for target in targets if not any(f".{path}".endswith(f".{target}") for path in stored)]
     if missing:
         raise EmbeddingFileError(f"{source} lacks {len(missing)} of its target_modules, for instance {missing[0]}.")
+    numbers = sum(_expanded_size(parts) for parts in stored.values())
+    if numbers > MAX_NUMBERS:  # known before any of it is expanded
+        raise EmbeddingFileError(f"{source} holds {numbers} numbers; at most {MAX_NUMBERS} are accepted.")
     return config, {path: _expanded(path, parts, config, source) for path, parts in stored.items()}
 
 
@@ -148,16 +152,9 @@ def write_embedding(
     state_dict = to_state_dict(config, tensors, dtype)
     text = json.dumps(config_to_dict(config), indent=2, sort_keys=True)
     folder.mkdir(parents=True, exist_ok=True)
-    new = {name: folder / f".{name}.new" for name in (CONFIG_NAME, WEIGHTS_NAME)}
-    try:
-        # One entry only: safetensors writes several in random order, and the same embedding is to be the same bytes.
-        save_file(state_dict, new[WEIGHTS_NAME], metadata={HEADER_KEY: text})
-        new[CONFIG_NAME].write_text(text + "\n", encoding="utf-8")
-        for name, file in new.items():
-            os.replace(file, folder / name)
-    finally:
-        for file in new.values():
-            file.unlink(missing_ok=True)
+    # One entry only: safetensors writes several in random order, and the same embedding is to be the same bytes.
+    weights = save(state_dict, metadata={HEADER_KEY: text})
+    replace_files(folder, {CONFIG_NAME: f"{text}\n".encode(), WEIGHTS_NAME: weights})
     return folder
 
 
@@ -173,9 +170,25 @@ def check_save_directory(folder: str | Path) -> None:
             raise IsADirectoryError(f"{Path(folder, name)} is a folder, in the place of a file of the embedding.")
 
 
+def check_file_name(name: str) -> None:
+    """Raise a ValueError if a file or folder of that name would lie outside of the folder that it belongs to."""
+    parts = name.replace("\\", "/").split("/")
+    if name.startswith(("/", "\\", "~")) or ".." in parts or ":" in name or not name.strip():
+        raise ValueError(f"{name!r} must be a name inside of the folder or repository.")
+
+
+def has_own_config(path: Path) -> bool:
+    """Whether a safetensors file says in its header what it is; False also if it cannot be read."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return HEADER_KEY in (file.metadata() or {})
+    except (SafetensorError, OSError):
+        return False
+
+
 def config_to_dict(config: MotionEmbeddingConfig) -> dict[str, Any]:
     """The config as JSON values."""
-    values = {**config.to_dict(), "peft_type": PEFT_TYPE, "inference_mode": True}
+    values = {**config.unknown, **config.to_dict(), "peft_type": PEFT_TYPE, "inference_mode": True}
     return json.loads(json.dumps(values))
 
 
@@ -187,6 +200,28 @@ def _not_found_message(path: Path) -> str:
 
 
 def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    # safetensors opens the file twice, for the header and for the numbers, and a writer may replace it in between.
+    while True:
+        before = _identity(path)
+        try:
+            content = _read_safetensors_once(path)
+        except EmbeddingFileError:
+            if _identity(path) == before:
+                raise
+        else:
+            if _identity(path) == before:
+                return content
+
+
+def _identity(path: Path) -> tuple[int, ...] | None:
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns
+
+
+def _read_safetensors_once(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     try:
         with safe_open(path, framework="pt") as file:
             names = list(file.keys())
@@ -242,11 +277,16 @@ def parse_config(values: Any, place: str) -> MotionEmbeddingConfig:
         raise EmbeddingFileError(
             f"{place} describes no motion embedding: peft_type is {kind!r}, expected {PEFT_TYPE!r}."
         )
+    for name in ("target_modules", "exclude_modules"):
+        if isinstance(values.get(name), str):  # a regular expression from a stranger can take for ever
+            raise EmbeddingFileError(f"{place}: {name} must be a list of paths, got {values[name][:80]!r}.")
     known = {entry.name for entry in fields(MotionEmbeddingConfig)}
     try:
-        return MotionEmbeddingConfig(**{name: value for name, value in values.items() if name in known})
+        config = MotionEmbeddingConfig(**{name: value for name, value in values.items() if name in known})
     except (ValueError, TypeError) as error:
         raise EmbeddingFileError(f"{place}: {error}") from error
+    config.unknown = {name: value for name, value in values.items() if name not in known}
+    return config
 
 
 def _check_tensor(key: str, tensor: Tensor, part: str, config: MotionEmbeddingConfig, source: str) -> None:
@@ -266,10 +306,11 @@ def _check_tensor(key: str, tensor: Tensor, part: str, config: MotionEmbeddingCo
         raise EmbeddingFileError(
             f"{source}: {key} has {tensor.shape[-2]} frames, and the config says {config.num_latent_frames}."
         )
-    _check_finite(tensor, key, source)
+    check_finite(tensor, key, source)
 
 
-def _check_finite(tensor: Tensor, what: str, source: str) -> None:
+def check_finite(tensor: Tensor, what: str, source: str) -> None:
+    """Raise an `EmbeddingFileError` if a number is NaN or infinite."""
     if not torch.isfinite(tensor.float()).all():
         raise EmbeddingFileError(
             f"{source}: {what} holds NaN or infinite numbers. The embedding is damaged, or its training diverged."
@@ -280,16 +321,21 @@ def _describe(value: Any) -> str:
     return str(value.dtype) if isinstance(value, Tensor) else type(value).__name__
 
 
+def _expanded_size(parts: dict[str, Tensor]) -> int:
+    size = sum(tensor.numel() for tensor in parts.values())
+    if "v_maps" in parts and "v_sequences" in parts:
+        size += parts["v_maps"][..., 0].numel() * parts["v_sequences"][0].numel()
+    return size
+
+
 def _expanded(path: str, parts: dict[str, Tensor], config: MotionEmbeddingConfig, source: str) -> dict[str, Tensor]:
     parts = dict(parts)
     maps, sequences = parts.pop("v_maps", None), parts.pop("v_sequences", None)
     if maps is not None or sequences is not None:
         if maps is None or sequences is None or "v" in parts or maps.shape[-1] != sequences.shape[0]:
             raise EmbeddingFileError(f"{source}: the factors of the value part of {path} do not belong together.")
-        if maps.shape[0] * maps.shape[1] * sequences[0].numel() > MAX_NUMBERS:
-            raise EmbeddingFileError(f"{source}: the value part of {path} is larger than {MAX_NUMBERS} numbers.")
         parts["v"] = expand_value(maps, sequences)
-        _check_finite(parts["v"], f"the value part of {path}", source)
+        check_finite(parts["v"], f"the value part of {path}", source)
     if set(parts) != set(config.parts):
         raise EmbeddingFileError(
             f"{source}: {path} has the parts {sorted(parts)}, and the config says {config.parts}."

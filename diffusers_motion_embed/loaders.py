@@ -4,11 +4,12 @@ Every function takes a pipeline or a bare model first; `MotionEmbeddingLoaderMix
 """
 
 import logging
+import tempfile
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import torch
 from torch import Tensor, nn
@@ -36,8 +37,18 @@ from diffusers_motion_embed.errors import (
     MotionScaleError,
     UnsupportedModelError,
 )
-from diffusers_motion_embed.files import KEY, EmbeddingTensors, parse_embedding, read_embedding, write_embedding
+from diffusers_motion_embed.files import (
+    CONFIG_NAME,
+    KEY,
+    WEIGHTS_NAME,
+    EmbeddingTensors,
+    parse_embedding,
+    read_embedding,
+    write_embedding,
+)
 from diffusers_motion_embed.functional import Debias
+from diffusers_motion_embed.hub import HubArguments, create_repository, fetch_embedding, upload_files
+from diffusers_motion_embed.model_card import CARD_NAME, PREVIEW_SUFFIXES, make_model_card
 
 
 logger = logging.getLogger(__name__)
@@ -69,33 +80,34 @@ def load_motion_embedding(
     pretrained_model_name_or_path_or_dict: str | Path | Mapping[str, Tensor],
     adapter_name: str | None = None,
     *,
-    weight_name: str | None = None,
-    subfolder: str | None = None,
     config: MotionEmbeddingConfig | None = None,
     debias: Debias | None = None,
     hotswap: bool = False,
+    **hub_arguments: Unpack[HubArguments],
 ) -> LoadReport:
     """Load a motion embedding and make it the only active one, at scale 1.
 
     Args:
         pipe_or_model: A diffusers video pipeline, or its model.
-        pretrained_model_name_or_path_or_dict: Folder of an embedding, path of its safetensors file, or its tensors
-            under the keys of the file format.
+        pretrained_model_name_or_path_or_dict: Folder of an embedding, path of its safetensors file, id of its
+            repository on the Hub, or its tensors under the keys of the file format.
         adapter_name: A label for it; "default_0" and so on by default.
-        weight_name: Name of the safetensors file, if not the usual one.
-        subfolder: Of the folder.
         config: Settings of an embedding that is given as tensors; by default what their shapes tell.
         debias: How to free its value part from appearance; by default as its config says. See
             `set_motion_debias`.
         hotswap: Write it over the loaded embedding `adapter_name`, which must have the same layers and shapes, and
             keeps its scale, timing and activity. A compiled model is then not compiled anew.
+        **hub_arguments: Where exactly it is, in huggingface_hub's words: `weight_name`, `subfolder`, `revision`,
+            `token`, `cache_dir`, `force_download`, `local_files_only`. See `hub.fetch_embedding`.
 
     Returns:
         What was loaded. Nothing is changed if anything is wrong.
 
     Raises:
         AdapterNameError: If `adapter_name` is in use, or for `hotswap` is not.
-        EmbeddingNotFoundError: If there is no such folder or file.
+        EmbeddingNotFoundError: If there is no such folder, repository, revision or file.
+        EmbeddingAccessError: If the Hub refuses it.
+        EmbeddingDownloadError: If the Hub cannot be reached.
         EmbeddingFileError: If it is no sound motion embedding.
         IncompatibleEmbeddingError: If it does not fit the model.
         UnsupportedModelError: If pipeline or model take no motion embeddings.
@@ -108,14 +120,13 @@ def load_motion_embedding(
     if debias is not None:
         check_debias(debias)
     given_as_tensors = isinstance(pretrained_model_name_or_path_or_dict, Mapping)
-    if (weight_name or subfolder) if given_as_tensors else config:
-        raise ValueError("config goes with a dictionary of tensors; weight_name and subfolder go with a folder.")
+    if hub_arguments if given_as_tensors else config:
+        raise ValueError(f"config goes with a dictionary of tensors; {', '.join(hub_arguments) or 'others'} do not.")
     if given_as_tensors:
         state_dict = pretrained_model_name_or_path_or_dict
         config, tensors = parse_embedding(state_dict, config or _inferred_config(state_dict), "The given dictionary")
     else:
-        folder = Path(pretrained_model_name_or_path_or_dict) / (subfolder or "")
-        config, tensors = read_embedding(folder, weight_name)
+        config, tensors = read_embedding(fetch_embedding(pretrained_model_name_or_path_or_dict, **hub_arguments))
     component, model = _choose_model(models, config)
     registry = registry_of(model)
     adapter_name = _name_to_swap(registry, adapter_name) if hotswap else _new_name(registry, adapter_name)
@@ -277,6 +288,13 @@ def save_motion_embedding(
     adapter_name: str | None = None,
     *,
     dtype: torch.dtype = torch.float32,
+    push_to_hub: bool = False,
+    repo_id: str | None = None,
+    license: str = "other",
+    private: bool | None = None,
+    token: str | bool | None = None,
+    commit_message: str = "Upload motion embedding",
+    create_pr: bool = False,
 ) -> Path:
     """Save a motion embedding as a folder that `load_motion_embedding` and `PeftModel.from_pretrained` read.
 
@@ -285,6 +303,15 @@ def save_motion_embedding(
         save_directory: Folder to write; an embedding that is there already is replaced.
         adapter_name: Which one; the only active one by default.
         dtype: Of the stored numbers; half precision halves the file.
+        push_to_hub: Upload it too: the two files of the embedding, `README.md` (the folder's own, or else a model card
+            that is made for it, unless the repository has one), and files of the folder named preview, such as
+            `preview.mp4`. Nothing else leaves the machine.
+        repo_id: Of the repository; by default the folder's name, in the account of `token`.
+        license: Of the model card, an identifier as on the Hub.
+        private: Whether a new repository is private.
+        token: Access token; None for the one that is logged in.
+        commit_message: Of the one commit.
+        create_pr: Make a pull request instead of a commit to the main branch.
 
     Returns:
         The folder.
@@ -295,7 +322,30 @@ def save_motion_embedding(
     model = _one_model(pipe_or_model)
     registry = registry_of(model)
     (name,) = _one_name(registry, adapter_name)
-    return write_embedding(save_directory, registry.loaded[name].config, embedding_tensors(model, name), dtype=dtype)
+    config = registry.loaded[name].config
+    folder = write_embedding(save_directory, config, embedding_tensors(model, name), dtype=dtype)
+    if push_to_hub:
+        _push(folder, config, repo_id or folder.resolve().name, license, private, token, commit_message, create_pr)
+    return folder
+
+
+def push_motion_embedding_to_hub(
+    pipe_or_model: Any, repo_id: str, adapter_name: str | None = None, **arguments: Any
+) -> None:
+    """Upload a motion embedding to the Hub without keeping a folder.
+
+    Args:
+        pipe_or_model: A diffusers video pipeline, or its model.
+        repo_id: Of the repository, made if need be.
+        adapter_name: Which one; the only active one by default.
+        **arguments: `dtype`, `license`, `private`, `token`, `commit_message`, `create_pr`, as for
+            `save_motion_embedding`.
+
+    Raises:
+        AdapterNameError: If the name is unknown, or none is given and not exactly one is active.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        save_motion_embedding(pipe_or_model, folder, adapter_name, push_to_hub=True, repo_id=repo_id, **arguments)
 
 
 class MotionEmbeddingLoaderMixin:
@@ -313,6 +363,7 @@ class MotionEmbeddingLoaderMixin:
     delete_motion_embedding = delete_motion_embedding
     unload_motion_embedding = unload_motion_embedding
     save_motion_embedding = save_motion_embedding
+    push_motion_embedding_to_hub = push_motion_embedding_to_hub
 
 
 def supported_models(pipe_or_model: Any) -> dict[str, nn.Module]:
@@ -347,6 +398,35 @@ def base_name(pipe_or_model: Any, model: nn.Module) -> str | None:
                 return path.parent.parent.name.removeprefix("models--").replace("--", "/", 1)
             return path.name
     return None
+
+
+def _push(
+    folder: Path,
+    config: MotionEmbeddingConfig,
+    repo_id: str,
+    license: str,
+    private: bool | None,
+    token: str | bool | None,
+    commit_message: str,
+    create_pr: bool,
+) -> None:
+    previews = [
+        path for path in sorted(folder.iterdir()) if path.stem == "preview" and path.suffix in PREVIEW_SUFFIXES
+    ]
+    prompt = str(config.generation.get("prompt", ""))
+    repo_id = create_repository(repo_id, private=private, token=token)
+    with tempfile.TemporaryDirectory() as card_folder:
+        card, own_card = Path(card_folder, CARD_NAME), folder / CARD_NAME
+        make_model_card(config, repo_id, [(path.name, prompt) for path in previews], license).save(card)
+        files = [folder / CONFIG_NAME, folder / WEIGHTS_NAME, *previews, own_card if own_card.exists() else card]
+        upload_files(
+            repo_id,
+            files,
+            token=token,
+            commit_message=commit_message,
+            create_pr=create_pr,
+            keep=[] if own_card.exists() else [CARD_NAME],
+        )
 
 
 def _install(model: nn.Module, adapter_name: str, config: MotionEmbeddingConfig, tensors: EmbeddingTensors) -> None:

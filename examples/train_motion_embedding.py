@@ -11,12 +11,15 @@ The output folder is an embedding repository: `pipe.load_motion_embedding("outpu
 """
 
 import argparse
+import shutil
 from pathlib import Path
+from typing import Any
 
 import torch
 from accelerate import PartialState
 from diffusers import AnimateDiffPipeline, DDIMScheduler, DiffusionPipeline, MotionAdapter
-from diffusers.utils import export_to_video
+from diffusers.utils import export_to_gif, export_to_video
+from PIL import Image
 
 from diffusers_motion_embed import MotionEmbeddingConfig, enable_motion_embedding, read_video
 from diffusers_motion_embed.files import check_save_directory
@@ -25,6 +28,12 @@ from diffusers_motion_embed.training import TIMESTEP_SAMPLING, TrainingConfig, t
 
 
 ADAPTER_NAME = "trained"
+ANIMATEDIFF_SCHEDULE = {
+    "beta_schedule": "linear",
+    "clip_sample": False,
+    "timestep_spacing": "linspace",
+    "steps_offset": 1,
+}
 SAVE_DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
 
@@ -68,6 +77,10 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--num_inference_steps", type=int, default=25, help="Of the validation videos.")
     add("--guidance_scale", type=float, default=7.5, help="Of the validation videos.")
     add("--fps", type=int, default=8, help="Of the validation videos.")
+    add("--push_to_hub", action="store_true", help="Upload the embedding, with a model card and a preview.")
+    add("--hub_model_id", help="Repository to upload to; by default the output folder's name, in one's own account.")
+    add("--hub_token", help="Access token; by default the one that is logged in.")
+    add("--license", default="other", help="Of the model card.")
     return parser.parse_args(arguments)
 
 
@@ -89,13 +102,7 @@ def load_pipeline(options: argparse.Namespace):
             options.pretrained_model_name_or_path, motion_adapter=adapter, **arguments
         )
         # What AnimateDiff's motion adapters were trained with; an image model brings the schedule of its own.
-        pipe.scheduler = DDIMScheduler.from_config(
-            pipe.scheduler.config,
-            beta_schedule="linear",
-            clip_sample=False,
-            timestep_spacing="linspace",
-            steps_offset=1,
-        )
+        pipe.scheduler = DDIMScheduler.from_config(pipe.scheduler.config, **ANIMATEDIFF_SCHEDULE)
     else:
         pipe = DiffusionPipeline.from_pretrained(options.pretrained_model_name_or_path, **arguments)
     return enable_motion_embedding(pipe.to(PartialState().device))
@@ -129,6 +136,13 @@ def make_configs(options: argparse.Namespace) -> tuple[TrainingConfig, MotionEmb
     return training, embedding
 
 
+def write_preview(video: Path, num_frames: int, fps: int) -> None:
+    """What the model card shows: the video, and the same as a GIF, which pages play that play no video."""
+    shutil.copyfile(video, video.with_name("preview.mp4"))
+    pictures = [Image.fromarray(frame) for frame in read_video(video, num_frames)]
+    export_to_gif(pictures, str(video.with_name("preview.gif")), fps=fps)
+
+
 def main() -> None:
     options = parse_arguments()
     if PartialState().num_processes > 1:
@@ -144,10 +158,16 @@ def main() -> None:
         stride=options.stride,
     )
     pipe = load_pipeline(options)
-    embedding.generation["scheduler"] = type(pipe.scheduler).__name__
+    embedding.generation |= {"pipeline": type(pipe).__name__, "scheduler": type(pipe.scheduler).__name__}
+    if options.motion_adapter:
+        adapter = Path(options.motion_adapter)
+        embedding.generation["motion_adapter"] = adapter.name if adapter.is_dir() else options.motion_adapter
+        embedding.generation["scheduler_config"] = ANIMATEDIFF_SCHEDULE
+    if options.validation_prompt:
+        embedding.generation["prompt"] = options.validation_prompt[0]
 
-    def save(folder: Path) -> None:
-        pipe.save_motion_embedding(folder, ADAPTER_NAME, dtype=SAVE_DTYPES[options.save_dtype])
+    def save(folder: Path, **arguments: Any) -> None:
+        pipe.save_motion_embedding(folder, ADAPTER_NAME, dtype=SAVE_DTYPES[options.save_dtype], **arguments)
 
     def save_checkpoint(step: int, loss: float) -> None:
         if options.checkpointing_steps and step % options.checkpointing_steps == 0:
@@ -176,6 +196,11 @@ def main() -> None:
         path = options.output_dir / f"validation_{number}.mp4"
         export_to_video(video, str(path), fps=options.fps)
         print(f"{path}: {prompt}")
+        if number == 0:
+            write_preview(path, len(frames), options.fps)
+    if options.push_to_hub:
+        hub = {"repo_id": options.hub_model_id, "token": options.hub_token, "license": options.license}
+        save(options.output_dir, push_to_hub=True, **hub)
     print(f"The motion embedding is in {options.output_dir}")
 
 

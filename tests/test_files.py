@@ -164,10 +164,13 @@ def test_the_json_serves_where_the_header_is_empty(folder, tensors):
     assert_equal(read, tensors)
 
 
-def test_settings_of_other_tools_are_passed_over(folder, tensors):
-    settings = {**json.loads(header_of(folder)[HEADER_KEY]), "a_setting_of_another_tool": 1}
+def test_settings_of_other_tools_are_kept(folder, tensors, tmp_path):
+    settings = {**json.loads(header_of(folder)[HEADER_KEY]), "a_setting_of_another_tool": {"deep": [1]}}
     rewrite(folder, header=json.dumps(settings))
-    assert_equal(read_embedding(folder)[1], tensors)
+    config, read = read_embedding(folder)
+    assert_equal(read, tensors)
+    again = write_embedding(tmp_path / "again", config, read)
+    assert json.loads(header_of(again)[HEADER_KEY]) == settings
 
 
 # What is not there
@@ -313,7 +316,7 @@ def test_a_file_without_tensors_is_refused(folder):
         pytest.param({"num_frames": "4"}, "num_frames must be a whole number", id="frames-as-text"),
         pytest.param({"value_grid": [0, 2]}, "value_grid must be two whole numbers", id="grid"),
         pytest.param({"debias": "none"}, "debias must be one of", id="debias"),
-        pytest.param({"target_modules": "("}, "target_modules is no regular expression", id="pattern"),
+        pytest.param({"target_modules": "("}, "target_modules must be a list of paths", id="pattern"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(folder, changes, message):

@@ -10,9 +10,15 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = "diffusers_motion_embed"
 
 # Every part of the package, and the parts that it may import. Subpackages count as one part.
-CHAIN = ("errors", "functional", "architectures", "config", "files", "adapter", "loaders", "pipelines")
+CHAIN = ("errors", "functional", "architectures", "config", "files", "hub", "adapter", "loaders", "pipelines")
 MAY_IMPORT = {part: {part, *CHAIN[: CHAIN.index(part)]} for part in CHAIN}
 MAY_IMPORT["functional"] = {"functional"}
+MAY_IMPORT["atomic"] = {"atomic"}
+MAY_IMPORT["files"] |= {"atomic"}
+MAY_IMPORT["convert"] = {"convert", "errors", "config", "files"}
+MAY_IMPORT["model_card"] = {"model_card", "config"}
+MAY_IMPORT["loaders"] |= {"model_card"}
+MAY_IMPORT["pipelines"] |= {"model_card"}
 MAY_IMPORT["video"] = {"video", "errors"}
 MAY_IMPORT["training"] = {"training", *CHAIN}
 MAY_IMPORT["__init__"] = set(MAY_IMPORT) - {"training"}

@@ -22,6 +22,7 @@ from diffusers_motion_embed.config import MotionEmbeddingConfig
 from diffusers_motion_embed.errors import AdapterNameError, EmbeddingFileError, IncompatibleEmbeddingError
 from diffusers_motion_embed.files import PREFIX, read_embedding
 from diffusers_motion_embed.functional import Debias, combine, concatenate, expand_value, resample_grid
+from diffusers_motion_embed.hub import fetch_embedding
 
 
 MERGE_MESSAGE = (
@@ -119,8 +120,12 @@ class MotionEmbeddingModel(BaseTuner):
                 f"{type(self.model).__name__}."
             )
         if peft_config.source is not None:  # a stored embedding: see that all of it is sound before anything changes
-            config, tensors = read_embedding(peft_config.source)
-            check_fits(self.model, config, tensors)
+            stored, tensors = read_embedding(fetch_embedding(**peft_config.source))
+            check_fits(self.model, stored, tensors)
+            # The file's header wins over the JSON, which is all that PEFT has read.
+            for name in ("num_frames", "num_latent_frames", "value_grid", "parts", "debias", "value_rank"):
+                setattr(peft_config, name, getattr(stored, name))
+            peft_config.target_modules, peft_config.exclude_modules = list(tensors), None
         paths = select_layers(self.model, peft_config)
         self._shapes = embedding_shapes(self.model, peft_config, paths)
         peft_config.target_modules = list(paths)

@@ -1,0 +1,82 @@
+"""Replacing files of a folder so that every reader, at any moment and after any crash, finds the old or the new ones.
+
+New contents are written beside the old ones, as `.NAME.new`, and renamed into place. Such a file is locked while its
+writer lives, so whoever finds one without a lock knows that the writer was killed, and removes it.
+"""
+
+import contextlib
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import BinaryIO
+
+
+try:
+    import fcntl
+except ImportError:  # Windows, where a file that is open cannot be removed, lock or no lock
+    fcntl = None
+
+
+def replace_files(folder: Path, contents: Mapping[str, bytes]) -> None:
+    """Write all files, then rename each into place, in the given order. Waits while another process does so.
+
+    Args:
+        folder: Which exists.
+        contents: By name of the file.
+    """
+    with contextlib.ExitStack() as stack:
+        new = {name: stack.enter_context(_new_file(_beside(folder, name))) for name in sorted(contents)}
+        for name, file in new.items():
+            file.write(contents[name])
+            file.flush()
+            os.fsync(file.fileno())
+            if fcntl is None:
+                file.close()
+        for name in contents:
+            os.replace(_beside(folder, name), folder / name)
+
+
+def remove_leftovers(folder: Path, names: Iterable[str]) -> None:
+    """Remove what killed writers left of the named files. Does nothing where this process may not."""
+    for name in names:
+        path = _beside(folder, name)
+        with contextlib.suppress(OSError), open(path, "r+b") as file:
+            _lock(file, wait=False)
+            if _is_at(path, file):
+                path.unlink()
+
+
+def _beside(folder: Path, name: str) -> Path:
+    return folder / f".{name}.new"
+
+
+@contextlib.contextmanager
+def _new_file(path: Path) -> Iterator[BinaryIO]:
+    while True:
+        if path.is_symlink():  # never write through one: it may lead anywhere
+            path.unlink()
+        file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666), "r+b")
+        try:
+            _lock(file, wait=True)
+            if _is_at(path, file):  # and not what another process has renamed or removed meanwhile
+                file.truncate(0)
+                yield file
+                return
+        finally:
+            if _is_at(path, file):
+                path.unlink()
+            file.close()
+
+
+def _lock(file: BinaryIO, wait: bool) -> None:
+    if fcntl is not None:
+        fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _is_at(path: Path, file: BinaryIO) -> bool:
+    if file.closed:
+        return path.exists()
+    try:
+        return os.path.samestat(path.stat(), os.fstat(file.fileno()))
+    except FileNotFoundError:
+        return False

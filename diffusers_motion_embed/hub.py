@@ -1,0 +1,244 @@
+"""Motion embeddings on the Hugging Face Hub: one call down, one commit up.
+
+Names and meanings of the arguments are those of huggingface_hub, whose cache, resuming and retrying are used as they
+are. What goes wrong there becomes an error that says what to do.
+"""
+
+import contextlib
+import hashlib
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, TypedDict, Unpack
+
+from huggingface_hub import CommitOperationAdd, HfApi, hf_hub_download
+from huggingface_hub.errors import (
+    EntryNotFoundError,
+    GatedRepoError,
+    HfHubHTTPError,
+    HFValidationError,
+    HTTPError,
+    LocalEntryNotFoundError,
+    LocalTokenNotFoundError,
+    OfflineModeIsEnabled,
+    RemoteEntryNotFoundError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+from huggingface_hub.utils import validate_repo_id
+
+from diffusers_motion_embed.errors import (
+    EmbeddingAccessError,
+    EmbeddingDownloadError,
+    EmbeddingNotFoundError,
+    EmbeddingUploadError,
+)
+from diffusers_motion_embed.files import CONFIG_NAME, WEIGHTS_NAME, check_file_name, has_own_config
+
+
+# How to tell what a repository is that holds no motion embedding, by a file of it.
+OTHER_KINDS = {
+    "pytorch_lora_weights.safetensors": "a LoRA (load it with load_lora_weights)",
+    "model_index.json": "a whole pipeline (load it with DiffusionPipeline.from_pretrained)",
+    "motion_embed.pt": "a checkpoint of the method's authors, which has to be converted first",
+    "diffusion_pytorch_model.safetensors": "a model (load it with from_pretrained of its class)",
+    CONFIG_NAME: "a PEFT adapter of another kind",
+}
+
+
+class HubArguments(TypedDict, total=False):
+    """Where exactly an embedding is.
+
+    Args:
+        weight_name: Name of the safetensors file, if not the usual one.
+        subfolder: Of the folder or repository.
+        revision: Branch, tag or commit of the repository.
+        token: Access token; None for the one that is logged in, False for none.
+        cache_dir: Of huggingface_hub, if not the usual one.
+        force_download: Download again what is in the cache.
+        local_files_only: Look in the cache alone.
+    """
+
+    weight_name: str | None
+    subfolder: str | None
+    revision: str | None
+    token: str | bool | None
+    cache_dir: str | Path | None
+    force_download: bool
+    local_files_only: bool
+
+
+def fetch_embedding(pretrained_model_name_or_path: str | Path, **arguments: Unpack[HubArguments]) -> Path:
+    """Where on this machine an embedding is, downloaded first if it is on the Hub.
+
+    Args:
+        pretrained_model_name_or_path: A folder, a safetensors file, or the id of a repository, "user/name".
+        **arguments: See `HubArguments`.
+
+    Returns:
+        Path of the safetensors file, or of a local folder.
+
+    Raises:
+        EmbeddingNotFoundError: If there is no such folder, repository, revision or file.
+        EmbeddingAccessError: If the repository is gated and access was not granted.
+        EmbeddingDownloadError: If the Hub cannot be reached, or the download fails.
+        TypeError: If there is no such argument.
+        ValueError: If `weight_name` or `subfolder` points out of the folder.
+    """
+    unknown = sorted(set(arguments) - set(HubArguments.__annotations__))
+    if unknown:
+        raise TypeError(f"Unknown arguments {', '.join(unknown)}; known: {', '.join(HubArguments.__annotations__)}.")
+    weight_name, subfolder = arguments.pop("weight_name", None), arguments.get("subfolder")
+    for name in (weight_name, subfolder):
+        if name is not None:
+            check_file_name(name)
+    path = Path(pretrained_model_name_or_path)
+    if path.exists() or not _is_repo_id(str(pretrained_model_name_or_path)):
+        return path / (subfolder or "") / weight_name if weight_name else path / (subfolder or "")
+    repo_id = str(pretrained_model_name_or_path)
+    weights = _download(repo_id, weight_name or WEIGHTS_NAME, **arguments)
+    if not has_own_config(weights):
+        with contextlib.suppress(EmbeddingNotFoundError):  # reading says what the file is instead
+            _download(repo_id, CONFIG_NAME, **arguments)
+    return weights
+
+
+def create_repository(repo_id: str, *, private: bool | None = None, token: str | bool | None = None) -> str:
+    """Make a repository unless it is there.
+
+    Args:
+        repo_id: "user/name", or "name" alone for one of one's own.
+        private: Whether a new one is private.
+        token: Access token; None for the one that is logged in.
+
+    Returns:
+        Its full id.
+
+    Raises:
+        EmbeddingAccessError: If the Hub does not let this user.
+        EmbeddingUploadError: If it cannot be reached, or fails.
+    """
+    with _uploading(repo_id):
+        return HfApi(token=token).create_repo(repo_id, private=private, exist_ok=True).repo_id
+
+
+def upload_files(
+    repo_id: str,
+    files: Iterable[Path],
+    *,
+    token: str | bool | None = None,
+    commit_message: str = "Upload motion embedding",
+    create_pr: bool = False,
+    keep: Iterable[str] = (),
+) -> None:
+    """Upload files to a repository in one commit.
+
+    Args:
+        repo_id: "user/name".
+        files: What to upload, each under its own name.
+        token: Access token; None for the one that is logged in.
+        commit_message: Of the commit.
+        create_pr: Make a pull request instead of a commit to the main branch.
+        keep: Names of files that are not uploaded where the repository has them already.
+
+    Raises:
+        EmbeddingAccessError: If the Hub does not let this user.
+        EmbeddingUploadError: If it cannot be reached, or fails. Then nothing has changed there.
+    """
+    with _uploading(repo_id):
+        api = HfApi(token=token)
+        kept = {name for name in keep if api.file_exists(repo_id, name)}
+        operations = [CommitOperationAdd(file.name, file) for file in files if file.name not in kept]
+        api.create_commit(repo_id, operations, commit_message=commit_message, create_pr=create_pr)
+
+
+@contextlib.contextmanager
+def _uploading(repo_id: str) -> Iterator[None]:
+    try:
+        yield
+    except HFValidationError:
+        raise  # says itself what a repository may be called
+    # RuntimeError is around what went wrong with a large file, ValueError around an answer that is no JSON.
+    except (HTTPError, OSError, RuntimeError, ValueError) as error:
+        status = getattr(getattr(error, "response", None), "status_code", None)
+        if isinstance(error, LocalTokenNotFoundError) or status in (401, 403):
+            raise EmbeddingAccessError(
+                f"The Hub does not let you write to {repo_id}: log in with `hf auth login` or give a token= that may."
+            ) from error
+        raise EmbeddingUploadError(
+            f"Uploading to {repo_id} failed ({error}). Nothing has changed there; try again."
+        ) from error
+
+
+def _is_repo_id(name: str) -> bool:
+    try:
+        validate_repo_id(name)
+    except HFValidationError:
+        return False
+    return "/" in name  # what has no owner is more likely a folder that is not there
+
+
+def _download(repo_id: str, filename: str, **where: Any) -> Path:
+    path = _download_once(repo_id, filename, **where)
+    if _is_damaged(path) and not where.get("local_files_only"):
+        path = _download_once(repo_id, filename, **{**where, "force_download": True})
+    if _is_damaged(path):
+        raise EmbeddingDownloadError(
+            f"{filename} of {repo_id} was damaged on its way. Try again with force_download=True."
+        )
+    return path
+
+
+def _is_damaged(path: Path) -> bool:
+    # In the cache, a large file's name is the SHA-256 of its content, which huggingface_hub itself does not check.
+    name = path.resolve().name
+    if re.fullmatch(r"[0-9a-f]{64}", name) is None:
+        return False
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest() != name
+
+
+def _download_once(repo_id: str, filename: str, **where: Any) -> Path:
+    revision = where.get("revision") or "main"
+    try:
+        return Path(hf_hub_download(repo_id, filename, **where))
+    except GatedRepoError as error:
+        raise EmbeddingAccessError(
+            f"{repo_id} is gated: ask for access on its page, then log in with `hf auth login` or give token=."
+        ) from error
+    except RepositoryNotFoundError as error:
+        raise EmbeddingNotFoundError(
+            f"There is no folder {repo_id}, and no such repository on the Hub. If it is private, log in with "
+            "`hf auth login` or give token=."
+        ) from error
+    except RevisionNotFoundError as error:
+        raise EmbeddingNotFoundError(f"{repo_id} has no revision {revision!r}.") from error
+    except RemoteEntryNotFoundError as error:
+        raise EmbeddingNotFoundError(_missing_file_message(repo_id, filename, **where)) from error
+    except (LocalEntryNotFoundError, OfflineModeIsEnabled, EntryNotFoundError) as error:
+        asked = "looking there was not allowed" if where.get("local_files_only") else "the Hub cannot be reached"
+        raise EmbeddingDownloadError(
+            f"{filename} of {repo_id}, revision {revision}, is not in the cache, and {asked}. Check the connection "
+            "and the environment variables HF_HUB_OFFLINE and HF_ENDPOINT, or give the path of a folder."
+        ) from error
+    except HfHubHTTPError as error:
+        status = error.response.status_code
+        if status in (401, 403):
+            raise EmbeddingAccessError(f"The Hub refuses {repo_id} ({status}): check token=.") from error
+        raise EmbeddingDownloadError(
+            f"The Hub answered {status} for {filename} of {repo_id}: try again later."
+        ) from error
+    except (HTTPError, OSError, ValueError) as error:  # the last for force_download without a connection
+        raise EmbeddingDownloadError(f"Downloading {filename} of {repo_id} failed ({error}). Try again.") from error
+
+
+def _missing_file_message(repo_id: str, filename: str, **where: Any) -> str:
+    message = f"{repo_id} has no file {'/'.join(filter(None, (where.get('subfolder'), filename)))}"
+    try:
+        names = HfApi(token=where.get("token")).list_repo_files(repo_id, revision=where.get("revision"))
+    except (HTTPError, OSError):
+        return f"{message}."
+    kind = next((kind for name, kind in OTHER_KINDS.items() if name in names), None)
+    return (
+        f"{message}: it is {kind}." if kind else f"{message}; it holds {', '.join(sorted(names)[:20]) or 'no files'}."
+    )

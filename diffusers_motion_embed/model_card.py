@@ -1,0 +1,111 @@
+"""The model card of an embedding repository: metadata for the Hub, a preview, and code that runs."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import ModelCard, ModelCardData
+
+from diffusers_motion_embed.config import MotionEmbeddingConfig
+
+
+TEMPLATE = Path(__file__).with_name("model_card_template.md")
+TAGS = ["diffusers", "motion-embedding", "template:sd-lora"]  # the last gives a repository its gallery on the Hub
+CARD_NAME = "README.md"
+PREVIEW_SUFFIXES = (".mp4", ".gif", ".png")
+
+
+def make_model_card(
+    config: MotionEmbeddingConfig,
+    repo_id: str,
+    previews: Iterable[tuple[str, str]] = (),
+    license: str = "other",
+) -> ModelCard:
+    """The card of an embedding.
+
+    Args:
+        config: Its settings.
+        repo_id: Of the repository, for the example.
+        previews: Names of preview files in the repository, each with the prompt that it shows.
+        license: Identifier as on the Hub.
+    """
+    base = config.base_model_name_or_path
+    previews = [{"name": name, "text": text} for name, text in previews]
+    data = ModelCardData(
+        base_model=base if base and "/" in base else None,  # a local folder's name is no repository
+        license=license,
+        library_name="diffusers",
+        pipeline_tag="text-to-video",
+        tags=TAGS,
+    )
+    if data.base_model:
+        data.base_model_relation = "adapter"
+    if previews:
+        data.widget = [{"text": preview["text"], "output": {"url": preview["name"]}} for preview in previews]
+    return ModelCard.from_template(
+        data,
+        template_path=str(TEMPLATE),
+        title=repo_id.rpartition("/")[2],
+        base_text=f"[{base}](https://huggingface.co/{base})" if data.base_model else base or config.model_class,
+        previews=previews,
+        example=example_code(config, repo_id),
+        facts=[(name, _cell(value)) for name, value in _facts(config).items()],
+    )
+
+
+def example_code(config: MotionEmbeddingConfig, repo_id: str) -> str:
+    """A Python program that uses the embedding with the base model and settings that its previews were made with."""
+    generation = config.generation
+    pipeline = _identifier(generation.get("pipeline")) or "DiffusionPipeline"
+    scheduler, scheduler_config = _identifier(generation.get("scheduler")), generation.get("scheduler_config")
+    adapter = generation.get("motion_adapter")
+    classes = sorted({pipeline, *(["MotionAdapter"] if adapter else []), *([scheduler] if scheduler else [])})
+    lines = [
+        "import torch",
+        f"from diffusers import {', '.join(classes)}",
+        "from diffusers.utils import export_to_video",
+        "",
+        "from diffusers_motion_embed import enable_motion_embedding",
+        "",
+    ]
+    if adapter:
+        lines.append(f"adapter = MotionAdapter.from_pretrained({adapter!r}, dtype=torch.float16)")
+    extra = "motion_adapter=adapter, " if adapter else ""
+    base = config.base_model_name_or_path or "path/to/the/base/model"
+    lines.append(f'pipe = {pipeline}.from_pretrained({base!r}, {extra}dtype=torch.float16).to("cuda")')
+    if scheduler:
+        changes = "".join(f", {name}={value!r}" for name, value in (scheduler_config or {}).items())
+        lines.append(f"pipe.scheduler = {scheduler}.from_config(pipe.scheduler.config{changes})")
+    size = {"num_frames": config.num_frames, "height": config.height, "width": config.width}
+    steps = {name: generation.get(name) for name in ("num_inference_steps", "guidance_scale")}
+    arguments = ", ".join(f"{name}={value!r}" for name, value in {**size, **steps}.items() if value is not None)
+    return "\n".join(
+        [
+            *lines,
+            "enable_motion_embedding(pipe)",
+            f"pipe.load_motion_embedding({repo_id!r})",
+            f"video = pipe({generation.get('prompt', 'a panda surfs on a wave')!r}, {arguments}).frames[0]",
+            f'export_to_video(video, "video.mp4", fps={generation.get("fps", 8)!r})',
+        ]
+    )
+
+
+def _facts(config: MotionEmbeddingConfig) -> dict[str, Any]:
+    size = f"{config.width} x {config.height} pixels" if config.width and config.height else None
+    facts = {
+        "model class": config.model_class,
+        "reference": ", ".join(filter(None, (f"{config.num_frames} frames", size))),
+        "adapted layers": len(config.target_modules) if isinstance(config.target_modules, list) else None,
+        "debiasing": config.debias,
+        "value grid": "full" if config.value_grid is None else " x ".join(map(str, config.value_grid)),
+        **{name.replace("_", " "): value for name, value in config.training.items()},
+    }
+    return {name: value for name, value in facts.items() if value is not None}
+
+
+def _identifier(name: Any) -> str | None:
+    return name if isinstance(name, str) and name.isidentifier() else None
+
+
+def _cell(value: Any) -> str:
+    return str(value).replace("|", "\\|").replace("\n", " ")
