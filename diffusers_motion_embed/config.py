@@ -32,7 +32,10 @@ class MotionEmbeddingConfig(PeftConfig):
         exclude_modules: Which of them are left out, in the same way.
         parts: "qk" (added to the inputs of query and key), "v" (to the input of value), or both.
         debias: How the value part is freed from appearance at inference, unless the one who loads it says otherwise;
-            "identity", "difference", "difference_zero_first" or "free_placement".
+            "identity", "difference", "difference_zero_first", "centered" or "free_placement".
+        timing: Part of the noise schedule in which it acts, unless the one who loads it says otherwise: (start, end),
+            0 is pure noise, 1 the finished clip; None is all of it. Training sets it to the noise levels that it
+            trained at. Through a PeftModel, which knows nothing of noise levels, it acts always.
         value_rank: None if value parts are stored as they are; a number if they are stored as the product of so many
             spatial maps and sequences of frames.
         model_class: Name of the diffusers model class that the embedding belongs to.
@@ -61,6 +64,7 @@ class MotionEmbeddingConfig(PeftConfig):
     exclude_modules: list[str] | str | None = None
     parts: tuple[str, ...] = ("qk", "v")
     debias: str = "difference"
+    timing: tuple[float, float] | None = None
     value_rank: int | None = None
     model_class: str | None = None
     component: str | None = None
@@ -84,6 +88,8 @@ class MotionEmbeddingConfig(PeftConfig):
         self.parts = tuple(part for part in ("qk", "v") if part in self.parts)
         if self.value_grid is not None:
             self.value_grid = tuple(self.value_grid)
+        if self.timing is not None:
+            self.timing = tuple(map(float, self.timing))
 
     @classmethod
     def from_pretrained(
@@ -112,6 +118,8 @@ class MotionEmbeddingConfig(PeftConfig):
                 raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}.")
         if self.value_grid is not None and not _is_grid(self.value_grid):
             raise ValueError(f"value_grid must be two whole numbers of at least 1, or None; got {self.value_grid!r}.")
+        if self.timing is not None and not _is_timing(self.timing):
+            raise ValueError(f"timing must be (start, end) with 0 <= start < end <= 1, or None; got {self.timing!r}.")
         if self.value_rank is not None and not _is_count(self.value_rank):
             raise ValueError(f"value_rank must be a whole number of at least 1, or None; got {self.value_rank!r}.")
         if isinstance(self.parts, str) or not self.parts or set(self.parts) - {"qk", "v"}:
@@ -137,6 +145,11 @@ def _is_count(value: Any) -> bool:
 
 def _is_grid(value: Any) -> bool:
     return isinstance(value, (list, tuple)) and len(value) == 2 and all(_is_count(side) for side in value)
+
+
+def _is_timing(value: Any) -> bool:
+    are_numbers = isinstance(value, (list, tuple)) and [type(edge) in (int, float) for edge in value] == [True, True]
+    return are_numbers and 0 <= value[0] < value[1] <= 1
 
 
 def _check_modules(name: str, value: Any) -> None:

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-Debias = Literal["identity", "difference", "difference_zero_first", "free_placement"]
+Debias = Literal["identity", "difference", "difference_zero_first", "centered", "free_placement"]
 DEBIAS_MODES: tuple[str, ...] = get_args(Debias)
 
 
@@ -37,6 +37,14 @@ def temporal_difference_zero_first(value: Tensor) -> Tensor:
     return torch.cat([torch.zeros_like(value[..., :1, :]), value[..., 1:, :] - value[..., :-1, :]], dim=-2)
 
 
+def temporal_deviation(value: Tensor) -> Tensor:
+    """Deviations from the mean of all frames: what is the same in all frames is gone, and no frame is special.
+
+    Not in the paper.
+    """
+    return value - value.mean(dim=-2, keepdim=True)
+
+
 def identity(value: Tensor) -> Tensor:
     """The value part as trained."""
     return value
@@ -48,6 +56,7 @@ VALUE_DEBIAS: dict[str, Callable[[Tensor], Tensor] | None] = {
     "identity": identity,
     "difference": temporal_difference,
     "difference_zero_first": temporal_difference_zero_first,
+    "centered": temporal_deviation,
     "free_placement": None,
 }
 

@@ -221,9 +221,10 @@ def set_motion_debias(pipe_or_model: Any, debias: Debias, adapter_name: str | No
 
     Args:
         pipe_or_model: A diffusers video pipeline, or its model.
-        debias: "identity", the value part as trained; "difference", its change from frame to frame with the first
-            frame kept; "difference_zero_first", the same with nothing in the first frame; "free_placement", no value
-            part at all: the query-key part alone moves things, at a place of the new video's own choosing.
+        debias: "identity", the value part as it is; "difference", its change from frame to frame with the first
+            frame kept; "difference_zero_first", the same with nothing in the first frame; "centered", its deviation
+            from the mean of all frames; "free_placement", no value part at all: the query-key part alone moves
+            things, at a place of the new video's own choosing.
         adapter_name: Which one; all active ones by default.
 
     Raises:

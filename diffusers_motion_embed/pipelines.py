@@ -1,12 +1,13 @@
 """Giving a ready pipeline the motion embedding calls as methods."""
 
 import functools
+import warnings
 from typing import Any
 
 from diffusers.loaders import PeftAdapterMixin
 from diffusers.loaders.lora_base import LoraBaseMixin
 
-from diffusers_motion_embed.adapter.registry import sync
+from diffusers_motion_embed.adapter.registry import registry_of, sync
 from diffusers_motion_embed.errors import UnsupportedModelError
 from diffusers_motion_embed.loaders import MotionEmbeddingLoaderMixin, supported_models
 
@@ -54,9 +55,18 @@ def _give_lora_methods(model_class: type) -> None:
 def _enabled_class(pipeline_class: type) -> type:
     @functools.wraps(pipeline_class.__call__)
     def call(self, *args: Any, **kwargs: Any) -> Any:
-        for model in supported_models(self).values():
+        models = supported_models(self).values()
+        for model in models:
             sync(model)  # other calls may have rebuilt blocks of the model
-        return pipeline_class.__call__(self, *args, **kwargs)
+            registry_of(model).forget_action()
+        result = pipeline_class.__call__(self, *args, **kwargs)
+        for name in (name for model in models for name in registry_of(model).idle()):
+            warnings.warn(
+                f"The motion embedding {name!r} acts at noise levels that this call did not reach, as with a low "
+                "strength in video-to-video. Let it act always with set_motion_timing(0.0, 1.0).",
+                stacklevel=2,
+            )
+        return result
 
     def reduce(self, protocol: int) -> tuple:
         return _rebuild, (pipeline_class,), self.__dict__

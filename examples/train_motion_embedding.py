@@ -68,6 +68,8 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--target_modules", help="Regular expression for the paths of the attention layers to adapt.")
     add("--value_grid", type=int, nargs=2, metavar=("H", "W"), help="1 1 is one vector per frame; 0 0 is full grids.")
     add("--debias", choices=DEBIAS_MODES, default=MotionEmbeddingConfig.debias)
+    add("--debias_in_training", action=argparse.BooleanOptionalAction, default=TrainingConfig.debias_in_training)
+    add("--timing", type=float, nargs=2, metavar=("START", "END"), help="Default: the noise levels trained at.")
     add("--value_rank", type=int, help="Store value parts as the product of so many maps and sequences.")
     add("--save_dtype", choices=SAVE_DTYPES, default="float32", help="Of the stored numbers; half halves the file.")
     add("--mixed_precision", choices=["no", "fp16", "bf16"], default=TrainingConfig.mixed_precision)
@@ -116,6 +118,7 @@ def make_configs(options: argparse.Namespace) -> tuple[TrainingConfig, MotionEmb
         train_batch_size=options.train_batch_size,
         loss=options.loss,
         timestep_sampling=options.timestep_sampling,
+        debias_in_training=options.debias_in_training,
         mixed_precision=options.mixed_precision,
         seed=options.seed,
     )
@@ -125,6 +128,7 @@ def make_configs(options: argparse.Namespace) -> tuple[TrainingConfig, MotionEmb
     embedding = MotionEmbeddingConfig(
         target_modules=options.target_modules,
         debias=options.debias,
+        timing=options.timing,
         value_rank=options.value_rank,
         generation={
             "num_inference_steps": options.num_inference_steps,

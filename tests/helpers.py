@@ -26,7 +26,7 @@ def generate(pipe, num_frames=NUM_FRAMES, size=16, prompt="a red circle", seed=0
     if isinstance(pipe, VideoToVideoSDPipeline):
         shades = torch.linspace(0, 255, num_frames).int().tolist()
         video = [Image.new("RGB", (size, size), (shade, 0, 128)) for shade in shades]
-        return pipe(prompt, video=video, **{**settings, "num_inference_steps": 4}).frames
+        return pipe(prompt, video=video, **{"strength": 1.0, **settings}).frames
     return pipe(prompt, num_frames=num_frames, height=size, width=size, **settings).frames
 
 

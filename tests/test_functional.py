@@ -6,7 +6,9 @@ import torch
 from diffusers_motion_embed.functional import (
     VALUE_DEBIAS,
     add_to_rows,
+    combine,
     compress_value,
+    concatenate,
     expand_value,
     resample_frames,
     resample_grid,
@@ -27,11 +29,25 @@ def test_difference_can_drop_the_first_frame():
     assert temporal_difference_zero_first(column(3, 5, 4)).equal(column(0, 2, -1))
 
 
-def test_what_all_frames_share_cancels_in_the_difference():
+def test_centering_takes_the_mean_of_all_frames_away():
+    assert VALUE_DEBIAS["centered"](column(3, 5, 4)).equal(column(-1, 1, 0))
+
+
+@pytest.mark.parametrize("mode", ["difference_zero_first", "centered"])
+def test_what_all_frames_share_cancels(mode):
     moving = torch.randn(2, 2, 5, 3)
     shared = torch.randn(2, 2, 1, 3)
-    difference = VALUE_DEBIAS["difference_zero_first"]
-    torch.testing.assert_close(difference(moving + shared), difference(moving), atol=1e-6, rtol=0)
+    debias = VALUE_DEBIAS[mode]
+    torch.testing.assert_close(debias(moving + shared), debias(moving), atol=1e-6, rtol=0)
+
+
+def test_a_combination_stretches_before_it_adds():
+    assert combine([column(0, 4), column(1, 1, 1)], [0.5, 2.0], 3).equal(column(2, 3, 4))
+
+
+def test_a_concatenation_follows_in_time():
+    assert concatenate([column(0, 4), column(1)], [0.5, 2.0], 3).equal(column(0, 2, 2))
+    assert concatenate([column(0), column(4)], [1.0, 1.0], 3).equal(column(0, 2, 4))
 
 
 @pytest.mark.parametrize(

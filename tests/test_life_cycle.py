@@ -2,13 +2,21 @@
 
 import subprocess
 import sys
+import warnings
 
 import pytest
 import torch
+from diffusers import VideoToVideoSDPipeline
 from peft import LoraConfig
 from peft.utils import get_peft_model_state_dict
 
-from diffusers_motion_embed import AdapterNameError, IncompatibleEmbeddingError, MotionScaleError
+from diffusers_motion_embed import (
+    AdapterNameError,
+    IncompatibleEmbeddingError,
+    MotionScaleError,
+    enable_motion_embedding,
+)
+from tests.conftest import make_text_to_video
 from tests.helpers import assert_unchanged, generate, snapshot
 
 
@@ -260,6 +268,19 @@ def test_timing_through_the_whole_schedule_is_none(enabled_pipe, embedding_dict)
     with pytest.raises(ValueError, match="shares"):
         pipe.set_motion_timing(0.5, 0.5)
     assert torch.equal(generate(pipe), moved)
+
+
+def test_an_embedding_whose_time_never_comes_is_told(embedding_dict):
+    pipe = enable_motion_embedding(make_text_to_video(VideoToVideoSDPipeline))
+    pipe.load_motion_embedding(embedding_dict(pipe.unet), "early")
+    pipe.set_motion_timing(0.0, 0.4)
+    with pytest.warns(UserWarning, match="'early' acts at noise levels that this call did not reach"):
+        generate(pipe, strength=0.5, num_inference_steps=4)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        generate(pipe, strength=1.0, num_inference_steps=4)
+        pipe.disable_motion_embedding_layers()
+        generate(pipe, strength=0.5, num_inference_steps=4)
 
 
 def test_unloading_takes_the_hook_of_the_timing_along(enabled_pipe, embedding_dict):

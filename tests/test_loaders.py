@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 import diffusers_motion_embed as dme
 from diffusers_motion_embed.adapter.registry import registry_of
 from diffusers_motion_embed.files import WEIGHTS_NAME, to_state_dict, write_embedding
+from diffusers_motion_embed.functional import DEBIAS_MODES
 from tests.conftest import make_text_components, make_text_to_video, make_unet3d, make_vae
 from tests.helpers import NUM_FRAMES, assert_unchanged, generate, hook_count, make_config, module_names, snapshot
 
@@ -161,7 +162,7 @@ def test_the_folder_of_a_component_is_not_the_name_of_a_checkpoint(embedding_fol
         dme.load_motion_embedding(pipe.unet, folder, "on the model")
 
 
-@pytest.mark.parametrize("debias", ["identity", "difference", "difference_zero_first", "free_placement"])
+@pytest.mark.parametrize("debias", DEBIAS_MODES)
 def test_debiasing_at_load_and_later_are_the_same(pipe, embedding_folder, debias):
     folder = embedding_folder(pipe.unet)
     report = pipe.load_motion_embedding(folder, debias=debias)

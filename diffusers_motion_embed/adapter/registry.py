@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 from dataclasses import dataclass, field
 
+import torch
 from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import nn
 
@@ -77,6 +78,21 @@ class MotionEmbeddingRegistry:
         for loaded in self.loaded.values():
             loaded.timing.observe(timestep, architecture.num_train_timesteps)
 
+    def forget_action(self) -> None:
+        """Begin to note which embeddings act."""
+        for loaded in self.loaded.values():
+            loaded.timing.acted = torch.zeros(())
+
+    def idle(self) -> list[str]:
+        """Names of the active embeddings whose time has not come since `forget_action`."""
+        if not self.enabled:
+            return []
+        return [
+            name
+            for name, loaded in self.loaded.items()
+            if loaded.active and not loaded.timing.is_whole and not loaded.timing.acted
+        ]
+
     def require(self, names: list[str]) -> None:
         """Raise an `AdapterNameError` unless all of `names` are loaded."""
         unknown = [name for name in names if name not in self.loaded]
@@ -114,7 +130,9 @@ def add_embedding(
     """
     registry = registry_of(model)
     _refuse_peft_layers(model)
-    registry.loaded[adapter_name] = LoadedEmbedding(copy.deepcopy(config), config.debias, 1.0, _resolve(model, 1.0))
+    registry.loaded[adapter_name] = LoadedEmbedding(
+        copy.deepcopy(config), config.debias, 1.0, _resolve(model, 1.0), timing=Timing(*(config.timing or (0.0, 1.0)))
+    )
     for path, parts in tensors.items():
         layer = registry.layers.setdefault(path, MotionEmbeddingLayer())
         layer.embeddings[adapter_name] = LayerEmbedding(parts.get("qk"), parts.get("v"))

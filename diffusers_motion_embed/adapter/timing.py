@@ -24,11 +24,13 @@ class Timing:
         start: Share of the schedule after which it acts; 0 is pure noise.
         end: Share of the schedule before which it acts; 1 is the finished clip.
         gate: 1 where it acts and 0 where not, 0-dim float32, of the forward pass that is under way.
+        acted: The largest gate since somebody set it to 0.
     """
 
     start: float = 0.0
     end: float = 1.0
     gate: Tensor = field(default_factory=_one)
+    acted: Tensor = field(default_factory=_one)
 
     def __post_init__(self) -> None:
         if not all(_is_number(value) for value in (self.start, self.end)) or not 0 <= self.start < self.end <= 1:
@@ -55,6 +57,7 @@ class Timing:
         done = 1 - torch.as_tensor(timestep).max() / num_train_timesteps
         until = done <= 1 if self.end == 1 else done < self.end
         self.gate = ((done >= self.start) & until).to(torch.float32)
+        self.acted = torch.maximum(self.acted.to(self.gate.device), self.gate)
 
 
 def _is_number(value: Any) -> bool:

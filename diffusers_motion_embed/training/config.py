@@ -23,6 +23,8 @@ class TrainingConfig:
         loss: "base" or "debiased_temporal".
         timestep_sampling: Noise levels to train at: "uniform", "noisier_half", or a range of fractions of the noise
             schedule, (0.5, 1.0).
+        debias_in_training: Whether the value part is trained through the debiasing that it is later used with, so that
+            it fits. False trains it as it is, as in the paper.
         train_batch_size: Noise levels per step, each with noise of its own on the one clip.
         mixed_precision: "no", "fp16" or "bf16", of the model's forward pass; the embedding stays float32.
         seed: Of noise, noise levels and anchor frames.
@@ -37,6 +39,7 @@ class TrainingConfig:
     weight_decay: float = 0.01
     loss: Loss = "base"
     timestep_sampling: str | tuple[float, float] = "noisier_half"
+    debias_in_training: bool = True
     train_batch_size: int = 1
     mixed_precision: Literal["no", "fp16", "bf16"] = "no"
     seed: int = 0

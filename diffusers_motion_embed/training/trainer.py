@@ -19,6 +19,7 @@ from diffusers_motion_embed.adapter.registry import (
     remove_embedding,
     set_active,
     set_debias,
+    set_timing,
 )
 from diffusers_motion_embed.adapter.selection import embedding_shapes, select_layers
 from diffusers_motion_embed.architectures import find_architecture
@@ -92,6 +93,10 @@ def train_motion_embedding(
         component=component,
         training={"prompt": prompt, **asdict(config)},
     )
+    if embedding_config.timing is None:  # elsewhere it was never trained, and would add appearance without motion
+        low, high = config.timestep_range
+        step = 1 / pipe.scheduler.config.num_train_timesteps  # the lowest level itself was trained
+        embedding_config.timing = (1 - high, min(1.0, 1 - low + step))
     paths = select_layers(model, embedding_config)
     embedding_config.target_modules = paths
     tensors = new_embedding(model, embedding_config, paths)
@@ -102,10 +107,14 @@ def train_motion_embedding(
     was_enabled, registry.enabled = registry.enabled, True
     try:
         set_active(model, {adapter_name: 1.0})
-        set_debias(registry, [adapter_name], "identity")  # the value part is learned as it is
+        set_timing(registry, [adapter_name], 0.0, 1.0)
+        # Without a value part nothing of it would be learned.
+        through = config.debias_in_training and embedding_config.debias != "free_placement"
+        set_debias(registry, [adapter_name], embedding_config.debias if through else "identity")
         with _frozen(model):
             _optimize(pipe, model, tensors, latents, prompt_embeds, config, callback, progress_bar)
         set_debias(registry, [adapter_name], embedding_config.debias)
+        set_timing(registry, [adapter_name], *embedding_config.timing)
     except BaseException:
         remove_embedding(model, adapter_name)
         set_active(model, was_active)

@@ -22,6 +22,7 @@ from diffusers_motion_embed import (
 )
 from diffusers_motion_embed.architectures import find_architecture
 from diffusers_motion_embed.files import write_embedding
+from diffusers_motion_embed.functional import DEBIAS_MODES
 from tests.conftest import make_animatediff, make_unet3d
 from tests.helpers import NUM_FRAMES, assert_unchanged, hook_count, make_config, snapshot
 
@@ -135,7 +136,7 @@ def test_loading_for_inference_debiases_as_the_pipelines_door_does(trained, plai
     assert not torch.equal(by_peft, run(trained))
 
 
-@pytest.mark.parametrize("debias", ["identity", "difference", "difference_zero_first", "free_placement"])
+@pytest.mark.parametrize("debias", DEBIAS_MODES)
 def test_inference_follows_the_debiasing_of_the_settings(model, plain, tmp_path, debias):
     randomise(get_peft_model(model, make_config(debias=debias))).save_pretrained(tmp_path)
     other = copy.deepcopy(plain)

@@ -49,6 +49,43 @@ def test_training_lowers_the_loss_on_the_reference(text_to_video, frames):
     assert np.mean(losses[-15:]) < np.mean(losses[:15])
 
 
+@pytest.mark.parametrize("through", [True, False])
+def test_the_value_part_is_trained_through_its_debiasing(text_to_video, frames, through):
+    # What all frames share is invisible through "centered", so the gradient's sum over frames is zero, and the first
+    # step, which follows the signs of the gradient, cannot move all frames the same way.
+    settings = {"max_train_steps": 1, "weight_decay": 0.0, "debias_in_training": through}
+    train(text_to_video, frames, embedding={"debias": "centered"}, **settings)
+    values = [
+        embedding.v
+        for layer in text_to_video.unet._motion_embedding_registry.layers.values()
+        for embedding in layer.embeddings.values()
+    ]
+    assert all((value != 0).any() for value in values)
+    same_way = [(value.sign().sum(-2).abs() == NUM_FRAMES).any() for value in values]
+    assert any(same_way) != through
+
+
+@pytest.mark.parametrize(
+    ("sampling", "embedding", "expected"),
+    [
+        ("noisier_half", {}, (0.0, 0.501)),
+        ("uniform", {}, (0.0, 1.0)),
+        ((0.2, 0.7), {}, (0.3, 0.801)),
+        ("noisier_half", {"timing": (0.0, 1.0)}, (0.0, 1.0)),
+    ],
+)
+def test_it_acts_at_the_noise_levels_that_it_was_trained_at(
+    text_to_video, frames, tmp_path, sampling, embedding, expected
+):
+    train(text_to_video, frames, timestep_sampling=sampling, embedding=embedding)
+    folder = text_to_video.save_motion_embedding(tmp_path / "embedding")
+    text_to_video.unload_motion_embedding()
+    text_to_video.load_motion_embedding(folder, "again")
+    loaded = text_to_video.unet._motion_embedding_registry.loaded["again"]
+    assert (loaded.timing.start, loaded.timing.end) == pytest.approx(expected)
+    assert loaded.config.timing == pytest.approx(expected)
+
+
 @pytest.mark.parametrize("loss", ["base", "debiased_temporal"])
 def test_a_seed_gives_a_byte_identical_file(text_to_video, frames, tmp_path, loss):
     contents = []
