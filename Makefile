@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo test style quality clean
+.PHONY: install demo test test-all style quality clean
 
 install: $(STAMP)
 
@@ -21,6 +21,10 @@ demo: install
 
 test: install
 	$(BIN)/python -m pytest --numprocesses 2
+
+# The same with thousands of random files and hundreds of random sequences of calls; takes hours.
+test-all: install
+	$(BIN)/python -m pytest --numprocesses 2 --hypothesis-profile all
 
 style: install
 	$(BIN)/ruff format .

@@ -17,6 +17,7 @@ from diffusers import (
     UNet3DConditionModel,
     VideoToVideoSDPipeline,
 )
+from hypothesis import settings
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from diffusers_motion_embed import enable_motion_embedding
@@ -25,6 +26,11 @@ from diffusers_motion_embed.files import to_state_dict, write_embedding
 from examples.tiny_world.train_unet import make_tokenizer
 from tests.helpers import make_config
 
+
+# Random tests draw a seeded few; thousands, and others every time, with `pytest --hypothesis-profile=all`.
+settings.register_profile("few", max_examples=50, derandomize=True, deadline=None)
+settings.register_profile("all", max_examples=5000, deadline=None)
+settings.load_profile("few")
 
 torch.set_num_threads(1)  # the tiny models are faster so, and test processes do not fight for cores
 

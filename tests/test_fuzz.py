@@ -100,7 +100,7 @@ def changes(draw):
     return change
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(change=changes())
 def test_a_damaged_file_is_refused_or_sound(model, original, tmp_path, change):
     folder = tmp_path / "fuzzed"

@@ -3,7 +3,8 @@
     python -m examples.tiny_world.evaluate_motion --num_seeds 8
 
 Trains one embedding for each reference, generates every prompt with it and, with the same noise, without it. Prints
-tables and writes everything as JSON. `--debias` takes several modes, to compare them on the same embeddings.
+tables and writes everything as JSON. `--debias` takes several modes, to compare them on the same embeddings, which are
+trained through the first.
 """
 
 import argparse
@@ -48,9 +49,11 @@ def main() -> None:
     add("--lr_scheduler", default=TrainingConfig.lr_scheduler)
     add("--loss", default=TrainingConfig.loss)
     add("--timestep_sampling", default=TrainingConfig.timestep_sampling)
+    add("--debias_in_training", action=argparse.BooleanOptionalAction, default=TrainingConfig.debias_in_training)
     add("--value_grid", type=int, nargs=2, default=list(MotionEmbeddingConfig.value_grid))
     add("--target_modules")
     add("--scale", type=float, default=1.0)
+    add("--timing", type=float, nargs=2, help="Start and end of its action, as shares of the noise schedule.")
     add("--output", type=Path, default=Path("outputs/motion.json"))
     options = parser.parse_args()
 
@@ -70,6 +73,8 @@ def main() -> None:
         train(pipe, name, scene, options)
         seconds[name] = round(time.perf_counter() - started, 1)
         pipe.set_motion_scale(options.scale)
+        if options.timing:
+            pipe.set_motion_timing(*options.timing)
         for debias in options.debias:
             pipe.set_motion_debias(debias)
             generated = generate_all(pipe, prompts, options.num_seeds, f"{name}, {debias}")
@@ -94,8 +99,10 @@ def train(pipe: Any, name: str, scene: Scene, options: argparse.Namespace) -> No
         lr_scheduler=options.lr_scheduler,
         loss=options.loss,
         timestep_sampling=options.timestep_sampling,
+        debias_in_training=options.debias_in_training,
     )
     embedding = MotionEmbeddingConfig(
+        debias=options.debias[0],
         target_modules=options.target_modules,
         value_grid=tuple(options.value_grid) if all(options.value_grid) else None,
     )

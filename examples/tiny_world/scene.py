@@ -194,11 +194,27 @@ class Scene:
         return render(self.appearance, self.motion[frame], radius=self.radius)
 
 
-def random_scene(rng: np.random.Generator, num_frames: int = NUM_FRAMES) -> Scene:
-    """A clip of the training distribution: any appearance, a motion that has nothing to do with it."""
+def random_appearance(rng: np.random.Generator) -> Appearance:
+    """Any appearance of the training distribution."""
     words = (OBJECT_COLORS, SHAPES, BACKGROUND_COLORS)
     pattern = rng.choice(PATTERNS, p=[0.5, 0.25, 0.25])
-    appearance = Appearance(*(str(rng.choice(list(choices))) for choices in words), str(pattern))
+    return Appearance(*(str(rng.choice(list(choices))) for choices in words), str(pattern))
+
+
+def random_portrait(rng: np.random.Generator) -> Scene:
+    """A single frame whose object is likely to be near the centre: the easy examples of what a shape is.
+
+    Where the object can be anywhere, its outline is settled only when hardly any noise is left, and a caption tells
+    little; at a known place it is settled early, and the caption tells it all.
+    """
+    radius = rng.uniform(0.30, 0.38)
+    center = rng.uniform(0.0, 1.0) ** 2 * rng.uniform(radius - 0.95, 0.95 - radius, 2)
+    return Scene(random_appearance(rng), Motion.of_object(center[None]), radius)
+
+
+def random_scene(rng: np.random.Generator, num_frames: int = NUM_FRAMES) -> Scene:
+    """A clip of the training distribution: any appearance, a motion that has nothing to do with it."""
+    appearance = random_appearance(rng)
     radius = rng.uniform(0.30, 0.38)
     kind = rng.choice(["object", "pan", "zoom"], p=[0.6, 0.2, 0.2])
     motion = {"object": random_path, "pan": random_pan, "zoom": random_zoom}[kind](rng, radius, num_frames)
