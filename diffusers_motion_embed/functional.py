@@ -132,8 +132,8 @@ def add_to_rows(hidden_states: Tensor, offset: Tensor) -> Tensor:
         ValueError: If the number of positions does not divide the number of rows.
     """
     positions = offset.shape[0]
-    batch, rest = divmod(hidden_states.shape[0], positions)
-    if rest:
+    batch = hidden_states.shape[0] // positions  # not divmod, which torch.compile cannot trace for sizes that vary
+    if hidden_states.shape[0] % positions:
         raise ValueError(
             f"{hidden_states.shape[0]} rows are no whole number of clips of {positions} positions: something, such as "
             "FreeNoise's split inference, cuts the rows apart. Switch it off to use a motion embedding."

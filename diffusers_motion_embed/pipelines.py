@@ -37,11 +37,15 @@ def enable_motion_embedding(pipe: Any) -> Any:
             f"{type(pipe).__name__} has no model that takes motion embeddings; give a video pipeline such as "
             "AnimateDiffPipeline or TextToVideoSDPipeline."
         )
+    _repair_lora_calls(pipe)
+    pipe.__class__ = _enabled_class(type(pipe))
+    return pipe
+
+
+def _repair_lora_calls(pipe: Any) -> None:
     if isinstance(pipe, LoraBaseMixin):
         for model in supported_models(pipe).values():
             _give_lora_methods(type(model))
-    pipe.__class__ = _enabled_class(type(pipe))
-    return pipe
 
 
 def _give_lora_methods(model_class: type) -> None:
@@ -71,9 +75,14 @@ def _enabled_class(pipeline_class: type) -> type:
     def reduce(self, protocol: int) -> tuple:
         return _rebuild, (pipeline_class,), self.__dict__
 
+    def set_state(self, state: dict) -> None:
+        self.__dict__.update(state)
+        _repair_lora_calls(self)  # in a process that only unpickled the pipeline, nobody has done so yet
+
     namespace = {
         "__call__": call,
         "__reduce_ex__": reduce,
+        "__setstate__": set_state,
         "__doc__": pipeline_class.__doc__,
         "__module__": pipeline_class.__module__,
         "__qualname__": pipeline_class.__qualname__,
