@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import torch
 from peft.tuners.tuners_utils import BaseTunerLayer
-from torch import nn
+from torch import Tensor, nn
 
 from diffusers_motion_embed.adapter.attachment import (
     attach,
@@ -126,6 +126,8 @@ def add_embedding(
 ) -> None:
     """Put a checked embedding on the model. The tensors themselves, not copies, are used from now on.
 
+    Only inference tensors are copied: they could not be written to outside `torch.inference_mode`.
+
     It is active beside those that were active before; `set_active` chooses among them.
     """
     registry = registry_of(model)
@@ -135,10 +137,18 @@ def add_embedding(
     )
     for path, parts in tensors.items():
         layer = registry.layers.setdefault(path, MotionEmbeddingLayer())
-        layer.embeddings[adapter_name] = LayerEmbedding(parts.get("qk"), parts.get("v"))
+        layer.embeddings[adapter_name] = LayerEmbedding(*(_ordinary(parts.get(part)) for part in PARTS))
     object.__setattr__(model, ATTRIBUTE, registry)
     registry.refresh()
     sync(model)
+
+
+def _ordinary(tensor: Tensor | None) -> Tensor | None:
+    """The tensor, or what is no inference tensor of the same numbers."""
+    if tensor is None or not tensor.is_inference():
+        return tensor
+    with torch.inference_mode(False):
+        return tensor.clone()
 
 
 def replace_embedding(
