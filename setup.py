@@ -11,7 +11,14 @@ VERSION = re.search(r'^__version__ = "(.+)"', (ROOT / "diffusers_motion_embed/__
 
 training = ["av>=18.1", "imageio[ffmpeg]>=2.38"]  # a video reader; what diffusers' export_to_video needs
 demo = [*training, "matplotlib>=3.11", "opencv-python-headless>=5.0", "scikit-image>=0.26"]
-test = [*demo, "hypothesis>=6.170", "pytest>=9.0", "pytest-xdist>=3.8"]
+test = [
+    *demo,
+    "hypothesis>=6.170",
+    "pytest>=9.0",
+    "pytest-xdist>=3.8",
+    "tensorboard>=2.21",  # a tracker to test with
+    "torchao>=0.18",  # a quantized base
+]
 
 setup(
     name="diffusers_motion_embed",

@@ -28,8 +28,11 @@ class Architecture:
             the path of the module around the attention that receives (batch · frames, channels, height, width).
         default_paths: Regular expression for the layers that may be adapted when nobody says which.
         component: Name under which pipelines hold the model.
+        layers: Regular expression for the paths of the layers between which activations can be forgotten in training.
         text_per_frame: Whether the model wants the text features once for every frame, (batch · frames, tokens,
             channels), rather than once for every clip.
+        spatial_attention: Regular expression for the paths of the attention layers that see single frames; None if
+            there are none.
         timestep_position: Of the timestep among the arguments of the model's forward.
         num_train_timesteps: The timestep of pure noise.
     """
@@ -38,7 +41,9 @@ class Architecture:
     attention: str
     default_paths: str
     component: str
+    layers: str
     text_per_frame: bool
+    spatial_attention: str | None = None
     timestep_position: int = 1
     num_train_timesteps: int = 1000
 
@@ -102,6 +107,8 @@ class Architecture:
 
 
 _TEMPORAL_BLOCKS = r"(?:down_blocks\.\d+|mid_block|up_blocks\.\d+)"
+_LAYERS = rf"{_TEMPORAL_BLOCKS}\.\w+\.\d+"
+_SPATIAL_ATTENTION = rf"{_TEMPORAL_BLOCKS}\.attentions\.\d+\.transformer_blocks\.\d+\.attn[12]"
 
 ARCHITECTURES = (
     Architecture(
@@ -110,14 +117,18 @@ ARCHITECTURES = (
         r"\.transformer_blocks\.\d+\.attn[12]",
         default_paths=r"(down|up)_blocks\..*",
         component="unet",
+        layers=_LAYERS,
         text_per_frame=False,
+        spatial_attention=_SPATIAL_ATTENTION,
     ),
     Architecture(
         model_class="UNetMotionModel",  # AnimateDiff
         attention=rf"(?P<pictures>{_TEMPORAL_BLOCKS}\.motion_modules\.\d+)\.transformer_blocks\.\d+\.attn[12]",
         default_paths=r"(down|up)_blocks\..*",
         component="unet",
+        layers=_LAYERS,
         text_per_frame=True,
+        spatial_attention=_SPATIAL_ATTENTION,
     ),
 )
 

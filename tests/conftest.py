@@ -187,3 +187,9 @@ def embedding_dict(make_embedding):
         return to_state_dict(*make_embedding(model, **settings))
 
     return make
+
+
+@pytest.fixture
+def kills():
+    """How often a test kills a process that starts slowly."""
+    return 20 if settings.get_current_profile_name() == "all" else 3

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 
-Loss = Literal["base", "debiased_temporal"]
+Loss = Literal["base", "debiased_temporal", "debiased_hybrid", "motion_distillation"]
+LearningRateSchedule = Literal["constant", "constant_with_warmup", "cosine", "linear"]
 
 # Names for ranges of noise levels, as fractions of the noise schedule: 0 is the clean clip, 1 is noise alone.
 TIMESTEP_SAMPLING = {"uniform": (0.0, 1.0), "noisier_half": (0.5, 1.0)}
@@ -13,21 +14,31 @@ TIMESTEP_SAMPLING = {"uniform": (0.0, 1.0), "noisier_half": (0.5, 1.0)}
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingConfig:
-    """One training run on one reference clip.
+    """One training run on the reference clips of one motion.
 
     Args:
         max_train_steps: Optimizer steps.
         learning_rate: Peak rate of AdamW; high, because only the embedding learns.
-        lr_scheduler: "constant", or "cosine" to fall to zero at the last step.
+        qk_learning_rate: Of the query-key part, if another.
+        v_learning_rate: Of the value part, if another.
+        lr_scheduler: "constant", "constant_with_warmup", or "cosine" or "linear", which warm up and fall to zero.
+        lr_warmup_steps: Steps over which the rate rises from zero; "constant" ignores them.
         weight_decay: Of AdamW.
-        loss: "base" or "debiased_temporal".
+        max_grad_norm: Longer gradients are shortened to this length; None leaves them.
+        loss: "base", "debiased_temporal", "debiased_hybrid" or "motion_distillation", see `training.losses`.
+        spatial_learning_rate: Of the LoRA on spatial layers that "debiased_hybrid" trains besides.
+        spatial_rank: Of that LoRA.
         timestep_sampling: Noise levels to train at: "uniform", "noisier_half", or a range of fractions of the noise
             schedule, (0.5, 1.0).
+        timestep_power: 1 draws evenly from that range; higher numbers draw high noise levels more often, with a
+            density that grows as its (power - 1)-th power.
         debias_in_training: Whether the value part is trained through the debiasing that it is later used with, so that
             it fits. False trains it as it is, as in the paper.
-        train_batch_size: Noise levels per step, each with noise of its own on the one clip.
+        train_batch_size: Samples in one pass, each with a noise level and noise of its own.
+        gradient_accumulation_steps: Passes to one optimizer step.
+        gradient_checkpointing: Recompute activations in the backward pass instead of keeping them.
         mixed_precision: "no", "fp16" or "bf16", of the model's forward pass; the embedding stays float32.
-        seed: Of noise, noise levels and anchor frames.
+        seed: Of all that is drawn.
 
     Raises:
         ValueError: If an option is of no sensible value.
@@ -35,26 +46,47 @@ class TrainingConfig:
 
     max_train_steps: int = 300
     learning_rate: float = 0.1
-    lr_scheduler: Literal["constant", "cosine"] = "constant"
+    qk_learning_rate: float | None = None
+    v_learning_rate: float | None = None
+    lr_scheduler: LearningRateSchedule = "constant"
+    lr_warmup_steps: int = 0
     weight_decay: float = 0.01
+    max_grad_norm: float | None = None
     loss: Loss = "base"
+    spatial_learning_rate: float = 5e-4
+    spatial_rank: int = 32
     timestep_sampling: str | tuple[float, float] = "noisier_half"
+    timestep_power: float = 1.0
     debias_in_training: bool = True
     train_batch_size: int = 1
+    gradient_accumulation_steps: int = 1
+    gradient_checkpointing: bool = False
     mixed_precision: Literal["no", "fp16", "bf16"] = "no"
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("max_train_steps", "train_batch_size"):
-            if not isinstance(getattr(self, name), int) or getattr(self, name) < 1:
-                raise ValueError(f"{name} must be a whole number of at least 1, got {getattr(self, name)!r}.")
-        for name in ("learning_rate", "weight_decay"):
+        whole = {
+            "max_train_steps": 1,
+            "train_batch_size": 1,
+            "gradient_accumulation_steps": 1,
+            "spatial_rank": 1,
+            "lr_warmup_steps": 0,
+            "seed": 0,
+        }
+        for name, least in whole.items():
+            if not isinstance(getattr(self, name), int) or getattr(self, name) < least:
+                raise ValueError(f"{name} must be a whole number of at least {least}, got {getattr(self, name)!r}.")
+        for name in ("learning_rate", "spatial_learning_rate", "timestep_power", "weight_decay"):
             value = getattr(self, name)
-            if not math.isfinite(value) or value < 0 or (name == "learning_rate" and value == 0):
+            if not math.isfinite(value) or value < 0 or (value == 0 and name != "weight_decay"):
                 raise ValueError(f"{name} must be a positive finite number, got {value!r}.")
+        for name in ("qk_learning_rate", "v_learning_rate", "max_grad_norm"):
+            value = getattr(self, name)
+            if value is not None and not (math.isfinite(value) and value > 0):
+                raise ValueError(f"{name} must be None or a positive finite number, got {value!r}.")
         for name, choices in (
             ("loss", get_args(Loss)),
-            ("lr_scheduler", ("constant", "cosine")),
+            ("lr_scheduler", get_args(LearningRateSchedule)),
             ("mixed_precision", ("no", "fp16", "bf16")),
         ):
             if getattr(self, name) not in choices:
@@ -74,3 +106,8 @@ class TrainingConfig:
                 f"got {self.timestep_sampling!r}."
             )
         return TIMESTEP_SAMPLING[self.timestep_sampling]
+
+    def learning_rate_of(self, part: str) -> float:
+        """Peak rate of "qk" or "v"."""
+        own = {"qk": self.qk_learning_rate, "v": self.v_learning_rate}[part]
+        return self.learning_rate if own is None else own

@@ -17,22 +17,39 @@ def base_loss(prediction: Tensor, target: Tensor) -> Tensor:
     return F.mse_loss(prediction.float(), target.float())
 
 
-def debias_by_anchor(frames: Tensor, anchor: int) -> Tensor:
-    """sqrt(beta² + 1) · x - beta · x[anchor]: what is left of each frame without the look of one of them."""
-    anchor_frame = frames[:, :, anchor : anchor + 1]
-    return math.sqrt(ANCHOR_BETA**2 + 1) * frames - ANCHOR_BETA * anchor_frame
+def debias_by_anchor(frames: Tensor, anchors: Tensor) -> Tensor:
+    """sqrt(beta² + 1) · x - beta · x[anchor]: what is left of each frame without the look of one of them.
+
+    Args:
+        frames: (batch, channels, frames, height, width).
+        anchors: One frame number for each of the batch, (batch,), int64.
+    """
+    chosen = frames[torch.arange(len(frames), device=frames.device), :, anchors.to(frames.device)]
+    return math.sqrt(ANCHOR_BETA**2 + 1) * frames - ANCHOR_BETA * chosen.unsqueeze(2)
 
 
-def debiased_temporal_loss(prediction: Tensor, target: Tensor, generator: torch.Generator | None = None) -> Tensor:
-    """The base loss, and once more on frames freed from the look of a random anchor frame (arXiv 2310.08465).
+def debiased_temporal_loss(prediction: Tensor, target: Tensor, anchors: Tensor) -> Tensor:
+    """The base loss, and once more on frames freed from the look of an anchor frame (arXiv 2310.08465).
 
     Args:
         prediction: Of the model, (batch, channels, frames, height, width).
         target: As `prediction`.
-        generator: Draws the anchor frame, on the CPU.
+        anchors: Numbers of the anchor frames, (batch,), int64.
     """
-    anchor = int(torch.randint(prediction.shape[2], (), generator=generator))
     prediction, target = prediction.float(), target.float()
     return base_loss(prediction, target) + F.mse_loss(
-        debias_by_anchor(prediction, anchor), debias_by_anchor(target, anchor)
+        debias_by_anchor(prediction, anchors), debias_by_anchor(target, anchors)
     )
+
+
+def motion_distillation_loss(prediction: Tensor, target: Tensor) -> Tensor:
+    """1 - cos of what changes from each frame to the next, averaged over frames and batch (VMC, arXiv 2312.00845).
+
+    A frame's change, of all channels and positions, is one vector. How large it is does not count.
+
+    Args:
+        prediction: Of the model, (batch, channels, frames, height, width), at least two frames.
+        target: As `prediction`.
+    """
+    changes = [frames.float().diff(dim=2).transpose(1, 2).flatten(2) for frames in (prediction, target)]
+    return 1 - F.cosine_similarity(*changes, dim=-1).mean()

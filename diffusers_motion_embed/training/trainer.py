@@ -1,16 +1,14 @@
-"""Learning a motion embedding from one reference clip: the loop, and what it needs prepared once."""
+"""Learning a motion embedding from reference clips of one motion."""
 
 import contextlib
-import logging
-import math
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from diffusers import DDPMScheduler
-from torch import Tensor, nn
+from torch import nn
 from tqdm.auto import tqdm
 
 from diffusers_motion_embed.adapter.registry import (
@@ -24,42 +22,91 @@ from diffusers_motion_embed.adapter.registry import (
 from diffusers_motion_embed.adapter.selection import embedding_shapes, select_layers
 from diffusers_motion_embed.architectures import find_architecture
 from diffusers_motion_embed.config import MotionEmbeddingConfig
-from diffusers_motion_embed.errors import AdapterNameError, MotionEmbeddingError, UnsupportedModelError, VideoError
-from diffusers_motion_embed.files import EmbeddingTensors
-from diffusers_motion_embed.loaders import LoadReport, base_name, supported_models
+from diffusers_motion_embed.errors import AdapterNameError
+from diffusers_motion_embed.files import EmbeddingTensors, write_embedding
+from diffusers_motion_embed.loaders import LoadReport, base_name
+from diffusers_motion_embed.training.checkpoints import CheckpointConfig, read_state, tidy, write_state
 from diffusers_motion_embed.training.config import TrainingConfig
-from diffusers_motion_embed.training.losses import base_loss, debiased_temporal_loss
+from diffusers_motion_embed.training.encoding import check_pipeline, check_references, encode_frames, encode_prompt
+from diffusers_motion_embed.training.optimization import Optimization
+from diffusers_motion_embed.training.recompute import recomputation
+from diffusers_motion_embed.training.spatial_lora import add_spatial_lora, remove_spatial_lora, save_spatial_lora
 
 
-logger = logging.getLogger(__name__)
+LOGGING_STEPS = 10
 
 
-class TrainingDivergedError(MotionEmbeddingError, ArithmeticError):
-    """The loss is no longer a finite number."""
+@dataclass(frozen=True)
+class TrainingProgress:
+    """What a callback learns after every step.
+
+    Args:
+        step: Steps done, from 1.
+        max_train_steps: Steps of the whole run.
+        optimization: The state of the run.
+        checkpoints: Where checkpoints go; None if nowhere.
+        config: Settings of the embedding.
+    """
+
+    step: int
+    max_train_steps: int
+    optimization: Optimization
+    checkpoints: CheckpointConfig | None
+    config: MotionEmbeddingConfig
+
+    def logs(self) -> dict[str, float]:
+        """Figures of the last steps, ten at most, see `Optimization.logs`. Reading them waits for the device."""
+        return self.optimization.logs()
+
+    def save_checkpoint(self) -> Path:
+        """Save a checkpoint, whose folder is also an embedding that can be loaded.
+
+        Returns:
+            Its folder.
+
+        Raises:
+            ValueError: If the run has no `CheckpointConfig`.
+            TrainingDivergedError: If there is nothing worth saving.
+        """
+        if self.checkpoints is None:
+            raise ValueError("There is nowhere to save checkpoints: give train_motion_embedding a CheckpointConfig.")
+        self.logs()
+        folder = self.checkpoints.folder(self.step)
+        write_embedding(folder, self.config, self.optimization.tensors)
+        write_state(folder, *self.optimization.state())
+        tidy(folder.parent, self.checkpoints.checkpoints_total_limit)
+        return folder
 
 
 def train_motion_embedding(
     pipe: Any,
-    frames: np.ndarray,
-    prompt: str,
+    frames: np.ndarray | Sequence[np.ndarray],
+    prompt: str | Sequence[str],
     config: TrainingConfig | None = None,
     *,
     embedding_config: MotionEmbeddingConfig | None = None,
     adapter_name: str = "default",
-    callback: Callable[[int, float], None] | None = None,
+    checkpoints: CheckpointConfig | None = None,
+    spatial_lora_directory: str | Path | None = None,
+    callback: Callable[[TrainingProgress], None] | None = None,
+    accelerator: Any = None,
     progress_bar: bool = True,
 ) -> LoadReport:
-    """Learn the motion of one clip. The embedding is loaded on the pipeline afterwards, as the only active one.
+    """Learn the motion of a clip. The embedding is loaded on the pipeline afterwards, as the only active one.
 
     Args:
         pipe: A text-to-video pipeline whose model takes motion embeddings. Its weights do not change.
-        frames: The reference clip, (frames, height, width, 3), uint8 from 0 to 255.
-        prompt: What the clip shows; what it names need not be learned.
+        frames: The reference clip, (frames, height, width, 3), uint8 from 0 to 255; or several clips of the same
+            motion, of one shape.
+        prompt: What the clip shows; what it names need not be learned. One for each clip.
         config: Options of the run.
         embedding_config: Which layers, parts, value grid; frames and sizes are filled in from the clip.
         adapter_name: Under which the embedding is loaded.
-        callback: Called after every step with its number, from 1, and its loss. The embedding can be saved from it;
-            an exception from it ends the run and takes the embedding off.
+        checkpoints: Where and when the run is saved, and from where it goes on.
+        spatial_lora_directory: Where the LoRA of the loss "debiased_hybrid" is saved; by default it is dropped.
+        callback: Called after every step. An exception from it ends the run and takes the embedding off.
+        accelerator: Of accelerate; its processes then share the samples of every step, and end with the same
+            embedding. None trains in this process alone.
         progress_bar: Whether to show one.
 
     Returns:
@@ -67,36 +114,27 @@ def train_motion_embedding(
 
     Raises:
         UnsupportedModelError: If the pipeline cannot be trained this way.
-        VideoError: If the clip is of a size that the pipeline cannot take.
+        VideoError: If a clip is of a size that the pipeline cannot take.
         AdapterNameError: If `adapter_name` is in use.
         TargetModulesError: If `embedding_config` asks for no layer.
+        CheckpointError: If the checkpoint to go on from is missing, damaged, or of another run.
         TrainingDivergedError: If the loss becomes infinite or NaN; the embedding is then taken off again.
     """
     config = config or TrainingConfig()
-    component, model = _check_pipeline(pipe)
-    _check_inputs(pipe, frames, prompt)
+    clips = [frames] if isinstance(frames, np.ndarray) else list(frames)
+    prompts = [prompt] if isinstance(prompt, str) else list(prompt)
+    component, model = check_pipeline(pipe)
+    check_references(pipe, clips, prompts)
     if adapter_name in registry_of(model).loaded:
         raise AdapterNameError(f"A motion embedding named {adapter_name!r} is loaded already; choose another name.")
+    resumed = checkpoints.find() if checkpoints else None
+    state = read_state(resumed) if resumed else None
 
-    latents = encode_frames(pipe, frames)
-    prompt_embeds = encode_prompt(pipe, prompt)
-    embedding_config = replace(
-        embedding_config or MotionEmbeddingConfig(),
-        num_frames=len(frames),
-        num_latent_frames=latents.shape[2],
-        height=frames.shape[1],
-        width=frames.shape[2],
-        latent_height=latents.shape[3],
-        latent_width=latents.shape[4],
-        model_class=find_architecture(model).model_class,
-        base_model_name_or_path=base_name(pipe, model),
-        component=component,
-        training={"prompt": prompt, **asdict(config)},
-    )
-    if embedding_config.timing is None:  # elsewhere it was never trained, and would add appearance without motion
-        low, high = config.timestep_range
-        step = 1 / pipe.scheduler.config.num_train_timesteps  # the lowest level itself was trained
-        embedding_config.timing = (1 - high, min(1.0, 1 - low + step))
+    latents = torch.cat([encode_frames(pipe, clip) for clip in clips])
+    prompt_embeds = torch.cat([encode_prompt(pipe, text) for text in prompts])
+    embedding_config = _complete(embedding_config or MotionEmbeddingConfig(), config, pipe, clips[0], latents)
+    embedding_config.component = component
+    embedding_config.training = {"prompt": prompts[0] if len(prompts) == 1 else prompts, **asdict(config)}
     paths = select_layers(model, embedding_config)
     embedding_config.target_modules = paths
     tensors = new_embedding(model, embedding_config, paths)
@@ -111,8 +149,14 @@ def train_motion_embedding(
         # Without a value part nothing of it would be learned.
         through = config.debias_in_training and embedding_config.debias != "free_placement"
         set_debias(registry, [adapter_name], embedding_config.debias if through else "identity")
-        with _frozen(model):
-            _optimize(pipe, model, tensors, latents, prompt_embeds, config, callback, progress_bar)
+        with _frozen(model), _spatial_lora(pipe, model, config, spatial_lora_directory) as spatial:
+            run = Optimization(model, pipe.scheduler, latents, prompt_embeds, tensors, spatial, config, accelerator)
+            if state is not None:
+                run.load_state(*state)
+            with recomputation(model, enabled=config.gradient_checkpointing):
+                _run_steps(run, checkpoints, embedding_config, callback, progress_bar)
+        for tensor in run.parameters:
+            tensor.requires_grad_(False)
         set_debias(registry, [adapter_name], embedding_config.debias)
         set_timing(registry, [adapter_name], *embedding_config.timing)
     except BaseException:
@@ -123,32 +167,8 @@ def train_motion_embedding(
         registry.enabled = was_enabled
         registry.refresh()
     return LoadReport(
-        adapter_name, component, len(tensors), embedding_config.num_frames, embedding_config.debias, prompt
+        adapter_name, component, len(tensors), embedding_config.num_frames, embedding_config.debias, prompts[0]
     )
-
-
-@torch.no_grad()
-def encode_frames(pipe: Any, frames: np.ndarray, chunk_size: int = 8) -> Tensor:
-    """The clip as the model sees it.
-
-    Args:
-        pipe: Its VAE is used.
-        frames: (frames, height, width, 3), uint8.
-        chunk_size: Frames that go through the VAE at once.
-
-    Returns:
-        Scaled latents, (1, channels, frames, height, width), in the VAE's dtype.
-    """
-    pixels = torch.from_numpy(frames).permute(0, 3, 1, 2).to(pipe.vae.device, pipe.vae.dtype) / 127.5 - 1
-    means = [pipe.vae.encode(chunk).latent_dist.mean for chunk in pixels.split(chunk_size)]
-    return (torch.cat(means) * pipe.vae.config.scaling_factor).permute(1, 0, 2, 3)[None]
-
-
-@torch.no_grad()
-def encode_prompt(pipe: Any, prompt: str) -> Tensor:
-    """Text features of the prompt, (1, tokens, channels)."""
-    prompt_embeds, _ = pipe.encode_prompt(prompt, pipe.text_encoder.device, 1, False)
-    return prompt_embeds
 
 
 def new_embedding(model: nn.Module, config: MotionEmbeddingConfig, paths: list[str]) -> EmbeddingTensors:
@@ -161,115 +181,73 @@ def new_embedding(model: nn.Module, config: MotionEmbeddingConfig, paths: list[s
     return tensors
 
 
-def prediction_target(scheduler: DDPMScheduler, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
-    """What the model is to predict, by the scheduler's `prediction_type`."""
-    kind = scheduler.config.prediction_type
-    if kind == "epsilon":
-        return noise
-    if kind == "v_prediction":
-        return scheduler.get_velocity(latents, noise, timesteps)
-    raise UnsupportedModelError(f"The scheduler's prediction_type is {kind!r}; expected epsilon or v_prediction.")
+def _complete(
+    embedding_config: MotionEmbeddingConfig, config: TrainingConfig, pipe: Any, clip: np.ndarray, latents: torch.Tensor
+) -> MotionEmbeddingConfig:
+    """The settings with what the reference and the model say."""
+    _, model = check_pipeline(pipe)
+    completed = replace(
+        embedding_config,
+        num_frames=len(clip),
+        num_latent_frames=latents.shape[2],
+        height=clip.shape[1],
+        width=clip.shape[2],
+        latent_height=latents.shape[3],
+        latent_width=latents.shape[4],
+        model_class=find_architecture(model).model_class,
+        base_model_name_or_path=base_name(pipe, model),
+    )
+    if completed.timing is None:  # elsewhere it was never trained, and would add appearance without motion
+        low, high = config.timestep_range
+        step = 1 / pipe.scheduler.config.num_train_timesteps  # the lowest level itself was trained
+        completed.timing = (1 - high, min(1.0, 1 - low + step))
+    return completed
 
 
-def _optimize(
-    pipe: Any,
-    model: nn.Module,
-    tensors: EmbeddingTensors,
-    latents: Tensor,
-    prompt_embeds: Tensor,
-    config: TrainingConfig,
-    callback: Callable[[int, float], None] | None,
+def _run_steps(
+    run: Optimization,
+    checkpoints: CheckpointConfig | None,
+    embedding_config: MotionEmbeddingConfig,
+    callback: Callable[[TrainingProgress], None] | None,
     progress_bar: bool,
 ) -> None:
-    device = latents.device.type
-    dtype = {"fp16": torch.float16, "bf16": torch.bfloat16}.get(config.mixed_precision)
-    # Half-precision gradients underflow without scaling, whether half comes from autocast or from the weights.
-    scaler = torch.amp.GradScaler(device, enabled=torch.float16 in (dtype, model.dtype))
-    scheduler = DDPMScheduler.from_config(pipe.scheduler.config)
-    parameters = [tensor for parts in tensors.values() for tensor in parts.values()]
-    optimizer = torch.optim.AdamW(parameters, lr=config.learning_rate, weight_decay=config.weight_decay)
-    shape = {
-        "constant": lambda step: 1.0,
-        "cosine": lambda step: 0.5 * (1 + math.cos(math.pi * step / config.max_train_steps)),
-    }[config.lr_scheduler]
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, shape)
-    generator = torch.Generator().manual_seed(config.seed)  # on the CPU, so that a seed means the same everywhere
-    batch = latents.to(model.dtype).expand(config.train_batch_size, -1, -1, -1, -1)
-    prompt_embeds = prompt_embeds.to(model.dtype).expand(config.train_batch_size, -1, -1)
-    prompt_embeds = find_architecture(model).text_features(prompt_embeds, batch.shape[2])
-    low, high = (round(edge * scheduler.config.num_train_timesteps) for edge in config.timestep_range)
-
-    progress = tqdm(range(1, config.max_train_steps + 1), desc="motion embedding", disable=not progress_bar)
-    for step in progress:
-        noise = torch.randn(batch.shape, generator=generator).to(batch)
-        timesteps = torch.randint(low, high, (len(batch),), generator=generator).to(batch.device)
-        noisy_latents = scheduler.add_noise(batch, noise, timesteps)
-        with torch.autocast(device, dtype, enabled=dtype is not None):
-            prediction = model(noisy_latents, timesteps, encoder_hidden_states=prompt_embeds, return_dict=False)[0]
-        target = prediction_target(scheduler, batch, noise, timesteps)
-        if config.loss == "base":
-            loss = base_loss(prediction, target)
-        else:
-            loss = debiased_temporal_loss(prediction, target, generator)
-        scaler.scale(loss).backward()
-        scaler.step(optimizer)
-        scaler.update()
-        schedule.step()
-        optimizer.zero_grad()
-        if callback is not None or step % 10 == 0 or step == config.max_train_steps:  # reading the loss waits for it
-            value = loss.item()
-            if not math.isfinite(value):
-                raise _diverged(f"loss became {value} at step {step}", config)
-            progress.set_postfix(loss=f"{value:.4f}", refresh=False)
+    total, first = run.config.max_train_steps, run.step_number
+    is_main = run.process_index == 0
+    bar = tqdm(total=total, initial=first, desc="motion embedding", disable=not progress_bar or not is_main)
+    with bar:
+        while run.step_number < total:
+            run.step()
+            bar.update()
+            is_logged = run.step_number % LOGGING_STEPS == 0 or run.step_number == total
+            if is_logged:
+                bar.set_postfix(loss=f"{run.logs()['loss']:.4f}", refresh=False)
+            progress = TrainingProgress(run.step_number, total, run, checkpoints, embedding_config)
+            every = checkpoints.checkpointing_steps if checkpoints else None
+            if is_main and every and run.step_number % every == 0:
+                progress.save_checkpoint()
             if callback is not None:
-                callback(step, value)
-    if not all(tensor.isfinite().all() for tensor in parameters):
-        raise _diverged("embedding holds NaN or infinite numbers after the last step", config)
-    for tensor in parameters:
-        tensor.requires_grad_(False)
+                callback(progress)
+            if is_logged:
+                run.forget_logs()
 
 
-def _diverged(what: str, config: TrainingConfig) -> TrainingDivergedError:
-    return TrainingDivergedError(
-        f"The {what}. Lower learning_rate ({config.learning_rate}), or use another mixed_precision "
-        f"({config.mixed_precision})."
-    )
-
-
-def _check_pipeline(pipe: Any) -> tuple[str, nn.Module]:
-    models = supported_models(pipe)
-    missing = [name for name in ("vae", "text_encoder", "scheduler") if getattr(pipe, name, None) is None]
-    if not models or missing:
-        raise UnsupportedModelError(
-            f"{type(pipe).__name__} cannot be trained: it has "
-            + (f"no {', '.join(missing)}." if models else "no model that takes motion embeddings.")
-        )
-    component, model = next(iter(models.items()))
-    if getattr(model.config, "addition_embed_type", None) is not None:
-        raise UnsupportedModelError(
-            f"{type(pipe).__name__} wants more than text features, which training does not give."
-        )
-    if hasattr(model, "_hf_hook"):
-        raise UnsupportedModelError(
-            "The pipeline's model is offloaded. Train with the model on its device: call pipe.reset_device_map() or "
-            "pipe.remove_all_hooks(), then pipe.to(device)."
-        )
-    return component, model
-
-
-def _check_inputs(pipe: Any, frames: np.ndarray, prompt: str) -> None:
-    if not isinstance(prompt, str) or not prompt.strip():
-        raise ValueError(f"A prompt is needed that says what the reference shows; got {prompt!r}.")
-    if not isinstance(frames, np.ndarray) or frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8:
-        described = f"{frames.dtype} {frames.shape}" if isinstance(frames, np.ndarray) else type(frames).__name__
-        raise VideoError(f"frames must be a uint8 array of shape (frames, height, width, 3), got {described}.")
-    factor = pipe.vae_scale_factor
-    height, width = frames.shape[1:3]
-    if height % factor or width % factor:
-        raise VideoError(
-            f"Height {height} and width {width} must be multiples of {factor}, because the VAE shrinks pictures by "
-            f"that factor; for instance {max(1, height // factor) * factor} x {max(1, width // factor) * factor}."
-        )
+@contextlib.contextmanager
+def _spatial_lora(
+    pipe: Any, model: nn.Module, config: TrainingConfig, directory: str | Path | None
+) -> Iterator[dict[str, torch.Tensor]]:
+    """The parameters of the hybrid loss's LoRA while it is trained; none with other losses."""
+    if config.loss != "debiased_hybrid":
+        yield {}
+        return
+    with torch.random.fork_rng():
+        torch.manual_seed(config.seed)
+        spatial = add_spatial_lora(model, config.spatial_rank)
+    try:
+        yield spatial
+        if directory is not None:
+            save_spatial_lora(pipe, model, directory)
+    finally:
+        remove_spatial_lora(model)
 
 
 @contextlib.contextmanager

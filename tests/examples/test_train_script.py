@@ -1,5 +1,9 @@
 """The training script as a user runs it: a process, a video file, and the result loaded again."""
 
+import json
+import os
+import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -7,6 +11,8 @@ from pathlib import Path
 import pytest
 import torch
 from diffusers import DiffusionPipeline
+from safetensors.torch import load_file
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from diffusers_motion_embed import enable_motion_embedding, read_video
 from tests.conftest import make_animatediff, make_text_to_video
@@ -69,3 +75,124 @@ def test_bad_arguments_are_told_before_any_model_is_loaded(arguments, message, t
     assert done.returncode != 0
     assert message in done.stderr
     assert not (tmp_path / "out").exists()
+
+
+SMALL = ("--num_frames", 4, "--height", 16, "--width", 16, "--max_train_steps", 4)
+
+
+@pytest.fixture
+def base(tmp_path):
+    make_text_to_video().save_pretrained(tmp_path / "base")
+    return ("--pretrained_model_name_or_path", tmp_path / "base")
+
+
+def weights(folder):
+    return load_file(folder / "adapter_model.safetensors")
+
+
+def launch(processes, *arguments):
+    """Run the script in several processes on the CPU, for which `accelerate launch` would want MPI."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", processes, "--standalone"]
+    command += ["examples/train_motion_embedding.py", *arguments]
+    environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
+    return subprocess.run([*map(str, command)], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=500)
+
+
+def test_two_processes_learn_what_one_learns_from_the_same_samples(base, tmp_path):
+    shared = (*base, "--reference_video", REFERENCE, "--prompt", "a red bar", *SMALL, "--learning_rate", 0.01)
+    alone = run(*shared, "--gradient_accumulation_steps", 2, "--output_dir", tmp_path / "alone")
+    assert alone.returncode == 0, alone.stderr
+    together = launch(2, *shared, "--output_dir", tmp_path / "together")
+    assert together.returncode == 0, together.stderr
+    assert together.stdout.count("The motion embedding is in") == 1
+    half = run(*shared, "--output_dir", tmp_path / "half")
+    assert half.returncode == 0, half.stderr
+    one, two, other = (weights(tmp_path / name) for name in ("alone", "together", "half"))
+    # To rounding, which Adam magnifies where a gradient is nearly zero.
+    assert max((one[key] - two[key]).abs().max().item() for key in one) < 1e-3
+    assert max((one[key] - other[key]).abs().max().item() for key in one) > 1e-2
+
+
+def test_a_fleet_shares_videos_skips_what_is_done_and_survives_a_failure(base, tmp_path):
+    videos = tmp_path / "videos"
+    videos.mkdir()
+    for name in ("eight", "zigzag"):
+        (videos / f"{name}.mp4").write_bytes(REFERENCE.read_bytes())
+        (videos / f"{name}.txt").write_text(f"a clip of {name}\n")
+    (videos / "broken.mp4").write_bytes(b"no video")
+    rows = [{"video": "eight.mp4"}, {"video": "broken.mp4", "prompt": "nothing"}]
+    rows += [{"video": "zigzag.mp4", "prompt": "a blue ring", "name": "other"}]
+    (videos / "list.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
+    output = tmp_path / "out"
+    arguments = (*base, *SMALL, "--output_dir", output, "--reference_videos", videos / "list.jsonl")
+
+    done = launch(2, *arguments)
+    assert done.returncode != 0
+    lines = done.stdout.splitlines()
+    assert lines.count("eight: trained") == 1  # told by one of the two processes
+    assert "other: trained" in lines
+    assert any(line.startswith("broken: VideoError: ") for line in lines)
+    assert "1 of 3 failed: broken" in done.stderr
+    assert not (output / "broken" / "adapter_model.safetensors").exists()
+    pipe = enable_motion_embedding(DiffusionPipeline.from_pretrained(tmp_path / "base"))
+    assert pipe.load_motion_embedding(output / "eight").prompt == "a clip of eight"
+    assert pipe.load_motion_embedding(output / "other", "other").prompt == "a blue ring"
+
+    before = (output / "eight" / "adapter_model.safetensors").stat().st_mtime_ns
+    (videos / "broken.mp4").write_bytes(REFERENCE.read_bytes())
+    again = run(*arguments)
+    assert again.returncode == 0, again.stderr
+    assert again.stdout.splitlines()[-4:-1] == ["eight: done before", "broken: trained", "other: done before"]
+    assert (output / "eight" / "adapter_model.safetensors").stat().st_mtime_ns == before
+
+
+def test_control_c_saves_and_the_run_goes_on_to_the_same_bytes(base, tmp_path):
+    arguments = (*base, "--reference_video", REFERENCE, "--prompt", "a red bar", *SMALL, "--max_train_steps", 400)
+    command = [sys.executable, "examples/train_motion_embedding.py", *map(str, arguments)]
+    command += ["--output_dir", str(tmp_path / "out")]
+    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    said = ""
+    while not re.search(r" [1-9]\d*/400 ", said):  # the progress bar after the first steps
+        piece = process.stderr.read(20)
+        assert piece, said
+        said += piece
+    process.send_signal(signal.SIGINT)
+    said += process.stderr.read()
+    assert process.wait() == 1
+    assert "Stopped after step" in said
+    assert "--resume_from_checkpoint latest" in said
+    (checkpoint,) = (tmp_path / "out").glob("checkpoint-*")
+    assert 0 < int(checkpoint.name.removeprefix("checkpoint-")) < 400
+    again = run(*arguments, "--output_dir", tmp_path / "out", "--resume_from_checkpoint", "latest")
+    assert again.returncode == 0, again.stderr
+    whole = run(*arguments, "--output_dir", tmp_path / "whole")
+    assert whole.returncode == 0, whole.stderr
+    files = [tmp_path / name / "adapter_model.safetensors" for name in ("out", "whole")]
+    assert files[0].read_bytes() == files[1].read_bytes()
+
+
+def test_captions_come_from_files_and_figures_go_to_a_tracker(base, tmp_path):
+    videos = [tmp_path / "one.mp4", tmp_path / "two.mp4"]
+    for video in videos:
+        video.write_bytes(REFERENCE.read_bytes())
+        video.with_suffix(".txt").write_text(f"a clip {video.stem}")
+    output = tmp_path / "out"
+    done = run(
+        *(*base, "--reference_video", *videos, *SMALL, "--max_train_steps", 20, "--output_dir", output),
+        *("--report_to", "tensorboard", "--validation_prompt", "a blue circle", "--num_inference_steps", 2),
+    )
+    assert done.returncode == 0, done.stderr
+    config = json.loads((output / "adapter_config.json").read_text())
+    assert config["training"]["prompt"] == ["a clip one", "a clip two"]
+    (events,) = output.glob("motion_embedding/events.*")
+    seen = EventAccumulator(str(events), size_guidance={"images": 0, "tensors": 0}).Reload()
+    assert {"loss", "v_size", "learning_rate"} <= set(seen.Tags()["scalars"])
+    assert [event.step for event in seen.Scalars("loss")] == [10, 20]
+    assert any(tag.startswith("validation_0") for tag in seen.Tags()["images"])
+
+
+def test_a_video_without_a_prompt_is_told(base, tmp_path):
+    done = run(*base, "--reference_video", REFERENCE, *SMALL, "--output_dir", tmp_path / "out")
+    assert done.returncode != 0
+    assert "No prompt for" in done.stderr
+    assert "figure_eight.txt" in done.stderr

@@ -4,6 +4,7 @@ import pytest
 import torch
 from diffusers import TorchAoConfig, UNet3DConditionModel
 from safetensors.torch import load_file
+from torchao import quantization as torchao
 
 from diffusers_motion_embed import enable_motion_embedding
 from diffusers_motion_embed.files import WEIGHTS_NAME
@@ -22,13 +23,8 @@ def test_linear_layers_replaced_by_dynamically_quantized_ones_keep_the_motion(mo
     assert not torch.equal(clips.plain_with, clips.plain)  # 8 bits are fewer than 32
 
 
-@pytest.fixture
-def torchao():
-    return pytest.importorskip("torchao.quantization", reason="torchao is not installed")
-
-
 @pytest.mark.parametrize("make_pipe", BOTH.values(), ids=BOTH)
-def test_a_model_quantized_in_place_keeps_the_motion(torchao, make_pipe, motion):
+def test_a_model_quantized_in_place_keeps_the_motion(make_pipe, motion):
     def quantize(pipe):
         torchao.quantize_(pipe.unet, torchao.Int8WeightOnlyConfig())
 
@@ -36,7 +32,7 @@ def test_a_model_quantized_in_place_keeps_the_motion(torchao, make_pipe, motion)
     assert not torch.equal(clips.plain_with, clips.plain)
 
 
-def test_a_model_loaded_in_8_bits_takes_a_motion(torchao, motion, tmp_path):
+def test_a_model_loaded_in_8_bits_takes_a_motion(motion, tmp_path):
     pipe = make_text_to_video()
     full = run(pipe)
     pipe.unet.save_pretrained(tmp_path / "unet")

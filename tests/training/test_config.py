@@ -10,7 +10,11 @@ from diffusers_motion_embed.training import TrainingConfig
         ("train_batch_size", 1.5, "train_batch_size must be a whole number"),
         ("learning_rate", float("nan"), "learning_rate must be a positive finite number, got nan"),
         ("learning_rate", 0.0, "learning_rate must be a positive"),
-        ("loss", "huber", "loss must be one of base, debiased_temporal; got 'huber'"),
+        (
+            "loss",
+            "huber",
+            "loss must be one of base, debiased_temporal, debiased_hybrid, motion_distillation; got 'huber'",
+        ),
         ("lr_scheduler", "step", "lr_scheduler must be one of"),
         ("mixed_precision", "fp8", "mixed_precision must be one of no, fp16, bf16"),
         ("timestep_sampling", "late", "timestep_sampling must be one of uniform, noisier_half.*got 'late'"),

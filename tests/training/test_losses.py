@@ -5,7 +5,12 @@ import math
 import pytest
 import torch
 
-from diffusers_motion_embed.training.losses import base_loss, debias_by_anchor, debiased_temporal_loss
+from diffusers_motion_embed.training.losses import (
+    base_loss,
+    debias_by_anchor,
+    debiased_temporal_loss,
+    motion_distillation_loss,
+)
 
 
 def clip(*frames):
@@ -21,21 +26,26 @@ def test_base_loss_is_float32_for_half_precision():
     assert base_loss(clip(1, 2).half(), clip(1, 0).half()).dtype == torch.float32
 
 
-def test_anchor_frame_is_taken_from_all_frames():
-    # sqrt(2) · (1, 2, 5) - 2, with the second frame as anchor
-    expected = [math.sqrt(2) - 2, 2 * math.sqrt(2) - 2, 5 * math.sqrt(2) - 2]
-    assert debias_by_anchor(clip(1, 2, 5), 1).flatten().tolist() == pytest.approx(expected)
+def test_the_anchor_frame_is_taken_from_all_frames():
+    # sqrt(2) · (1, 2, 5) - 2, with the second frame as anchor; then the third frame of another clip
+    clips = torch.cat([clip(1, 2, 5), clip(3, 0, 4)])
+    root = math.sqrt(2)
+    expected = [root - 2, 2 * root - 2, 5 * root - 2, 3 * root - 4, -4, 4 * root - 4]
+    assert debias_by_anchor(clips, torch.tensor([1, 2])).flatten().tolist() == pytest.approx(expected, abs=1e-6)
 
 
-def test_debiased_loss_adds_the_error_of_anchored_frames():
+@pytest.mark.parametrize("anchor", range(3))
+def test_debiased_loss_adds_the_error_of_anchored_frames(anchor):
     prediction, target = clip(1, 2, 5), clip(1, 0, 2)
     error = [0, 2, 3]
     root = math.sqrt(2)
-    candidates = [
-        sum(e * e for e in error) / 3 + sum((root * e - error[anchor]) ** 2 for e in error) / 3 for anchor in range(3)
-    ]
-    found = {
-        round(debiased_temporal_loss(prediction, target, torch.Generator().manual_seed(seed)).item(), 4)
-        for seed in range(30)
-    }
-    assert found == {round(candidate, 4) for candidate in candidates}
+    expected = sum(e * e for e in error) / 3 + sum((root * e - error[anchor]) ** 2 for e in error) / 3
+    assert debiased_temporal_loss(prediction, target, torch.tensor([anchor])).item() == pytest.approx(expected)
+
+
+def test_motion_distillation_compares_directions_of_change():
+    # Two pixels. Changes of the prediction: (3, 4), (0, 2); of the target: (4, 3), (0, -1). Cosines: 24/25 and -1.
+    prediction = torch.tensor([[0, 0], [3, 4], [3, 6]]).float().reshape(1, 1, 3, 1, 2)
+    target = torch.tensor([[1, 1], [5, 4], [5, 3]]).float().reshape(1, 1, 3, 1, 2)
+    assert motion_distillation_loss(prediction, target).item() == pytest.approx(1 - (24 / 25 - 1) / 2)
+    assert motion_distillation_loss(prediction, 7 * prediction + 3).item() == pytest.approx(0, abs=1e-6)

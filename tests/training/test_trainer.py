@@ -1,6 +1,7 @@
 """Training on tiny random models: what is learned, what stays as it was, what is refused."""
 
 import json
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -9,7 +10,9 @@ import torch
 import diffusers_motion_embed as dme
 from diffusers_motion_embed.files import CONFIG_NAME, WEIGHTS_NAME
 from diffusers_motion_embed.training import TrainingConfig, TrainingDivergedError, train_motion_embedding
-from diffusers_motion_embed.training.trainer import encode_frames, prediction_target
+from diffusers_motion_embed.training.config import Loss
+from diffusers_motion_embed.training.encoding import encode_frames
+from diffusers_motion_embed.training.optimization import prediction_target
 from tests.helpers import NUM_FRAMES, assert_unchanged, generate, make_config, snapshot
 
 
@@ -44,7 +47,7 @@ def test_training_loads_the_embedding_and_changes_nothing_else(pipe, frames):
 
 def test_training_lowers_the_loss_on_the_reference(text_to_video, frames):
     losses = []
-    train(text_to_video, frames, max_train_steps=60, callback=lambda step, loss: losses.append(loss))
+    train(text_to_video, frames, max_train_steps=60, callback=lambda progress: losses.append(progress.logs()["loss"]))
     assert len(losses) == 60
     assert np.mean(losses[-15:]) < np.mean(losses[:15])
 
@@ -86,7 +89,7 @@ def test_it_acts_at_the_noise_levels_that_it_was_trained_at(
     assert loaded.config.timing == pytest.approx(expected)
 
 
-@pytest.mark.parametrize("loss", ["base", "debiased_temporal"])
+@pytest.mark.parametrize("loss", get_args(Loss))
 def test_a_seed_gives_a_byte_identical_file(text_to_video, frames, tmp_path, loss):
     contents = []
     for run, seed in enumerate((1, 1, 2)):
@@ -151,8 +154,8 @@ def test_targets_follow_the_prediction_type(text_to_video):
         prediction_target(DDPMScheduler(prediction_type="sample"), latents, noise, timesteps)
 
 
-def interrupt(step, loss):
-    if step == 2:
+def interrupt(progress):
+    if progress.step == 2:
         raise KeyboardInterrupt
 
 

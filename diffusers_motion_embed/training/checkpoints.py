@@ -1,0 +1,134 @@
+"""Checkpoints: everything with which an interrupted run goes on as if nothing had happened.
+
+A checkpoint is a folder `checkpoint-STEP` with one file of safetensors. That file appears in one rename, so a folder
+that has it is complete, and one without it is what a killed process left.
+"""
+
+import json
+import logging
+import re
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from diffusers_motion_embed.atomic import remove_leftovers, replace_files
+from diffusers_motion_embed.errors import MotionEmbeddingError
+
+
+logger = logging.getLogger(__name__)
+
+STATE_NAME = "training_state.safetensors"
+VALUES_KEY = "training_state"
+FOLDER = re.compile(r"checkpoint-(\d+)")
+LATEST = "latest"
+
+
+class CheckpointError(MotionEmbeddingError, ValueError):
+    """A checkpoint is missing, damaged, or of another run."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckpointConfig:
+    """Where and when a run is saved, and from where it goes on.
+
+    Args:
+        output_dir: Folder for the `checkpoint-STEP` folders.
+        checkpointing_steps: Save every so many steps; None saves only when told to.
+        checkpoints_total_limit: Keep so many and delete older ones; None keeps all.
+        resume_from_checkpoint: Folder of a checkpoint, or "latest" for the last one of `output_dir`, if there is one.
+
+    Raises:
+        ValueError: If a number is below 1.
+    """
+
+    output_dir: Path
+    checkpointing_steps: int | None = None
+    checkpoints_total_limit: int | None = None
+    resume_from_checkpoint: str | Path | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("checkpointing_steps", "checkpoints_total_limit"):
+            value = getattr(self, name)
+            if value is not None and (not isinstance(value, int) or value < 1):
+                raise ValueError(f"{name} must be None or a whole number of at least 1, got {value!r}.")
+
+    def folder(self, step: int) -> Path:
+        """Of the checkpoint after `step` steps."""
+        return Path(self.output_dir, f"checkpoint-{step}")
+
+    def find(self) -> Path | None:
+        """The checkpoint to go on from, or None to begin anew.
+
+        Raises:
+            CheckpointError: If the named one is not there.
+        """
+        if self.resume_from_checkpoint is None:
+            return None
+        if str(self.resume_from_checkpoint) == LATEST:
+            found = list_checkpoints(self.output_dir)
+            if not found:
+                logger.warning("There is no checkpoint in %s; training begins anew.", self.output_dir)
+            return found[-1] if found else None
+        folder = Path(self.resume_from_checkpoint)
+        if not (folder / STATE_NAME).is_file():
+            names = [path.name for path in list_checkpoints(self.output_dir)]
+            raise CheckpointError(
+                f"There is no {STATE_NAME} in {folder}. "
+                + (f"{self.output_dir} holds {', '.join(names)}." if names else f"{self.output_dir} holds none.")
+            )
+        return folder
+
+
+def list_checkpoints(output_dir: str | Path) -> list[Path]:
+    """The complete checkpoints of a folder, by their number of steps."""
+    folders = Path(output_dir).iterdir() if Path(output_dir).is_dir() else []
+    complete = [path for path in folders if FOLDER.fullmatch(path.name) and (path / STATE_NAME).is_file()]
+    return sorted(complete, key=lambda path: int(FOLDER.fullmatch(path.name)[1]))
+
+
+def write_state(folder: Path, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
+    """Make `folder` a checkpoint.
+
+    Args:
+        folder: Made if need be.
+        tensors: By name.
+        values: What else there is, as JSON values.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    replace_files(folder, {STATE_NAME: save(contiguous, metadata={VALUES_KEY: json.dumps(values)})})
+
+
+def read_state(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Tensors and values of a checkpoint.
+
+    Raises:
+        CheckpointError: If the file is damaged.
+    """
+    path = folder / STATE_NAME
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, json.loads(file.metadata()[VALUES_KEY])  # noqa: SIM118
+    except (SafetensorError, OSError, KeyError, TypeError, json.JSONDecodeError) as error:
+        raise CheckpointError(f"{path} is no complete training state ({error}). Resume from another one.") from error
+
+
+def tidy(output_dir: Path, keep: int | None) -> None:
+    """Delete what killed processes left, and all but the last `keep` checkpoints."""
+    complete = list_checkpoints(output_dir)
+    for folder in [] if keep is None else complete[:-keep]:
+        folder.rename(folder.with_name(f".{folder.name}.old"))  # at once: half a checkpoint must not look like one
+    for path in output_dir.iterdir():
+        if re.fullmatch(rf"\.{FOLDER.pattern}\.old", path.name):
+            shutil.rmtree(path, ignore_errors=True)
+    for path in output_dir.glob("checkpoint-*"):
+        if FOLDER.fullmatch(path.name):
+            remove_leftovers(path, [STATE_NAME])
+            if not any(path.iterdir()):
+                path.rmdir()

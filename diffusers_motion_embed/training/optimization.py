@@ -1,0 +1,275 @@
+"""The training loop's state and its one step."""
+
+import hashlib
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers import DDPMScheduler
+from diffusers.optimization import get_scheduler
+from torch import Tensor, nn
+
+from diffusers_motion_embed.adapter.registry import registry_of
+from diffusers_motion_embed.architectures import find_architecture
+from diffusers_motion_embed.errors import MotionEmbeddingError, UnsupportedModelError
+from diffusers_motion_embed.files import EmbeddingTensors
+from diffusers_motion_embed.training.checkpoints import CheckpointError
+from diffusers_motion_embed.training.config import TrainingConfig
+from diffusers_motion_embed.training.losses import base_loss, debiased_temporal_loss, motion_distillation_loss
+from diffusers_motion_embed.training.sampling import Samples, draw_samples
+
+
+NOISE_BINS = 4  # of the range of noise levels, in which losses are told apart
+
+
+class TrainingDivergedError(MotionEmbeddingError, ArithmeticError):
+    """The loss is no longer a finite number."""
+
+
+class Optimization:
+    """An embedding that is being trained: its tensors, the optimizer, and how many steps are done.
+
+    Args:
+        model: Carries the embedding, active and without weight gradients.
+        scheduler: The pipeline's; its noise schedule and prediction type are used.
+        clips: Scaled latents of the references, (clips, channels, frames, height, width).
+        prompt_embeds: Their text features, (clips, tokens, channels).
+        tensors: The embedding, which requires gradients.
+        spatial: Parameters of the LoRA that the hybrid loss trains besides, by name; empty for other losses.
+        config: Options of the run.
+        accelerator: Of accelerate, to share every step among its processes; None for one process.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        scheduler: Any,
+        clips: Tensor,
+        prompt_embeds: Tensor,
+        tensors: EmbeddingTensors,
+        spatial: dict[str, Tensor],
+        config: TrainingConfig,
+        accelerator: Any = None,
+    ) -> None:
+        self.model, self.config, self.accelerator = model, config, accelerator
+        self.tensors, self.spatial = tensors, spatial
+        self.clips, self.prompt_embeds = clips.to(model.dtype), prompt_embeds.to(model.dtype)
+        self.scheduler = DDPMScheduler.from_config(scheduler.config)
+        self.architecture = find_architecture(model)
+        self.num_processes = accelerator.num_processes if accelerator else 1
+        self.process_index = accelerator.process_index if accelerator else 0
+        self.device = clips.device.type
+        self.dtype = {"fp16": torch.float16, "bf16": torch.bfloat16}.get(config.mixed_precision)
+        groups = [
+            {
+                "params": [parts[part] for parts in tensors.values() if part in parts],
+                "lr": config.learning_rate_of(part),
+            }
+            for part in ("qk", "v")
+        ]
+        self.parameters = [parameter for group in groups for parameter in group["params"]]
+        groups.append({"params": list(spatial.values()), "lr": config.spatial_learning_rate})
+        groups = [group for group in groups if group["params"]]
+        self.optimizer = torch.optim.AdamW(groups, weight_decay=config.weight_decay)
+        self.schedule = get_scheduler(
+            config.lr_scheduler,
+            self.optimizer,
+            num_warmup_steps=config.lr_warmup_steps,
+            num_training_steps=config.max_train_steps,
+        )
+        # Half-precision gradients underflow without scaling, whether half comes from autocast or from the weights.
+        self.scaler = torch.amp.GradScaler(self.device, enabled=torch.float16 in (self.dtype, model.dtype))
+        self.step_number = 0
+        self._sums = torch.zeros(2, NOISE_BINS, device=clips.device)  # of losses and of samples
+
+    def step(self) -> None:
+        """One optimizer step."""
+        passes = self.config.gradient_accumulation_steps
+        for number in range(passes):
+            samples = self._draw(number)
+            self._backward(self._temporal_loss(samples) / passes, self.parameters)
+            if self.spatial:
+                self._backward(self._spatial_loss(samples) / passes, list(self.spatial.values()))
+        trained = [*self.parameters, *self.spatial.values()]
+        self._average_gradients(trained)
+        if self.config.max_grad_norm is not None:
+            self.scaler.unscale_(self.optimizer)
+            nn.utils.clip_grad_norm_(trained, self.config.max_grad_norm)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.schedule.step()
+        self.optimizer.zero_grad()
+        self.step_number += 1
+
+    def logs(self) -> dict[str, float]:
+        """Figures of the steps since `forget_logs`; reading them waits for the device.
+
+        Returns:
+            "loss", the mean squared error of the prediction; the same by noise level, "loss_noise_0.50_0.62";
+            "learning_rate"; "qk_size" and "v_size", the root mean squares of the embedding's parts.
+
+        Raises:
+            TrainingDivergedError: If the loss or the embedding is not finite.
+        """
+        losses, counts = self._sums.tolist()
+        low, high = self.config.timestep_range
+        edges = np.linspace(low, high, NOISE_BINS + 1)
+        logs = {"loss": sum(losses) / max(sum(counts), 1), "learning_rate": self.schedule.get_last_lr()[0]}
+        for start, end, loss, count in zip(edges[:-1], edges[1:], losses, counts, strict=True):
+            if count:
+                logs[f"loss_noise_{start:.2f}_{end:.2f}"] = loss / count
+        for part in ("qk", "v"):
+            values = [parts[part].detach().square().mean() for parts in self.tensors.values() if part in parts]
+            if values:
+                logs[f"{part}_size"] = torch.stack(values).mean().sqrt().item()
+        broken = [name for name, value in logs.items() if not math.isfinite(value)]
+        if broken:
+            raise TrainingDivergedError(
+                f"{broken[0]} became {logs[broken[0]]} at step {self.step_number}. Lower learning_rate "
+                f"({self.config.learning_rate}), or use another mixed_precision ({self.config.mixed_precision})."
+            )
+        return logs
+
+    def forget_logs(self) -> None:
+        """Begin to count anew for `logs`."""
+        self._sums.zero_()
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Everything with which another object goes on, as tensors and as JSON values."""
+        optimizer = self.optimizer.state_dict()
+        tensors = {f"trained.{name}": parameter for name, parameter in self._named_parameters()}
+        for index, values in optimizer["state"].items():
+            tensors |= {f"optimizer.{index}.{name}": value for name, value in values.items()}
+        values = {
+            "step": self.step_number,
+            "param_groups": optimizer["param_groups"],
+            "schedule": self.schedule.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "run": self._run(),
+        }
+        return tensors, values
+
+    def load_state(self, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
+        """Go on from what `state` gave.
+
+        Raises:
+            CheckpointError: If it is of a run with other options, references or layers.
+        """
+        run, other = self._run(), values["run"]
+        different = sorted(key for key in run.keys() | other.keys() if run.get(key) != other.get(key))
+        if different:
+            raise CheckpointError(
+                "The checkpoint is of a run with other settings: "
+                + ", ".join(f"{key} {_short(other.get(key))} there, {_short(run.get(key))} here" for key in different)
+                + ". Give the same ones, or begin anew."
+            )
+        with torch.no_grad():
+            for name, parameter in self._named_parameters():
+                parameter.copy_(tensors[f"trained.{name}"])
+        state: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in tensors.items():
+            if name.startswith("optimizer."):
+                _, index, key = name.split(".")
+                state.setdefault(int(index), {})[key] = tensor
+        self.optimizer.load_state_dict({"state": state, "param_groups": values["param_groups"]})
+        self.schedule.load_state_dict(values["schedule"])
+        self.scaler.load_state_dict(values["scaler"])
+        self.step_number = values["step"]
+
+    def _draw(self, pass_number: int) -> Samples:
+        size = self.config.train_batch_size
+        pass_number += self.step_number * self.config.gradient_accumulation_steps
+        first = (pass_number * self.num_processes + self.process_index) * size
+        return draw_samples(self.config, first, size, len(self.clips), self.clips.shape[1:])
+
+    def _temporal_loss(self, samples: Samples) -> Tensor:
+        latents = self.clips[samples.clips]
+        prediction, target = self._denoise(latents, samples.noise, samples)
+        with torch.no_grad():
+            self._note(samples, (prediction.float() - target.float()).square().mean((1, 2, 3, 4)))
+        if self.config.loss == "base":
+            return base_loss(prediction, target)
+        if self.config.loss == "motion_distillation":
+            return motion_distillation_loss(prediction, target)
+        return debiased_temporal_loss(prediction, target, samples.frames)
+
+    def _spatial_loss(self, samples: Samples) -> Tensor:
+        """The base loss on one frame of each clip, without the embedding (arXiv 2310.08465)."""
+        chosen = torch.arange(len(samples.clips))
+        latents = self.clips[samples.clips, :, samples.frames].unsqueeze(2)
+        noise = samples.noise[chosen, :, samples.frames].unsqueeze(2)
+        registry = registry_of(self.model)
+        registry.enabled = False
+        registry.refresh()
+        try:
+            return base_loss(*self._denoise(latents, noise, samples))
+        finally:
+            registry.enabled = True
+            registry.refresh()
+
+    def _denoise(self, latents: Tensor, noise: Tensor, samples: Samples) -> tuple[Tensor, Tensor]:
+        noise = noise.to(latents)
+        timesteps = samples.timesteps(self.scheduler.config.num_train_timesteps).to(latents.device)
+        noisy_latents = self.scheduler.add_noise(latents, noise, timesteps)
+        prompt_embeds = self.architecture.text_features(self.prompt_embeds[samples.clips], latents.shape[2])
+        with torch.autocast(self.device, self.dtype, enabled=self.dtype is not None):
+            prediction = self.model(noisy_latents, timesteps, encoder_hidden_states=prompt_embeds, return_dict=False)[
+                0
+            ]
+        return prediction, prediction_target(self.scheduler, latents, noise, timesteps)
+
+    def _note(self, samples: Samples, losses: Tensor) -> None:
+        low, high = self.config.timestep_range
+        bins = ((samples.levels - low) / (high - low) * NOISE_BINS).long().clamp(0, NOISE_BINS - 1).to(losses.device)
+        self._sums[0].index_add_(0, bins, losses)
+        self._sums[1].index_add_(0, bins, torch.ones_like(losses))
+
+    def _backward(self, loss: Tensor, parameters: list[Tensor]) -> None:
+        self.scaler.scale(loss).backward(inputs=parameters)
+
+    def _average_gradients(self, parameters: list[Tensor]) -> None:
+        if self.num_processes > 1:
+            gradients = [parameter.grad for parameter in parameters]
+            mean = self.accelerator.reduce(torch.cat([gradient.flatten() for gradient in gradients]), "mean")
+            for gradient, part in zip(gradients, mean.split([each.numel() for each in gradients]), strict=True):
+                gradient.copy_(part.view_as(gradient))
+
+    def _named_parameters(self) -> Iterator[tuple[str, Tensor]]:
+        for path, parts in self.tensors.items():
+            for part, tensor in parts.items():
+                yield f"{path}.{part}", tensor
+        yield from self.spatial.items()
+
+    def _run(self) -> dict[str, Any]:
+        """What must be the same in two runs of which one goes on with the other."""
+        digest = hashlib.sha256()
+        for tensor in (self.clips, self.prompt_embeds):
+            digest.update(tensor.float().cpu().numpy().tobytes())
+        shapes = {name: list(parameter.shape) for name, parameter in self._named_parameters()}
+        options = json.loads(json.dumps(asdict(self.config)))
+        if self.config.lr_scheduler.startswith("constant"):
+            del options["max_train_steps"]  # a run may be made longer, unless that changes the steps before
+        return {
+            **options,
+            "num_processes": self.num_processes,
+            "references": digest.hexdigest(),
+            "layers": hashlib.sha256(json.dumps(shapes).encode()).hexdigest(),
+        }
+
+
+def prediction_target(scheduler: DDPMScheduler, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
+    """What the model is to predict, by the scheduler's `prediction_type`."""
+    kind = scheduler.config.prediction_type
+    if kind == "epsilon":
+        return noise
+    if kind == "v_prediction":
+        return scheduler.get_velocity(latents, noise, timesteps)
+    raise UnsupportedModelError(f"The scheduler's prediction_type is {kind!r}; expected epsilon or v_prediction.")
+
+
+def _short(value: Any) -> str:
+    return f"{value[:8]}..." if isinstance(value, str) and len(value) == 64 else repr(value)

@@ -1,0 +1,34 @@
+"""Recomputing activations in the backward pass instead of keeping them.
+
+`UNet3DConditionModel` refuses diffusers' `enable_gradient_checkpointing()`, so layers are wrapped here, for the time
+of a training run.
+"""
+
+import contextlib
+import functools
+import re
+from collections.abc import Iterator
+
+from torch import nn
+from torch.utils.checkpoint import checkpoint
+
+from diffusers_motion_embed.architectures import find_architecture
+
+
+@contextlib.contextmanager
+def recomputation(model: nn.Module, *, enabled: bool) -> Iterator[None]:
+    """The model with its layers recomputed, as it was afterwards.
+
+    Args:
+        model: Of a supported class.
+        enabled: False does nothing.
+    """
+    pattern = find_architecture(model).layers
+    layers = [module for path, module in model.named_modules() if enabled and re.fullmatch(pattern, path)]
+    for layer in layers:
+        layer.forward = functools.partial(checkpoint, layer.forward, use_reentrant=False)
+    try:
+        yield
+    finally:
+        for layer in layers:
+            del layer.forward  # the instance's, so that the class's shows again

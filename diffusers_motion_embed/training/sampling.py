@@ -1,0 +1,60 @@
+"""What one training step draws: noise, noise levels, frames.
+
+Every sample is drawn from a seed of its own, made of the run's seed and the sample's number. A run so needs no random
+state to go on, and several processes that share the samples draw what one would draw.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from diffusers_motion_embed.training.config import TrainingConfig
+
+
+@dataclass(frozen=True)
+class Samples:
+    """A batch of what is drawn, on the CPU, so that a seed means the same everywhere.
+
+    Args:
+        clips: Number of the reference clip, (batch,), int64.
+        noise: (batch, channels, frames, height, width), float32.
+        levels: Noise levels within 0 and 1, evenly drawn or not, (batch,), float64.
+        frames: Number of a frame, (batch,), int64.
+    """
+
+    clips: Tensor
+    noise: Tensor
+    levels: Tensor
+    frames: Tensor
+
+    def timesteps(self, num_train_timesteps: int) -> Tensor:
+        """The levels as timesteps of a noise schedule, (batch,), int64."""
+        return (self.levels * num_train_timesteps).long().clamp(max=num_train_timesteps - 1)
+
+
+def draw_samples(
+    config: TrainingConfig, first: int, num_samples: int, num_clips: int, shape: tuple[int, ...]
+) -> Samples:
+    """The samples of the given numbers.
+
+    Args:
+        config: Seed and noise levels are used.
+        first: Number of the first sample, from 0, counted over all steps and processes.
+        num_samples: How many.
+        num_clips: Reference clips to choose from, which take turns.
+        shape: Of one clip's latents, (channels, frames, height, width).
+    """
+    low, high = config.timestep_range
+    numbers = range(first, first + num_samples)
+    noise, levels, frames = [], [], []
+    for number in numbers:
+        seed = np.random.SeedSequence((config.seed, number)).generate_state(1, np.uint64)[0]
+        generator = torch.Generator().manual_seed(int(seed) >> 1)  # torch takes 63 bits
+        noise.append(torch.randn(shape, generator=generator))
+        uniform = torch.rand((), generator=generator, dtype=torch.float64)
+        levels.append(low + (high - low) * uniform ** (1 / config.timestep_power))
+        frames.append(torch.randint(shape[1], (), generator=generator))
+    clips = torch.tensor([number % num_clips for number in numbers])
+    return Samples(clips, torch.stack(noise), torch.stack(levels), torch.stack(frames))

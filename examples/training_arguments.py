@@ -1,0 +1,148 @@
+"""The arguments of `train_motion_embedding.py`, and the configurations that they stand for."""
+
+import argparse
+from pathlib import Path
+from typing import get_args
+
+from diffusers_motion_embed import MotionEmbeddingConfig
+from diffusers_motion_embed.functional import DEBIAS_MODES
+from diffusers_motion_embed.training import TIMESTEP_SAMPLING, TrainingConfig
+from diffusers_motion_embed.training.config import LearningRateSchedule, Loss
+
+
+def parse_arguments(description: str, arguments: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    _add_base(parser.add_argument_group("base model"))
+    _add_reference(parser.add_argument_group("reference"))
+    _add_training(parser.add_argument_group("training"))
+    _add_embedding(parser.add_argument_group("embedding"))
+    _add_output(parser.add_argument_group("output"))
+    options = parser.parse_args(arguments)
+    if options.reference_videos and (options.prompt or options.push_to_hub or options.report_to):
+        parser.error("--reference_videos does not go with --prompt, --push_to_hub or --report_to.")
+    return options
+
+
+def make_configs(options: argparse.Namespace) -> tuple[TrainingConfig, MotionEmbeddingConfig]:
+    """What the arguments say of training and embedding.
+
+    Raises:
+        ValueError: If an argument is of no sensible value.
+    """
+    names = TrainingConfig.__dataclass_fields__
+    training = TrainingConfig(**{name: getattr(options, name) for name in names})
+    settings = {}
+    if options.value_grid is not None:
+        settings["value_grid"] = None if options.value_grid == [0, 0] else tuple(options.value_grid)
+    embedding = MotionEmbeddingConfig(
+        target_modules=options.target_modules,
+        debias=options.debias,
+        timing=options.timing,
+        value_rank=options.value_rank,
+        generation={
+            "num_inference_steps": options.num_inference_steps,
+            "guidance_scale": options.guidance_scale,
+            "fps": options.fps,
+        },
+        **settings,
+    )
+    return training, embedding
+
+
+def timestep_sampling(text: str) -> str | tuple[float, float]:
+    if text in TIMESTEP_SAMPLING:
+        return text
+    try:
+        low, high = map(float, text.split("-"))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither {', '.join(TIMESTEP_SAMPLING)} nor a range") from error
+    return low, high
+
+
+def _add_base(group) -> None:
+    add = group.add_argument
+    add("--pretrained_model_name_or_path", required=True, help="Base pipeline: a folder or a Hub repository.")
+    add(
+        "--motion_adapter", help="AnimateDiff motion adapter, if the base is an image model: a folder or a repository."
+    )
+    add("--revision", help="Of the base pipeline's repository.")
+    add("--variant", help="Of the base pipeline's files, such as fp16.")
+
+
+def _add_reference(group) -> None:
+    sources = group.add_mutually_exclusive_group(required=True)
+    sources.add_argument(
+        "--reference_video", type=Path, nargs="+", help="A video file or a folder of images; several show one motion."
+    )
+    sources.add_argument(
+        "--reference_videos", type=Path, help="A folder of videos or a list in JSON lines: one embedding for each."
+    )
+    add = group.add_argument
+    add("--prompt", help="What the reference shows; by default the text file beside it, clip.txt for clip.mp4.")
+    add("--num_frames", type=int, default=16)
+    add("--height", type=int, help="In pixels; the video's own by default.")
+    add("--width", type=int, help="In pixels; the video's own by default.")
+    add("--start", type=int, default=0, help="First frame of the video that is used.")
+    add("--stride", type=int, default=1, help="Every how many frames one is used.")
+
+
+def _add_training(group) -> None:
+    def add(name: str, **settings) -> None:
+        group.add_argument(f"--{name}", default=getattr(TrainingConfig, name), **settings)
+
+    add("max_train_steps", type=int)
+    add("learning_rate", type=float)
+    add("qk_learning_rate", type=float, help="Of the query-key part, if another.")
+    add("v_learning_rate", type=float, help="Of the value part, if another.")
+    add("lr_scheduler", choices=get_args(LearningRateSchedule))
+    add("lr_warmup_steps", type=int)
+    add("weight_decay", type=float)
+    add("max_grad_norm", type=float, help="Longer gradients are shortened to this.")
+    add("loss", choices=get_args(Loss))
+    add("spatial_learning_rate", type=float, help="Of the LoRA that debiased_hybrid trains besides.")
+    add("spatial_rank", type=int, help="Of that LoRA.")
+    add(
+        "timestep_sampling",
+        type=timestep_sampling,
+        help=f"{', '.join(TIMESTEP_SAMPLING)}, or a range such as 0.3-0.9, where 1 is noise alone.",
+    )
+    add("timestep_power", type=float, help="Above 1, high noise levels of that range are drawn more often.")
+    add("debias_in_training", action=argparse.BooleanOptionalAction)
+    add("train_batch_size", type=int, help="Samples in one pass, each with a noise level of its own.")
+    add("gradient_accumulation_steps", type=int, help="Passes to one optimizer step.")
+    add("gradient_checkpointing", action="store_true", help="Less memory, more time.")
+    add("mixed_precision", choices=["no", "fp16", "bf16"])
+    add("seed", type=int)
+
+
+def _add_embedding(group) -> None:
+    add = group.add_argument
+    add("--target_modules", help="Regular expression for the paths of the attention layers to adapt.")
+    add("--value_grid", type=int, nargs=2, metavar=("H", "W"), help="1 1 is one vector per frame; 0 0 is full grids.")
+    add("--debias", choices=DEBIAS_MODES, default=MotionEmbeddingConfig.debias)
+    add("--timing", type=float, nargs=2, metavar=("START", "END"), help="Default: the noise levels trained at.")
+    add("--value_rank", type=int, help="Store value parts as the product of so many maps and sequences.")
+    add(
+        "--save_dtype",
+        choices=["float32", "float16", "bfloat16"],
+        default="float32",
+        help="Of the stored numbers; half halves the file.",
+    )
+
+
+def _add_output(group) -> None:
+    add = group.add_argument
+    add("--output_dir", type=Path, required=True)
+    add("--checkpointing_steps", type=int, help="Save a checkpoint every so many steps, as checkpoint-N.")
+    add("--checkpoints_total_limit", type=int, help="Keep so many checkpoints.")
+    add("--resume_from_checkpoint", help='Folder of a checkpoint, or "latest" for the last one of --output_dir.')
+    add("--save_spatial_lora", action="store_true", help="Keep the LoRA of debiased_hybrid, as spatial_lora.")
+    add("--report_to", help="A tracker of accelerate, such as tensorboard or wandb.")
+    add("--validation_prompt", nargs="+", default=[], help="Videos of these are made with the trained embedding.")
+    add("--num_inference_steps", type=int, default=25, help="Of the validation videos.")
+    add("--guidance_scale", type=float, default=7.5, help="Of the validation videos.")
+    add("--fps", type=int, default=8, help="Of the validation videos.")
+    add("--push_to_hub", action="store_true", help="Upload the embedding, with a model card and a preview.")
+    add("--hub_model_id", help="Repository to upload to; by default the output folder's name, in one's own account.")
+    add("--hub_token", help="Access token; by default the one that is logged in.")
+    add("--license", default="other", help="Of the model card.")

@@ -1,0 +1,51 @@
+"""What is drawn for each sample."""
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+
+from diffusers_motion_embed.training import TrainingConfig
+from diffusers_motion_embed.training.sampling import draw_samples
+
+
+SHAPE = (2, 3, 4, 5)
+
+
+def draw(first, num_samples, num_clips=1, **options):
+    return draw_samples(TrainingConfig(**options), first, num_samples, num_clips, SHAPE)
+
+
+def test_samples_depend_on_seed_and_number_alone():
+    all_at_once, one = draw(0, 6), draw(4, 1)
+    assert torch.equal(all_at_once.noise[4], one.noise[0])
+    assert torch.equal(all_at_once.levels[4], one.levels[0])
+    assert torch.equal(all_at_once.frames[4], one.frames[0])
+    assert len({tuple(noise.flatten().tolist()) for noise in all_at_once.noise}) == 6
+    assert not torch.equal(draw(4, 1, seed=1).noise, one.noise)
+
+
+def test_noise_is_normal_and_independent_of_the_level():
+    samples = draw(0, 400, timestep_sampling="uniform")
+    assert stats.kstest(samples.noise.flatten().numpy(), "norm").pvalue > 0.01
+    assert abs(np.corrcoef(samples.noise.flatten(1)[:, 0], samples.levels)[0, 1]) < 0.15
+
+
+@pytest.mark.parametrize(
+    ("sampling", "power", "low", "high"),
+    [("uniform", 1, 0, 1), ("noisier_half", 1, 0.5, 1), ((0.2, 0.6), 3, 0.2, 0.6)],
+)
+def test_levels_follow_the_range_and_its_power(sampling, power, low, high):
+    levels = draw(0, 1000, timestep_sampling=sampling, timestep_power=power).levels
+    assert stats.kstest(levels, lambda x: ((x - low) / (high - low)) ** power).pvalue > 0.01
+
+
+def test_levels_become_timesteps_of_the_schedule():
+    timesteps = draw(0, 2000, timestep_sampling=(0.25, 0.5)).timesteps(20)
+    assert set(timesteps.tolist()) == set(range(5, 10))
+
+
+def test_clips_take_turns_and_frames_are_all_drawn():
+    samples = draw(3, 60, num_clips=2)
+    assert samples.clips.tolist() == [1, 0] * 30
+    assert set(samples.frames.tolist()) == {0, 1, 2}
