@@ -42,6 +42,7 @@ from diffusers_motion_embed.loaders import (
     set_motion_timing,
     unload_motion_embedding,
 )
+from diffusers_motion_embed.noise import invert_clip, load_inverted_noise, mix_noise, save_inverted_noise
 from diffusers_motion_embed.pipelines import enable_motion_embedding
 from diffusers_motion_embed.video import read_video
 
@@ -74,10 +75,14 @@ __all__ = [
     "enable_motion_embedding_layers",
     "get_active_motion_embeddings",
     "get_list_motion_embeddings",
+    "invert_clip",
+    "load_inverted_noise",
     "load_motion_embedding",
+    "mix_noise",
     "push_motion_embedding_to_hub",
     "read_video",
     "register_motion_embedding",
+    "save_inverted_noise",
     "save_motion_embedding",
     "set_motion_debias",
     "set_motion_embeddings",

@@ -33,6 +33,7 @@ EmbeddingTensors = dict[str, dict[str, Tensor]]
 PREFIX = "motion_embedding_"
 CONFIG_NAME = "adapter_config.json"
 WEIGHTS_NAME = "adapter_model.safetensors"
+NOISE_NAME = "inverted_noise.safetensors"
 HEADER_KEY = "motion_embedding_config"
 KEY = re.compile(rf"base_model\.model\.(?P<path>.+)\.{PREFIX}(?P<part>qk|v|v_maps|v_sequences)")
 PART_DIMENSIONS = {"qk": 2, "v": 4, "v_maps": 3, "v_sequences": 3}

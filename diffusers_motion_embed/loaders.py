@@ -40,6 +40,7 @@ from diffusers_motion_embed.errors import (
 from diffusers_motion_embed.files import (
     CONFIG_NAME,
     KEY,
+    NOISE_NAME,
     WEIGHTS_NAME,
     EmbeddingTensors,
     parse_embedding,
@@ -296,6 +297,7 @@ def save_motion_embedding(
     token: str | bool | None = None,
     commit_message: str = "Upload motion embedding",
     create_pr: bool = False,
+    with_inverted_noise: bool = False,
 ) -> Path:
     """Save a motion embedding as a folder that `load_motion_embedding` and `PeftModel.from_pretrained` read.
 
@@ -313,20 +315,29 @@ def save_motion_embedding(
         token: Access token; None for the one that is logged in.
         commit_message: Of the one commit.
         create_pr: Make a pull request instead of a commit to the main branch.
+        with_inverted_noise: Upload the folder's `inverted_noise.safetensors` too, which tells something of what the
+            reference showed.
 
     Returns:
         The folder.
 
     Raises:
         AdapterNameError: If the name is unknown, or none is given and not exactly one is active.
+        FileNotFoundError: If inverted noise is to be uploaded and there is none.
     """
     model = _one_model(pipe_or_model)
     registry = registry_of(model)
+    if with_inverted_noise and not Path(save_directory, NOISE_NAME).is_file():
+        raise FileNotFoundError(
+            f"There is no {NOISE_NAME} in {save_directory}; keep it there with save_inverted_noise."
+        )
     (name,) = _one_name(registry, adapter_name)
     config = registry.loaded[name].config
     folder = write_embedding(save_directory, config, embedding_tensors(model, name), dtype=dtype)
     if push_to_hub:
-        _push(folder, config, repo_id or folder.resolve().name, license, private, token, commit_message, create_pr)
+        extra = [folder / NOISE_NAME] if with_inverted_noise else []
+        repo_id = repo_id or folder.resolve().name
+        _push(folder, config, extra, repo_id, license, private, token, commit_message, create_pr)
     return folder
 
 
@@ -404,6 +415,7 @@ def base_name(pipe_or_model: Any, model: nn.Module) -> str | None:
 def _push(
     folder: Path,
     config: MotionEmbeddingConfig,
+    extra: list[Path],
     repo_id: str,
     license: str,
     private: bool | None,
@@ -419,7 +431,13 @@ def _push(
     with tempfile.TemporaryDirectory() as card_folder:
         card, own_card = Path(card_folder, CARD_NAME), folder / CARD_NAME
         make_model_card(config, repo_id, [(path.name, prompt) for path in previews], license).save(card)
-        files = [folder / CONFIG_NAME, folder / WEIGHTS_NAME, *previews, own_card if own_card.exists() else card]
+        files = [
+            folder / CONFIG_NAME,
+            folder / WEIGHTS_NAME,
+            *extra,
+            *previews,
+            own_card if own_card.exists() else card,
+        ]
         upload_files(
             repo_id,
             files,

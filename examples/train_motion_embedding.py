@@ -25,7 +25,13 @@ from diffusers.utils import export_to_gif, export_to_video
 from PIL import Image
 from training_arguments import make_configs, parse_arguments  # beside this script
 
-from diffusers_motion_embed import MotionEmbeddingConfig, enable_motion_embedding, read_video
+from diffusers_motion_embed import (
+    MotionEmbeddingConfig,
+    enable_motion_embedding,
+    invert_clip,
+    read_video,
+    save_inverted_noise,
+)
 from diffusers_motion_embed.files import check_save_directory
 from diffusers_motion_embed.training import (
     CheckpointConfig,
@@ -156,6 +162,8 @@ def write_results(
         pipe.save_motion_embedding(output_dir, ADAPTER_NAME, dtype=SAVE_DTYPES[options.save_dtype], **arguments)
 
     save()
+    if options.save_inverted_noise:
+        save_inverted_noise(output_dir, invert_clip(pipe, clip))
     for number, prompt in enumerate(options.validation_prompt):
         video = pipe(
             prompt,
@@ -175,7 +183,7 @@ def write_results(
             write_preview(path, len(clip), options.fps)
     if options.push_to_hub:
         hub = {"repo_id": options.hub_model_id, "token": options.hub_token, "license": options.license}
-        save(push_to_hub=True, **hub)
+        save(push_to_hub=True, with_inverted_noise=options.save_inverted_noise, **hub)
     print(f"The motion embedding is in {output_dir}")
 
 

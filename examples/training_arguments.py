@@ -137,6 +137,9 @@ def _add_output(group) -> None:
     add("--checkpoints_total_limit", type=int, help="Keep so many checkpoints.")
     add("--resume_from_checkpoint", help='Folder of a checkpoint, or "latest" for the last one of --output_dir.')
     add("--save_spatial_lora", action="store_true", help="Keep the LoRA of debiased_hybrid, as spatial_lora.")
+    add(
+        "--save_inverted_noise", action="store_true", help="Keep the reference's inverted noise, see docs/training.md."
+    )
     add("--report_to", help="A tracker of accelerate, such as tensorboard or wandb.")
     add("--validation_prompt", nargs="+", default=[], help="Videos of these are made with the trained embedding.")
     add("--num_inference_steps", type=int, default=25, help="Of the validation videos.")

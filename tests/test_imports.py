@@ -20,7 +20,9 @@ MAY_IMPORT["model_card"] = {"model_card", "config"}
 MAY_IMPORT["loaders"] |= {"model_card"}
 MAY_IMPORT["pipelines"] |= {"model_card"}
 MAY_IMPORT["video"] = {"video", "errors"}
-MAY_IMPORT["training"] = {"training", "atomic", *CHAIN}
+MAY_IMPORT["encoding"] = {"encoding", "errors"}
+MAY_IMPORT["noise"] = {"noise", "encoding", "atomic", *CHAIN[: CHAIN.index("pipelines")]}
+MAY_IMPORT["training"] = {"training", "atomic", "encoding", *CHAIN}
 MAY_IMPORT["__init__"] = set(MAY_IMPORT) - {"training"}
 ONLY_IN = {"peft": {"adapter", "config", "training"}}
 

@@ -9,7 +9,7 @@ Loss = Literal["base", "debiased_temporal", "debiased_hybrid", "motion_distillat
 LearningRateSchedule = Literal["constant", "constant_with_warmup", "cosine", "linear"]
 
 # Names for ranges of noise levels, as fractions of the noise schedule: 0 is the clean clip, 1 is noise alone.
-TIMESTEP_SAMPLING = {"uniform": (0.0, 1.0), "noisier_half": (0.5, 1.0)}
+TIMESTEP_SAMPLING = {"uniform": (0.0, 1.0), "noisier_half": (0.5, 1.0), "high_noise": (0.7, 1.0)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,8 +28,8 @@ class TrainingConfig:
         loss: "base", "debiased_temporal", "debiased_hybrid" or "motion_distillation", see `training.losses`.
         spatial_learning_rate: Of the LoRA on spatial layers that "debiased_hybrid" trains besides.
         spatial_rank: Of that LoRA.
-        timestep_sampling: Noise levels to train at: "uniform", "noisier_half", or a range of fractions of the noise
-            schedule, (0.5, 1.0).
+        timestep_sampling: Noise levels to train at: "uniform", "noisier_half", "high_noise" (0.7 to 1), or a range of
+            fractions of the noise schedule, (0.5, 1.0).
         timestep_power: 1 draws evenly from that range; higher numbers draw high noise levels more often, with a
             density that grows as its (power - 1)-th power.
         debias_in_training: Whether the value part is trained through the debiasing that it is later used with, so that
@@ -44,7 +44,7 @@ class TrainingConfig:
         ValueError: If an option is of no sensible value.
     """
 
-    max_train_steps: int = 300
+    max_train_steps: int = 500
     learning_rate: float = 0.1
     qk_learning_rate: float | None = None
     v_learning_rate: float | None = None
@@ -55,7 +55,7 @@ class TrainingConfig:
     loss: Loss = "base"
     spatial_learning_rate: float = 5e-4
     spatial_rank: int = 32
-    timestep_sampling: str | tuple[float, float] = "noisier_half"
+    timestep_sampling: str | tuple[float, float] = "high_noise"
     timestep_power: float = 1.0
     debias_in_training: bool = True
     train_batch_size: int = 1

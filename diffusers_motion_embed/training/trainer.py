@@ -22,12 +22,13 @@ from diffusers_motion_embed.adapter.registry import (
 from diffusers_motion_embed.adapter.selection import embedding_shapes, select_layers
 from diffusers_motion_embed.architectures import find_architecture
 from diffusers_motion_embed.config import MotionEmbeddingConfig
+from diffusers_motion_embed.encoding import encode_frames, encode_prompt
 from diffusers_motion_embed.errors import AdapterNameError
 from diffusers_motion_embed.files import EmbeddingTensors, write_embedding
 from diffusers_motion_embed.loaders import LoadReport, base_name
 from diffusers_motion_embed.training.checkpoints import CheckpointConfig, read_state, tidy, write_state
+from diffusers_motion_embed.training.checks import check_pipeline, check_references
 from diffusers_motion_embed.training.config import TrainingConfig
-from diffusers_motion_embed.training.encoding import check_pipeline, check_references, encode_frames, encode_prompt
 from diffusers_motion_embed.training.optimization import Optimization
 from diffusers_motion_embed.training.recompute import recomputation
 from diffusers_motion_embed.training.spatial_lora import add_spatial_lora, remove_spatial_lora, save_spatial_lora

@@ -6,7 +6,7 @@ import pytest
 import torch
 from huggingface_hub import ModelCard
 
-from diffusers_motion_embed import AdapterNameError, EmbeddingAccessError, EmbeddingUploadError
+from diffusers_motion_embed import AdapterNameError, EmbeddingAccessError, EmbeddingUploadError, save_inverted_noise
 from tests.helpers import generate
 from tests.hub.faults import hang_up, refuse
 
@@ -62,6 +62,17 @@ def test_saving_can_push_what_it_saved_and_nothing_else(pipe, hub, alice, tmp_pa
     for name in (WEIGHTS, CONFIG):
         assert hub.read(repo_id, name) == (folder / name).read_bytes()
     assert not (folder / "README.md").exists()
+
+
+def test_noise_is_pushed_on_request_alone(pipe, hub, alice, tmp_path):
+    with pytest.raises(FileNotFoundError, match="There is no inverted_noise"):
+        pipe.save_motion_embedding(tmp_path / "motion", push_to_hub=True, repo_id=REPO, with_inverted_noise=True)
+    assert not (tmp_path / "motion").exists()
+    save_inverted_noise(tmp_path / "motion", torch.ones(1, 4, 4, 8, 8))
+    pipe.save_motion_embedding(tmp_path / "motion", push_to_hub=True, repo_id=REPO)
+    assert "inverted_noise.safetensors" not in hub.paths(REPO)
+    pipe.save_motion_embedding(tmp_path / "motion", push_to_hub=True, repo_id=REPO, with_inverted_noise=True)
+    assert "inverted_noise.safetensors" in hub.paths(REPO)
 
 
 def test_nothing_about_the_machine_is_published(pipe, hub, alice, tmp_path):

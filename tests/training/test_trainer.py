@@ -8,10 +8,10 @@ import pytest
 import torch
 
 import diffusers_motion_embed as dme
+from diffusers_motion_embed.encoding import encode_frames
 from diffusers_motion_embed.files import CONFIG_NAME, WEIGHTS_NAME
 from diffusers_motion_embed.training import TrainingConfig, TrainingDivergedError, train_motion_embedding
 from diffusers_motion_embed.training.config import Loss
-from diffusers_motion_embed.training.encoding import encode_frames
 from diffusers_motion_embed.training.optimization import prediction_target
 from tests.helpers import NUM_FRAMES, assert_unchanged, generate, make_config, snapshot
 

@@ -1,0 +1,198 @@
+"""Initial noise that remembers the reference: its inversion, and mixes of that with fresh noise.
+
+Optional beside an embedding. Inverted noise holds the reference's layout as well as its motion, so whoever gets it can
+guess at what the reference showed.
+"""
+
+from pathlib import Path
+from typing import Any, Literal, Unpack, get_args
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from diffusers import DDIMInverseScheduler
+from diffusers.utils.torch_utils import randn_tensor
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from diffusers_motion_embed.adapter.registry import registry_of
+from diffusers_motion_embed.architectures import find_architecture
+from diffusers_motion_embed.atomic import replace_files
+from diffusers_motion_embed.encoding import check_clip, encode_frames, encode_prompt
+from diffusers_motion_embed.errors import EmbeddingFileError, EmbeddingNotFoundError, UnsupportedModelError
+from diffusers_motion_embed.files import NOISE_NAME
+from diffusers_motion_embed.hub import HubArguments, fetch_embedding
+from diffusers_motion_embed.loaders import supported_models
+
+
+NoiseMix = Literal["blend", "frequency", "frequency_blend", "low_pass"]
+
+NOISE_KEY = "inverted_noise"
+
+
+@torch.no_grad()
+def invert_clip(
+    pipe: Any, frames: np.ndarray, prompt: str = "", *, num_inference_steps: int = 50, progress_bar: bool = True
+) -> Tensor:
+    """The noise from which the model alone would draw the clip: DDIM inversion without guidance (arXiv 2010.02502).
+
+    Active motion embeddings take no part in it.
+
+    Args:
+        pipe: A text-to-video pipeline with a DDIM-like noise schedule.
+        frames: The clip, (frames, height, width, 3), uint8.
+        prompt: The paper's inversion has none.
+        num_inference_steps: Of the inversion.
+        progress_bar: Whether to show one.
+
+    Returns:
+        (1, channels, frames, height, width), latents, float32 on the CPU.
+
+    Raises:
+        UnsupportedModelError: If the pipeline has no model that takes motion embeddings, or no noise schedule of the
+            diffusion kind.
+        VideoError: If the clip is of the wrong kind or size.
+    """
+    models = supported_models(pipe)
+    if not models or "beta_schedule" not in pipe.scheduler.config:
+        raise UnsupportedModelError(
+            f"{type(pipe).__name__} with {type(getattr(pipe, 'scheduler', None)).__name__} cannot invert clips: a "
+            "video model and a schedule of the diffusion kind are needed, as of DDIMScheduler."
+        )
+    check_clip(pipe, frames)
+    model = next(iter(models.values()))
+    device = next(model.parameters()).device
+    # As DDIMScheduler does it; an inversion clips nothing, or it could not be undone.
+    scheduler = DDIMInverseScheduler.from_config(pipe.scheduler.config, clip_sample=False)
+    scheduler.set_timesteps(num_inference_steps, device=device)
+    latents = encode_frames(pipe, frames).to(device, model.dtype)
+    prompt_embeds = find_architecture(model).text_features(encode_prompt(pipe, prompt), latents.shape[2])
+    registry = registry_of(model)
+    was_enabled, registry.enabled = registry.enabled, False
+    registry.refresh()
+    try:
+        for timestep in tqdm(scheduler.timesteps, desc="inversion", disable=not progress_bar):
+            prediction = model(
+                latents, timestep, encoder_hidden_states=prompt_embeds.to(model.dtype), return_dict=False
+            )[0]
+            latents = scheduler.step(prediction, timestep, latents).prev_sample
+    finally:
+        registry.enabled = was_enabled
+        registry.refresh()
+    return latents.float().cpu()
+
+
+def mix_noise(
+    inverted_noise: Tensor,
+    mix: NoiseMix = "blend",
+    *,
+    share: float = 0.5,
+    factor: int = 4,
+    cutoff: float = 0.25,
+    num_videos: int = 1,
+    generator: torch.Generator | list[torch.Generator] | None = None,
+) -> Tensor:
+    """Initial latents for a pipeline's `latents` argument, from inverted noise z and fresh noise n.
+
+    Args:
+        inverted_noise: (1, channels, frames, height, width).
+        mix: "blend", √share·z + √(1 - share)·n (arXiv 2403.20193, and its code); "frequency", the low spatial
+            frequencies of z and the high ones of n; "frequency_blend", √share of that and √(1 - share) of fresh noise;
+            "low_pass", the low frequencies of z in time and space and the high ones of n, by a Gaussian filter of
+            their Fourier transforms, as FreeInit does (arXiv 2312.07537).
+        share: Of the variance that comes from z.
+        factor: By which "frequency" makes pictures smaller and larger again to leave low frequencies over.
+        cutoff: Of "low_pass": the filter's width, as a share of the highest frequency.
+        num_videos: How many to draw.
+        generator: Of the fresh noise, as of a pipeline.
+
+    Returns:
+        (num_videos, channels, frames, height, width), of the dtype and on the device of `inverted_noise`.
+
+    Raises:
+        ValueError: If an argument is of no sensible value.
+    """
+    if mix not in get_args(NoiseMix):
+        raise ValueError(f"mix must be one of {', '.join(get_args(NoiseMix))}; got {mix!r}.")
+    if not 0 <= share <= 1 or factor < 1 or not cutoff > 0:
+        raise ValueError(
+            "share must lie within 0 and 1, factor be at least 1 and cutoff be positive; "
+            f"got {share}, {factor}, {cutoff}."
+        )
+    if inverted_noise.ndim != 5 or len(inverted_noise) != 1:
+        raise ValueError(
+            f"inverted_noise must be (1, channels, frames, height, width), got {tuple(inverted_noise.shape)}."
+        )
+
+    def fresh() -> Tensor:
+        shape = (num_videos, *inverted_noise.shape[1:])
+        return randn_tensor(shape, generator, inverted_noise.device, inverted_noise.dtype)
+
+    noise = fresh()
+    if mix == "blend":
+        return share**0.5 * inverted_noise + (1 - share) ** 0.5 * noise
+    if mix == "low_pass":
+        return _low_pass(inverted_noise, cutoff) + noise - _low_pass(noise, cutoff)
+    mixed = _low_frequencies(inverted_noise, factor) + noise - _low_frequencies(noise, factor)
+    return mixed if mix == "frequency" else share**0.5 * mixed + (1 - share) ** 0.5 * fresh()
+
+
+def save_inverted_noise(save_directory: str | Path, inverted_noise: Tensor) -> Path:
+    """Keep inverted noise beside an embedding. It is uploaded only on request.
+
+    Args:
+        save_directory: Folder of the embedding, made if need be.
+        inverted_noise: Of `invert_clip`.
+
+    Returns:
+        The file.
+    """
+    folder = Path(save_directory)
+    folder.mkdir(parents=True, exist_ok=True)
+    replace_files(folder, {NOISE_NAME: save({NOISE_KEY: inverted_noise.detach().cpu().contiguous()})})
+    return folder / NOISE_NAME
+
+
+def load_inverted_noise(pretrained_model_name_or_path: str | Path, **arguments: Unpack[HubArguments]) -> Tensor:
+    """Read inverted noise of an embedding's folder or repository.
+
+    Args:
+        pretrained_model_name_or_path: A folder, or the id of a repository, "user/name".
+        **arguments: See `load_motion_embedding`.
+
+    Returns:
+        (1, channels, frames, height, width), float32.
+
+    Raises:
+        EmbeddingNotFoundError: If there is none.
+        EmbeddingFileError: If the file is damaged or something else.
+    """
+    path = fetch_embedding(pretrained_model_name_or_path, **{"weight_name": NOISE_NAME, **arguments})
+    if not path.is_file():
+        raise EmbeddingNotFoundError(f"There is no {path}: the noise is stored on request only.")
+    try:
+        tensors = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise EmbeddingFileError(f"{path} cannot be read ({error}).") from error
+    noise = tensors.get(NOISE_KEY)
+    if noise is None or noise.ndim != 5 or not noise.is_floating_point() or not noise.isfinite().all():
+        raise EmbeddingFileError(f"{path} holds no inverted noise; expected finite numbers, (1, c, f, h, w).")
+    return noise.float()
+
+
+def _low_frequencies(clips: Tensor, factor: int) -> Tensor:
+    frames = clips.transpose(1, 2).flatten(0, 1)
+    small = F.interpolate(frames, scale_factor=1 / factor, mode="bilinear", antialias=True)
+    large = F.interpolate(small, size=frames.shape[-2:], mode="bilinear")
+    return large.unflatten(0, (len(clips), -1)).transpose(1, 2)
+
+
+def _low_pass(clips: Tensor, cutoff: float) -> Tensor:
+    axes = (-3, -2, -1)
+    highest = 0.5  # cycles per frame or latent pixel
+    squares = [torch.fft.fftfreq(clips.shape[axis], device=clips.device).div(highest).square() for axis in axes]
+    distance = squares[0][:, None, None] + squares[1][:, None] + squares[2]
+    window = torch.exp(-distance / (2 * cutoff**2))
+    return torch.fft.ifftn(torch.fft.fftn(clips.float(), dim=axes) * window, dim=axes).real.to(clips.dtype)
