@@ -3,20 +3,20 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 BIN := $(VENV)/bin
-STAMP := $(VENV)/.installed
 
 .PHONY: install demo test test-all style quality clean
 
-install: $(STAMP)
+install: $(VENV)/.installed-dev
 
-$(STAMP): setup.py constraints.txt
+# What is stated in setup.py's extra of that name.
+$(VENV)/.installed-%: setup.py constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --constraint constraints.txt torch
-	$(BIN)/python -m pip install --constraint constraints.txt --editable ".[dev]"
+	$(BIN)/python -m pip install --constraint constraints.txt --editable ".[$*]"
 	touch $@
 
-demo: install
+demo: $(VENV)/.installed-demo
 	$(BIN)/python -m examples.demo
 
 test: install

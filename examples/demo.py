@@ -22,7 +22,7 @@ from examples.tiny_world.scene import FRAME_SIZE, FRAMES_PER_SECOND, NUM_FRAMES
 
 
 REFERENCE_VIDEO = Path(__file__).parent / "assets/figure_eight.mp4"
-REFERENCE_PROMPT = "a red square on a black background"
+REFERENCE_PROMPT = "a red bar on a black background"
 
 
 def main() -> None:

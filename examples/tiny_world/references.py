@@ -66,35 +66,35 @@ def rush(num_frames: int = NUM_FRAMES) -> Motion:
 
 
 OBJECT_REFERENCES = {
-    "figure_eight": Scene(Appearance("red", "square", "black"), figure_eight()),
+    "figure_eight": Scene(Appearance("red", "bar", "black"), figure_eight()),
     "zigzag": Scene(Appearance("blue", "circle", "white"), zigzag()),
     "bounce": Scene(Appearance("yellow", "circle", "navy"), bounce()),
-    "spiral": Scene(Appearance("green", "triangle", "beige"), spiral()),
+    "spiral": Scene(Appearance("green", "ring", "beige"), spiral()),
 }
 CAMERA_REFERENCES = {
-    "swing": Scene(Appearance("cyan", "cross", "brown", "checkered"), swing()),
+    "swing": Scene(Appearance("cyan", "pillar", "brown", "checkered"), swing()),
     "arc": Scene(Appearance("red", "circle", "gray", "dotted"), arc()),
-    "breathe": Scene(Appearance("purple", "square", "white", "checkered"), breathe()),
-    "rush": Scene(Appearance("yellow", "triangle", "black", "dotted"), rush()),
+    "breathe": Scene(Appearance("purple", "bar", "white", "checkered"), breathe()),
+    "rush": Scene(Appearance("yellow", "ring", "black", "dotted"), rush()),
 }
 
 # No prompt shares colour, shape and background with the reference that it is tried on.
 PROMPTS = (
-    Appearance("yellow", "triangle", "gray"),
-    Appearance("green", "cross", "white", "dotted"),
+    Appearance("yellow", "ring", "gray"),
+    Appearance("green", "pillar", "white", "dotted"),
     Appearance("purple", "circle", "beige", "checkered"),
-    Appearance("cyan", "square", "brown"),
-    Appearance("blue", "triangle", "black", "dotted"),
-    Appearance("red", "cross", "navy", "checkered"),
+    Appearance("cyan", "bar", "brown"),
+    Appearance("blue", "ring", "black", "dotted"),
+    Appearance("red", "pillar", "navy", "checkered"),
 )
 CAMERA_PROMPTS = tuple(
     Appearance(color, shape, background, pattern)
     for color, shape, background, pattern in (
-        ("yellow", "cross", "gray", "checkered"),
+        ("yellow", "pillar", "gray", "checkered"),
         ("green", "circle", "white", "dotted"),
-        ("purple", "triangle", "beige", "checkered"),
-        ("cyan", "square", "brown", "dotted"),
+        ("purple", "ring", "beige", "checkered"),
+        ("cyan", "bar", "brown", "dotted"),
         ("blue", "circle", "black", "checkered"),
-        ("red", "triangle", "navy", "dotted"),
+        ("red", "ring", "navy", "dotted"),
     )
 )

@@ -32,7 +32,9 @@ BACKGROUND_COLORS = {
     "beige": ((224, 208, 180), (180, 164, 138)),
     "navy": ((34, 44, 76), (74, 86, 120)),
 }
-SHAPES = ("circle", "square", "triangle", "cross")
+# Shapes that differ in where most of their area is, not in corners: thumbnails of 16 x 16 pixels tell them apart.
+SHAPES = ("circle", "ring", "bar", "pillar")
+MAX_EXTENT = 1.25  # of a shape of unit radius, from its centre along x or y
 PATTERNS = ("plain", "checkered", "dotted")
 
 CHECKER_CELL = 0.5
@@ -110,13 +112,12 @@ def shape_distance(shape: str, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Signed distance (negative inside) to a shape of about unit radius; all have about the area of the unit disc."""
     if shape == "circle":
         return np.hypot(x, y) - 1.0
-    if shape == "square":
-        return np.maximum(np.abs(x), np.abs(y)) - 0.9
-    if shape == "triangle":
-        return np.maximum(np.abs(x) * 0.866 - y * 0.5, y) - 0.7
-    if shape == "cross":
-        x, y = np.abs(x), np.abs(y)
-        return np.minimum(np.maximum(x - 1.15, y - 0.4), np.maximum(x - 0.4, y - 1.15))
+    if shape == "ring":
+        return np.abs(np.hypot(x, y) - 0.9) - 0.3
+    if shape == "bar":
+        return np.maximum(np.abs(x) - MAX_EXTENT, np.abs(y) - 0.63)
+    if shape == "pillar":
+        return shape_distance("bar", y, x)
     raise ValueError(f"Unknown shape {shape!r}; the tiny world has {', '.join(SHAPES)}.")
 
 
@@ -208,7 +209,7 @@ def random_portrait(rng: np.random.Generator) -> Scene:
     little; at a known place it is settled early, and the caption tells it all.
     """
     radius = rng.uniform(0.30, 0.38)
-    center = rng.uniform(0.0, 1.0) ** 2 * rng.uniform(radius - 0.95, 0.95 - radius, 2)
+    center = rng.uniform(0.0, 1.0) ** 2 * rng.uniform(-1, 1, 2) * (1 - MAX_EXTENT * radius)
     return Scene(random_appearance(rng), Motion.of_object(center[None]), radius)
 
 
@@ -228,7 +229,7 @@ def random_path(rng: np.random.Generator, radius: float, num_frames: int = NUM_F
     covariance = np.exp(-0.5 * ((time[:, None] - time) / length_scale) ** 2) + 1e-6 * np.eye(num_frames)
     path = np.linalg.cholesky(covariance) @ rng.standard_normal((num_frames, 2))
     path = (path - path.min(0)) / (np.ptp(path, 0) + 1e-9)
-    room = 2 * (0.95 - radius)
+    room = 2 * (1 - MAX_EXTENT * radius)
     extent = room * rng.uniform(0.0, 1.0, 2) ** 0.5
     corner = rng.uniform(0, 1, 2) * (room - extent) - room / 2
     return Motion.of_object(corner + path * extent)
@@ -236,7 +237,7 @@ def random_path(rng: np.random.Generator, radius: float, num_frames: int = NUM_F
 
 def random_pan(rng: np.random.Generator, radius: float, num_frames: int = NUM_FRAMES) -> Motion:
     """The camera moves past a resting object at constant speed."""
-    room = 0.95 - radius
+    room = 1 - MAX_EXTENT * radius
     start, end = rng.uniform(-room, room, (2, 2))
     time = np.linspace(0, 1, num_frames)[:, None]
     return Motion(np.tile(start, (num_frames, 1)), (start - end) * time, np.ones(num_frames))
@@ -246,6 +247,6 @@ def random_zoom(rng: np.random.Generator, radius: float, num_frames: int = NUM_F
     """The camera zooms in or out at constant rate on a resting object; the object is `radius` large in the middle."""
     span = rng.uniform(np.log(1.2), np.log(2.0)) * rng.choice([-1, 1])
     zoom = np.exp(span * np.linspace(-0.5, 0.5, num_frames))
-    room = (0.95 - radius * zoom.max()) / zoom.max()
+    room = (1 - MAX_EXTENT * radius * zoom.max()) / zoom.max()
     center = rng.uniform(-room, room, 2)
     return Motion(np.tile(center, (num_frames, 1)), np.zeros((num_frames, 2)), zoom)

@@ -6,6 +6,7 @@ import pytest
 from examples.tiny_world.references import CAMERA_PROMPTS, CAMERA_REFERENCES, OBJECT_REFERENCES, PROMPTS
 from examples.tiny_world.scene import (
     BACKGROUND_COLORS,
+    MAX_EXTENT,
     OBJECT_COLORS,
     SHAPES,
     Appearance,
@@ -23,14 +24,14 @@ def still(x=0.0, y=0.0):
 
 
 def test_prompts_name_the_appearance():
-    assert Appearance("red", "cross", "gray").prompt == "a red cross on a gray background"
-    assert Appearance("red", "cross", "gray", "dotted").prompt == "a red cross on a dotted gray background"
+    assert Appearance("red", "pillar", "gray").prompt == "a red pillar on a gray background"
+    assert Appearance("red", "pillar", "gray", "dotted").prompt == "a red pillar on a dotted gray background"
     prompts = {appearance.prompt for appearance in all_appearances()}
     assert len(prompts) == len(all_appearances()) == 6 * 4 * 6 * 3
 
 
 def test_the_object_is_where_and_as_it_should_be():
-    frame = render(Appearance("red", "square", "white"), still(0.5, -0.25), radius=0.2)[0]
+    frame = render(Appearance("red", "bar", "white"), still(0.5, -0.25), radius=0.2)[0]
     to_pixel = {x: int((x + 1) * 32) for x in (0.5, -0.25)}
     np.testing.assert_allclose(frame[to_pixel[-0.25], to_pixel[0.5]] * 255, OBJECT_COLORS["red"], atol=0.01)
     np.testing.assert_allclose(frame[60, 4] * 255, BACKGROUND_COLORS["white"][0], atol=0.01)
@@ -42,6 +43,7 @@ def test_shapes_are_about_as_large_as_the_unit_disc_and_centred(shape):
     inside = shape_distance(shape, x, y) < 0
     assert inside.mean() * 16 == pytest.approx(np.pi, rel=0.3)
     assert np.hypot(x[inside].mean(), y[inside].mean()) < 0.1
+    assert max(np.abs(x[inside]).max(), np.abs(y[inside]).max()) < MAX_EXTENT
 
 
 def test_unknown_words_are_errors():
@@ -69,8 +71,8 @@ def test_random_objects_stay_in_the_frame():
     rng = np.random.default_rng(0)
     for _ in range(100):
         scene = random_scene(rng)
-        edge = np.abs(scene.motion.screen_center).max(1) + scene.radius * scene.motion.camera_zoom
-        assert edge.max() < 1.0
+        edge = np.abs(scene.motion.screen_center).max(1) + MAX_EXTENT * scene.radius * scene.motion.camera_zoom
+        assert edge.max() < 1.0001
 
 
 def test_references_and_prompts_share_no_look():

@@ -63,7 +63,9 @@ def test_a_video_file_becomes_an_embedding(make_pipeline, tmp_path):
         pytest.param(["--reference_video", "README.md"], "is no video that can be read", id="no-video"),
         pytest.param(["--num_frames", "99"], "is too short: 99 frames", id="too-short"),
         pytest.param(["--max_train_steps", "0"], "max_train_steps must be a whole number", id="no-steps"),
-        pytest.param(["--timestep_sampling", "late"], "'late' is neither uniform, noisier_half nor", id="no-range"),
+        pytest.param(
+            ["--timestep_sampling", "late"], "'late' is neither uniform, noisier_half, high_noise nor", id="no-range"
+        ),
     ],
 )
 def test_bad_arguments_are_told_before_any_model_is_loaded(arguments, message, tmp_path):
