@@ -6,7 +6,7 @@ from typing import get_args
 
 from diffusers_motion_embed import MotionEmbeddingConfig
 from diffusers_motion_embed.functional import DEBIAS_MODES
-from diffusers_motion_embed.training import TIMESTEP_SAMPLING, TrainingConfig
+from diffusers_motion_embed.training import RECIPES, TIMESTEP_SAMPLING, TrainingConfig
 from diffusers_motion_embed.training.config import LearningRateSchedule, Loss
 
 
@@ -17,6 +17,8 @@ def parse_arguments(description: str, arguments: list[str] | None = None) -> arg
     _add_training(parser.add_argument_group("training"))
     _add_embedding(parser.add_argument_group("embedding"))
     _add_output(parser.add_argument_group("output"))
+    recipe = RECIPES[parser.parse_known_args(arguments)[0].recipe]
+    parser.set_defaults(**recipe.training, **recipe.embedding)
     options = parser.parse_args(arguments)
     if options.reference_videos and (options.prompt or options.push_to_hub or options.report_to):
         parser.error("--reference_videos does not go with --prompt, --push_to_hub or --report_to.")
@@ -31,20 +33,17 @@ def make_configs(options: argparse.Namespace) -> tuple[TrainingConfig, MotionEmb
     """
     names = TrainingConfig.__dataclass_fields__
     training = TrainingConfig(**{name: getattr(options, name) for name in names})
-    settings = {}
-    if options.value_grid is not None:
-        settings["value_grid"] = None if options.value_grid == [0, 0] else tuple(options.value_grid)
     embedding = MotionEmbeddingConfig(
         target_modules=options.target_modules,
         debias=options.debias,
         timing=options.timing,
+        value_grid=options.value_grid if options.value_grid and all(options.value_grid) else None,
         value_rank=options.value_rank,
         generation={
             "num_inference_steps": options.num_inference_steps,
             "guidance_scale": options.guidance_scale,
             "fps": options.fps,
         },
-        **settings,
     )
     return training, embedding
 
@@ -90,6 +89,7 @@ def _add_training(group) -> None:
     def add(name: str, **settings) -> None:
         group.add_argument(f"--{name}", default=getattr(TrainingConfig, name), **settings)
 
+    group.add_argument("--recipe", choices=RECIPES, default="default", help="Other defaults for what follows.")
     add("max_train_steps", type=int)
     add("learning_rate", type=float)
     add("qk_learning_rate", type=float, help="Of the query-key part, if another.")
@@ -118,7 +118,14 @@ def _add_training(group) -> None:
 def _add_embedding(group) -> None:
     add = group.add_argument
     add("--target_modules", help="Regular expression for the paths of the attention layers to adapt.")
-    add("--value_grid", type=int, nargs=2, metavar=("H", "W"), help="1 1 is one vector per frame; 0 0 is full grids.")
+    add(
+        "--value_grid",
+        type=int,
+        nargs=2,
+        metavar=("H", "W"),
+        default=MotionEmbeddingConfig.value_grid,
+        help="1 1 is one vector per frame; 0 0 is full grids.",
+    )
     add("--debias", choices=DEBIAS_MODES, default=MotionEmbeddingConfig.debias)
     add("--timing", type=float, nargs=2, metavar=("START", "END"), help="Default: the noise levels trained at.")
     add("--value_rank", type=int, help="Store value parts as the product of so many maps and sequences.")

@@ -4,13 +4,16 @@ from diffusers_motion_embed.training.checkpoints import CheckpointConfig, Checkp
 from diffusers_motion_embed.training.config import TIMESTEP_SAMPLING, TrainingConfig
 from diffusers_motion_embed.training.losses import base_loss, debiased_temporal_loss, motion_distillation_loss
 from diffusers_motion_embed.training.optimization import TrainingDivergedError
+from diffusers_motion_embed.training.recipes import RECIPES, Recipe
 from diffusers_motion_embed.training.trainer import TrainingProgress, train_motion_embedding
 
 
 __all__ = [
+    "RECIPES",
     "TIMESTEP_SAMPLING",
     "CheckpointConfig",
     "CheckpointError",
+    "Recipe",
     "TrainingConfig",
     "TrainingDivergedError",
     "TrainingProgress",

@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from diffusers_motion_embed import MotionEmbeddingConfig, enable_motion_embedding, read_video
 from diffusers_motion_embed.functional import DEBIAS_MODES
-from diffusers_motion_embed.training import TrainingConfig, train_motion_embedding
+from diffusers_motion_embed.training import RECIPES, TrainingConfig, train_motion_embedding
 from examples.tiny_world.evaluation import (
     GENERATION,
     TINY_T2V,
@@ -32,6 +32,7 @@ from examples.tiny_world.evaluation import (
 from examples.tiny_world.measure import measure_clip
 from examples.tiny_world.references import CAMERA_PROMPTS, CAMERA_REFERENCES, OBJECT_REFERENCES, PROMPTS
 from examples.tiny_world.scene import FRAME_SIZE, NUM_FRAMES, Appearance, Scene
+from examples.training_arguments import timestep_sampling
 
 
 ASSETS = Path(__file__).parent.parent / "assets"
@@ -44,17 +45,22 @@ def main() -> None:
     add("--references", nargs="+", default=[*OBJECT_REFERENCES, *CAMERA_REFERENCES])
     add("--num_seeds", type=int, default=8, help="Clips of each prompt and reference.")
     add("--debias", nargs="+", choices=DEBIAS_MODES, default=["difference"])
-    add("--max_train_steps", type=int, default=TrainingConfig.max_train_steps)
-    add("--learning_rate", type=float, default=TrainingConfig.learning_rate)
-    add("--lr_scheduler", default=TrainingConfig.lr_scheduler)
-    add("--loss", default=TrainingConfig.loss)
-    add("--timestep_sampling", default=TrainingConfig.timestep_sampling)
+    add("--recipe", choices=RECIPES, default="default")
+    for option in ("max_train_steps", "train_batch_size", "lr_warmup_steps"):
+        add(f"--{option}", type=int, default=getattr(TrainingConfig, option))
+    for option in ("learning_rate", "qk_learning_rate", "v_learning_rate", "weight_decay", "timestep_power"):
+        add(f"--{option}", type=float, default=getattr(TrainingConfig, option))
+    for option in ("lr_scheduler", "loss"):
+        add(f"--{option}", default=getattr(TrainingConfig, option))
+    add("--timestep_sampling", type=timestep_sampling, default=TrainingConfig.timestep_sampling)
     add("--debias_in_training", action=argparse.BooleanOptionalAction, default=TrainingConfig.debias_in_training)
-    add("--value_grid", type=int, nargs=2, default=list(MotionEmbeddingConfig.value_grid))
+    add("--value_grid", type=int, nargs=2, default=MotionEmbeddingConfig.value_grid)
     add("--target_modules")
     add("--scale", type=float, default=1.0)
     add("--timing", type=float, nargs=2, help="Start and end of its action, as shares of the noise schedule.")
     add("--output", type=Path, default=Path("outputs/motion.json"))
+    recipe = RECIPES[parser.parse_known_args()[0].recipe]
+    parser.set_defaults(**recipe.training, **recipe.embedding)
     options = parser.parse_args()
 
     pipe = enable_motion_embedding(load_tiny_pipeline(options.pretrained_model_name_or_path))
@@ -93,18 +99,12 @@ def main() -> None:
 
 
 def train(pipe: Any, name: str, scene: Scene, options: argparse.Namespace) -> None:
-    config = TrainingConfig(
-        max_train_steps=options.max_train_steps,
-        learning_rate=options.learning_rate,
-        lr_scheduler=options.lr_scheduler,
-        loss=options.loss,
-        timestep_sampling=options.timestep_sampling,
-        debias_in_training=options.debias_in_training,
-    )
+    names = TrainingConfig.__dataclass_fields__.keys() & vars(options).keys()
+    config = TrainingConfig(**{name: getattr(options, name) for name in names})
     embedding = MotionEmbeddingConfig(
         debias=options.debias[0],
         target_modules=options.target_modules,
-        value_grid=tuple(options.value_grid) if all(options.value_grid) else None,
+        value_grid=options.value_grid if options.value_grid and all(options.value_grid) else None,
     )
     frames = read_video(ASSETS / f"{name}.mp4", NUM_FRAMES, height=FRAME_SIZE, width=FRAME_SIZE)
     prompt = scene.appearance.prompt

@@ -1,0 +1,27 @@
+"""Training recipes by name."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What differs from the defaults.
+
+    Args:
+        training: Options of `TrainingConfig`.
+        embedding: Settings of `MotionEmbeddingConfig`.
+    """
+
+    training: dict[str, Any] = field(default_factory=dict)
+    embedding: dict[str, Any] = field(default_factory=dict)
+
+
+RECIPES = {
+    "default": Recipe(),
+    # arXiv 2403.20193 and its code: all noise levels, the value part as it is and of full grids, acting always
+    "paper": Recipe(
+        {"max_train_steps": 400, "learning_rate": 0.02, "timestep_sampling": "uniform", "debias_in_training": False},
+        {"value_grid": None, "timing": (0.0, 1.0)},
+    ),
+}

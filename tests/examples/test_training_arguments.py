@@ -1,0 +1,62 @@
+"""What the training script's arguments stand for."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from diffusers_motion_embed import MotionEmbeddingConfig
+from diffusers_motion_embed.training import TrainingConfig
+
+
+sys.path.append(str(Path(__file__).parents[2] / "examples"))  # where the script finds it
+
+from training_arguments import make_configs, parse_arguments
+
+
+NEEDED = ("--pretrained_model_name_or_path", "base", "--reference_video", "clip.mp4", "--output_dir", "out")
+
+
+def configs(*arguments):
+    return make_configs(parse_arguments("", [*NEEDED, *map(str, arguments)]))
+
+
+def test_without_arguments_everything_is_as_in_python():
+    training, embedding = configs()
+    assert training == TrainingConfig()
+    for name in ("target_modules", "value_grid", "debias", "timing", "value_rank"):
+        assert getattr(embedding, name) == getattr(MotionEmbeddingConfig(), name), name
+
+
+def test_every_option_of_training_is_an_argument():
+    values = {"max_train_steps": 7, "lr_warmup_steps": 3, "timestep_power": 2.0, "gradient_checkpointing": True}
+    values |= {"loss": "motion_distillation", "timestep_sampling": (0.2, 0.4), "spatial_rank": 4, "seed": 9}
+    arguments = ["--gradient_checkpointing", "--timestep_sampling", "0.2-0.4"]
+    for name, value in values.items():
+        if f"--{name}" not in arguments:
+            arguments += [f"--{name}", value]
+    training, _ = configs(*arguments)
+    assert training == TrainingConfig(**values)
+
+
+def test_the_papers_recipe_has_a_name_and_gives_way_to_arguments():
+    training, embedding = configs("--recipe", "paper")
+    expected = {"max_train_steps": 400, "learning_rate": 0.02, "timestep_sampling": "uniform"}
+    assert training == TrainingConfig(**expected, debias_in_training=False)
+    assert embedding.value_grid is None
+    assert embedding.timing == (0.0, 1.0)
+    training, embedding = configs("--learning_rate", 0.5, "--recipe", "paper", "--value_grid", 2, 3)
+    assert (training.learning_rate, training.max_train_steps) == (0.5, 400)
+    assert embedding.value_grid == (2, 3)
+
+
+def test_full_grids_are_asked_for_with_zeros():
+    assert configs("--value_grid", 0, 0)[1].value_grid is None
+
+
+@pytest.mark.parametrize("other", [("--prompt", "a"), ("--push_to_hub",), ("--report_to", "tensorboard")])
+def test_fleets_do_not_take_what_belongs_to_one_embedding(other, capsys):
+    arguments = [*NEEDED[:2], *NEEDED[4:], "--reference_videos", "folder", *other]
+    with pytest.raises(SystemExit):
+        parse_arguments("", arguments)
+    assert "--reference_videos does not go with" in capsys.readouterr().err
