@@ -15,7 +15,7 @@ import numpy as np
 from diffusers_motion_embed import enable_motion_embedding, read_video
 from diffusers_motion_embed.training import TrainingConfig, train_motion_embedding
 from examples.pictures import contact_sheet, draw_paths, write_clip
-from examples.tiny_world.evaluation import TINY_T2V, generate, load_tiny_pipeline
+from examples.tiny_world.evaluation import TINY_T2V, generate, load_tiny_pipeline, use_one_thread
 from examples.tiny_world.measure import center_distance, displacement_cosine, measure_clip
 from examples.tiny_world.references import PROMPTS
 from examples.tiny_world.scene import FRAME_SIZE, FRAMES_PER_SECOND, NUM_FRAMES
@@ -34,6 +34,7 @@ def main() -> None:
     parser.add_argument("--max_train_steps", type=int, default=TrainingConfig.max_train_steps)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
+    use_one_thread()
 
     pipe = enable_motion_embedding(load_tiny_pipeline(options.pretrained_model_name_or_path))
     reference = read_video(options.reference_video, NUM_FRAMES, height=FRAME_SIZE, width=FRAME_SIZE)

@@ -12,7 +12,14 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from examples.tiny_world.evaluation import GENERATION, TINY_T2V, generate, load_tiny_pipeline, text_fidelity
+from examples.tiny_world.evaluation import (
+    GENERATION,
+    TINY_T2V,
+    generate,
+    load_tiny_pipeline,
+    text_fidelity,
+    use_one_thread,
+)
 from examples.tiny_world.measure import measure_clip
 from examples.tiny_world.scene import all_appearances
 
@@ -25,6 +32,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--output", type=Path, default=Path("outputs/base.json"))
     options = parser.parse_args()
+    use_one_thread()
 
     pipe = load_tiny_pipeline(options.pretrained_model_name_or_path)
     appearances = all_appearances()

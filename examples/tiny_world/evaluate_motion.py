@@ -28,6 +28,7 @@ from examples.tiny_world.evaluation import (
     mean_and_interval,
     object_fidelity,
     text_fidelity,
+    use_one_thread,
 )
 from examples.tiny_world.measure import measure_clip
 from examples.tiny_world.references import CAMERA_PROMPTS, CAMERA_REFERENCES, OBJECT_REFERENCES, PROMPTS
@@ -62,6 +63,7 @@ def main() -> None:
     recipe = RECIPES[parser.parse_known_args()[0].recipe]
     parser.set_defaults(**recipe.training, **recipe.embedding)
     options = parser.parse_args()
+    use_one_thread()
 
     pipe = enable_motion_embedding(load_tiny_pipeline(options.pretrained_model_name_or_path))
     clips: list[dict[str, Any]] = []

@@ -24,6 +24,11 @@ TINY_T2V = Path(__file__).parent.parent / "tiny-t2v"
 GENERATION = {"num_inference_steps": 12, "guidance_scale": 2.0}
 
 
+def use_one_thread() -> None:
+    """Compute on one core: more hardly speed so small a model up, and beside other work they wait for each other."""
+    torch.set_num_threads(1)
+
+
 def load_tiny_pipeline(folder: str | os.PathLike = TINY_T2V) -> Any:
     """The embedded text-to-video pipeline, in float32, without a progress bar of its own."""
     pipe = DiffusionPipeline.from_pretrained(str(folder), dtype=torch.float32)
