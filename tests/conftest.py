@@ -4,6 +4,9 @@ import os
 
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # before huggingface_hub is imported
+# Before torch is imported, here and in the processes that tests start: tiny models are faster so, and test processes
+# that want both cores bring each other to a halt.
+os.environ["OMP_NUM_THREADS"] = "1"
 
 import pytest
 import torch
@@ -31,8 +34,6 @@ from tests.helpers import make_config
 settings.register_profile("few", max_examples=50, derandomize=True, deadline=None)
 settings.register_profile("all", max_examples=5000, deadline=None)
 settings.load_profile("few")
-
-torch.set_num_threads(1)  # the tiny models are faster so, and test processes do not fight for cores
 
 
 @pytest.fixture(autouse=True)
