@@ -36,7 +36,7 @@ def train(pipe, frames, prompt="a red circle", adapter_name="trained", callback=
 
 def test_training_loads_the_embedding_and_changes_nothing_else(pipe, frames):
     plain, before = generate(pipe), snapshot(pipe.unet)
-    report = train(pipe, frames)
+    report = train(pipe, frames, embedding={"timing": (0.0, 1.0)})
     assert pipe.get_active_motion_embeddings() == ["trained"]
     assert (report.num_frames, report.debias, report.prompt) == (NUM_FRAMES, "difference", "a red circle")
     assert not torch.equal(generate(pipe), plain)
