@@ -324,6 +324,7 @@ def save_motion_embedding(
     Raises:
         AdapterNameError: If the name is unknown, or none is given and not exactly one is active.
         FileNotFoundError: If inverted noise is to be uploaded and there is none.
+        ValueError: If a file to be uploaded is a link out of the folder.
     """
     model = _one_model(pipe_or_model)
     registry = registry_of(model)
@@ -426,6 +427,9 @@ def _push(
     previews = [
         path for path in sorted(folder.iterdir()) if path.stem == "preview" and path.suffix in PREVIEW_SUFFIXES
     ]
+    for path in (*previews, *extra, folder / CARD_NAME):
+        if not path.resolve().is_relative_to(folder.resolve()):
+            raise ValueError(f"{path} is a link out of the folder and is not uploaded; put the file itself there.")
     prompt = str(config.generation.get("prompt", ""))
     repo_id = create_repository(repo_id, private=private, token=token)
     with tempfile.TemporaryDirectory() as card_folder:

@@ -75,6 +75,17 @@ def test_noise_is_pushed_on_request_alone(pipe, hub, alice, tmp_path):
     assert "inverted_noise.safetensors" in hub.paths(REPO)
 
 
+@pytest.mark.parametrize("name", ["preview.mp4", "README.md"])
+def test_a_link_out_of_the_folder_is_not_followed(pipe, hub, alice, tmp_path, name):
+    (tmp_path / "secret").write_text("secret")
+    (tmp_path / "motion").mkdir()
+    (tmp_path / "motion" / name).symlink_to(tmp_path / "secret")
+    hub.log.clear()
+    with pytest.raises(ValueError, match=f"{name} is a link out of the folder"):
+        pipe.save_motion_embedding(tmp_path / "motion", push_to_hub=True, repo_id=REPO)
+    assert not hub.log.commits
+
+
 def test_nothing_about_the_machine_is_published(pipe, hub, alice, tmp_path):
     pipe.save_motion_embedding(tmp_path / "motion", push_to_hub=True, repo_id=REPO)
     everything = b"\n".join(hub.read(REPO, path) for path in hub.paths(REPO))
