@@ -212,9 +212,8 @@ def train_one(options: argparse.Namespace, accelerator: Accelerator) -> None:
     clips = [read_clip(options, video) for video in options.reference_video]
     pipe = load_pipeline(options, accelerator.device)
     if accelerator.log_with:
-        texts = {
-            name: value if isinstance(value, int | float) else str(value) for name, value in vars(options).items()
-        }
+        settings = {name: value for name, value in vars(options).items() if name != "hub_token"}  # it is a secret
+        texts = {name: value if isinstance(value, int | float) else str(value) for name, value in settings.items()}
         accelerator.init_trackers("motion_embedding", config=texts)
     train(options, pipe, clips, prompts, options.output_dir, accelerator)
     accelerator.end_training()

@@ -181,9 +181,19 @@ def test_captions_come_from_files_and_figures_go_to_a_tracker(base, tmp_path):
     output = tmp_path / "out"
     done = run(
         *(*base, "--reference_video", *videos, *SMALL, "--max_train_steps", 20, "--output_dir", output),
-        *("--report_to", "tensorboard", "--validation_prompt", "a blue circle", "--num_inference_steps", 2),
+        *(
+            "--report_to",
+            "tensorboard",
+            "--hub_token",
+            "hf_secret",
+            "--validation_prompt",
+            "a blue circle",
+            "--num_inference_steps",
+            2,
+        ),
     )
     assert done.returncode == 0, done.stderr
+    assert not [path for path in output.rglob("*") if path.is_file() and b"hf_secret" in path.read_bytes()]
     config = json.loads((output / "adapter_config.json").read_text())
     assert config["training"]["prompt"] == ["a clip one", "a clip two"]
     (events,) = output.glob("motion_embedding/events.*")
