@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from accelerate.utils import gather_object
+
 from diffusers_motion_embed.errors import MotionEmbeddingError, VideoError
 from diffusers_motion_embed.files import read_embedding
 
@@ -103,7 +105,7 @@ def run_jobs(jobs: list[Job], output_dir: Path, train: Callable[[Job, Path], Non
         except Exception as error:  # whatever it is, the others can go on
             logger.error("%s failed:\n%s", job.name, traceback.format_exc())
             results[job.name] = f"{type(error).__name__}: {error}"
-    return gathered(results, state)
+    return _gathered(results, state)
 
 
 def is_done(folder: Path) -> bool:
@@ -115,12 +117,10 @@ def is_done(folder: Path) -> bool:
     return True
 
 
-def gathered(results: dict[str, str], state: Any) -> dict[str, str]:
+def _gathered(results: dict[str, str], state: Any) -> dict[str, str]:
     """The results of all processes."""
     if state.num_processes == 1:
         return results
-    from accelerate.utils import gather_object
-
     return {name: result for share in gather_object([results]) for name, result in share.items()}
 
 
