@@ -23,7 +23,7 @@ from diffusers_motion_embed.adapter.selection import embedding_shapes, select_la
 from diffusers_motion_embed.architectures import find_architecture
 from diffusers_motion_embed.config import MotionEmbeddingConfig
 from diffusers_motion_embed.encoding import encode_frames, encode_prompt
-from diffusers_motion_embed.errors import AdapterNameError
+from diffusers_motion_embed.errors import AdapterNameError, VideoError
 from diffusers_motion_embed.files import EmbeddingTensors, write_embedding
 from diffusers_motion_embed.loaders import LoadReport, base_name
 from diffusers_motion_embed.training.checkpoints import CheckpointConfig, read_state, tidy, write_state
@@ -126,6 +126,10 @@ def train_motion_embedding(
     prompts = [prompt] if isinstance(prompt, str) else list(prompt)
     component, model = check_pipeline(pipe)
     check_references(pipe, clips, prompts)
+    if config.loss == "motion_distillation" and len(clips[0]) < 2:
+        raise VideoError("The loss 'motion_distillation' compares frames with the next ones; the clip has only one.")
+    if spatial_lora_directory is not None and config.loss != "debiased_hybrid":
+        raise ValueError(f"There is a spatial LoRA to save with the loss 'debiased_hybrid' only, not {config.loss!r}.")
     if adapter_name in registry_of(model).loaded:
         raise AdapterNameError(f"A motion embedding named {adapter_name!r} is loaded already; choose another name.")
     resumed = checkpoints.find() if checkpoints else None
@@ -133,8 +137,9 @@ def train_motion_embedding(
 
     latents = torch.cat([encode_frames(pipe, clip) for clip in clips])
     prompt_embeds = torch.cat([encode_prompt(pipe, text) for text in prompts])
-    embedding_config = _complete(embedding_config or MotionEmbeddingConfig(), config, pipe, clips[0], latents)
-    embedding_config.component = component
+    embedding_config = _complete(
+        embedding_config or MotionEmbeddingConfig(), config, pipe, component, clips[0], latents
+    )
     embedding_config.training = {"prompt": prompts[0] if len(prompts) == 1 else prompts, **asdict(config)}
     paths = select_layers(model, embedding_config)
     embedding_config.target_modules = paths
@@ -183,10 +188,15 @@ def new_embedding(model: nn.Module, config: MotionEmbeddingConfig, paths: list[s
 
 
 def _complete(
-    embedding_config: MotionEmbeddingConfig, config: TrainingConfig, pipe: Any, clip: np.ndarray, latents: torch.Tensor
+    embedding_config: MotionEmbeddingConfig,
+    config: TrainingConfig,
+    pipe: Any,
+    component: str,
+    clip: np.ndarray,
+    latents: torch.Tensor,
 ) -> MotionEmbeddingConfig:
     """The settings with what the reference and the model say."""
-    _, model = check_pipeline(pipe)
+    model = getattr(pipe, component)
     completed = replace(
         embedding_config,
         num_frames=len(clip),
@@ -197,6 +207,7 @@ def _complete(
         latent_width=latents.shape[4],
         model_class=find_architecture(model).model_class,
         base_model_name_or_path=base_name(pipe, model),
+        component=component,
     )
     if completed.timing is None:  # elsewhere it was never trained, and would add appearance without motion
         low, high = config.timestep_range

@@ -82,8 +82,11 @@ def test_rates_follow_the_schedule(text_to_video, scheduler, expected):
 
 
 def test_long_gradients_are_shortened(text_to_video):
-    # AdamW forgets how long gradients are, but not how their lengths relate from step to step.
-    assert largest_difference(train(text_to_video), train(text_to_video, max_grad_norm=1e-9)) > 1e-4
+    # So short that AdamW's first step, lr · g / (|g| + 1e-8), is lr · g / 1e-8: as long as the gradient says.
+    settings = {"max_train_steps": 1, "learning_rate": 0.5, "weight_decay": 0.0, "max_grad_norm": 1e-10}
+    tensors = train(text_to_video, **settings)
+    length = torch.cat([tensor.flatten() for tensor in tensors.values()]).norm().item()
+    assert length == pytest.approx(0.5 * 1e-10 / 1e-8, rel=0.02)
 
 
 def test_several_clips_are_learned_from_in_turn(text_to_video):
@@ -107,6 +110,20 @@ def test_clips_and_prompts_must_fit_each_other(text_to_video, frames, prompts, e
     before = snapshot(text_to_video.unet)
     with pytest.raises(error, match=message):
         train(text_to_video, frames, prompts)
+    assert_unchanged(text_to_video.unet, before)
+
+
+@pytest.mark.parametrize(
+    ("frames", "options", "error", "message"),
+    [
+        (clip()[:1], {"loss": "motion_distillation"}, dme.VideoError, "the clip has only one"),
+        (clip(), {"spatial_lora_directory": "lora"}, ValueError, "with the loss 'debiased_hybrid' only, not 'base'"),
+    ],
+)
+def test_losses_that_cannot_give_what_is_asked_say_so(text_to_video, frames, options, error, message):
+    before = snapshot(text_to_video.unet)
+    with pytest.raises(error, match=message):
+        train(text_to_video, frames, **options)
     assert_unchanged(text_to_video.unet, before)
 
 
