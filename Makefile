@@ -22,7 +22,7 @@ demo: $(VENV)/.installed-demo
 test: install
 	$(BIN)/python -m pytest --numprocesses 2
 
-# The same with thousands of random files and hundreds of random sequences of calls; takes hours.
+# The same with thousands of random files and hundreds of random sequences of calls; takes much longer.
 test-all: install
 	$(BIN)/python -m pytest --numprocesses 2 --hypothesis-profile all
 

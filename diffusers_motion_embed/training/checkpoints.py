@@ -114,7 +114,8 @@ def read_state(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     path = folder / STATE_NAME
     try:
         with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, json.loads(file.metadata()[VALUES_KEY])  # noqa: SIM118
+            names = list(file.keys())
+            return {name: file.get_tensor(name) for name in names}, json.loads(file.metadata()[VALUES_KEY])
     except (SafetensorError, OSError, KeyError, TypeError, json.JSONDecodeError) as error:
         raise CheckpointError(f"{path} is no complete training state ({error}). Resume from another one.") from error
 
