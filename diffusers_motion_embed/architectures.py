@@ -1,6 +1,7 @@
-"""The table of model classes: which attention layers of each mix frames, and how to try a class out without weights.
+"""The table of model classes: which attention layers of each mix frames, and how their input is laid out.
 
-Models are known by the names of their classes, so nothing of diffusers is imported. A new class is one entry here.
+Models are known by the names of their classes, so nothing of diffusers is imported. A new class of a known layout is
+one entry here.
 """
 
 import re
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from diffusers_motion_embed.errors import UnsupportedModelError
+from diffusers_motion_embed.layouts import Layout, Tokens
 
 
 # The authors adapt the layers of 1280 channels, ZeroScope's deep blocks (the defaults of their published code). A
@@ -18,53 +20,89 @@ from diffusers_motion_embed.errors import UnsupportedModelError
 LARGE_WIDTH = 1280
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Architecture:
     """What is particular to one model class.
 
     Args:
         model_class: Name of the diffusers class; subclasses count as well.
-        attention: Regular expression for the paths of the attention layers that mix frames. Its group "pictures" is
-            the path of the module around the attention that receives (batch · frames, channels, height, width).
-        default_paths: Regular expression for the layers that may be adapted when nobody says which.
+        attention: Regular expression for the paths of the attention layers that mix frames. If the layers see pictures
+            of several sizes, its group "pictures" is the path of the module around the attention that receives
+            (batch · frames, channels, height, width).
         component: Name under which pipelines hold the model.
+        tokens: How the attention's input arranges a clip, see `layouts.Layout`.
+        axes: Of the model's own input, see `layouts.Layout`.
+        default_paths: Regular expression for the layers that are adapted when nobody says which. Of a UNet with layers
+            of 1280 channels those alone are.
+        value_grid: Of the value part when nobody says otherwise.
         layers: Regular expression for the paths of the layers between which activations can be forgotten in training.
         text_per_frame: Whether the model wants the text features once for every frame, (batch · frames, tokens,
             channels), rather than once for every clip.
         spatial_attention: Regular expression for the paths of the attention layers that see single frames; None if
             there are none.
         timestep_position: Of the timestep among the arguments of the model's forward.
-        num_train_timesteps: The timestep of pure noise.
+        timesteps: The timesteps of pure noise and of the finished clip; None if pipelines differ in that.
+        distilled_guidance: Whether the guidance scale is an input of the model, which takes the place of guidance.
     """
 
     model_class: str
     attention: str
-    default_paths: str
-    component: str
-    layers: str
-    text_per_frame: bool
+    component: str = "transformer"
+    tokens: Tokens = "video_first"
+    axes: str = "bcfhw"
+    default_paths: str = ".*"
+    value_grid: tuple[int, int] = (1, 1)
+    layers: str = r"\w*blocks\.\d+"
+    text_per_frame: bool = False
     spatial_attention: str | None = None
     timestep_position: int = 1
-    num_train_timesteps: int = 1000
+    timesteps: tuple[float, float] | None = (1000.0, 0.0)
+    distilled_guidance: bool = False
+
+    @property
+    def has_levels(self) -> bool:
+        """Whether layers see pictures of several sizes."""
+        return "(?P<pictures>" in self.attention
+
+    def input_layout(self, model: nn.Module) -> Layout:
+        """How `model` wants a clip."""
+        return Layout(self.tokens, self.axes, patch_size(model))
+
+    def layout(self, model: nn.Module) -> Layout:
+        """How the layers of `model` arrange a clip."""
+        return Layout(self.tokens, "nchw") if self.has_levels else self.input_layout(model)
 
     def place(self, path: str) -> tuple[str | int, ...]:
         """Where in the model the attention at `path` is, in the words of LoRA's block scales.
 
         Returns:
-            Section, block if the section has several, and number of the temporal transformer in it: ("down",
-            "block_1", 0), ("mid", 0) or ("transformer_in",).
+            Section, block if the section has several, and number of the transformer in it: ("down", "block_1", 0),
+            ("mid", 0), ("transformer_in",) or ("blocks", 12).
         """
-        section, *names = self.picture_module(path).split(".")
+        section, *names = (self.size_module(path) or path).split(".")
         *blocks, transformer = [name for name in names if name.isdigit()] or [None]
-        place = (section.removesuffix("s").removesuffix("_block"), *(f"block_{number}" for number in blocks))
+        section = section.removesuffix("s").removesuffix("_block") if self.has_levels else section
+        place = (section, *(f"block_{number}" for number in blocks))
         return place if transformer is None else (*place, int(transformer))
 
-    def picture_module(self, path: str) -> str:
-        """Path of the module that shows the grid of positions of the attention at `path`."""
-        return re.fullmatch(self.attention, path)["pictures"]
+    def size_module(self, path: str) -> str:
+        """Path of the module whose input shows the clip's size to the attention at `path`; "" is the model."""
+        return re.fullmatch(self.attention, path)["pictures"] if self.has_levels else ""
+
+    def share_done(self, timestep: Tensor | float) -> Tensor | None:
+        """How much of the noise schedule is done, from 0, pure noise, to 1; a 0-dim tensor, or None if unknown.
+
+        Args:
+            timestep: What the model receives, of any shape. Of several the noisiest counts, since clean frames that
+                are given may have a timestep of their own.
+        """
+        if self.timesteps is None:
+            return None
+        noise, clean = self.timesteps
+        return ((noise - torch.as_tensor(timestep)) / (noise - clean)).min()
 
     def default_targets(self, paths: list[str], widths: list[int]) -> list[str]:
-        """The layers to adapt when nobody says which: of a large model the widest ones, as in the paper.
+        """The layers to adapt when nobody says which: of a large UNet the widest ones, as in the paper.
 
         Args:
             paths: Of all layers that mix frames.
@@ -84,53 +122,167 @@ class Architecture:
         return prompt_embeds.repeat_interleave(num_frames, dim=0) if self.text_per_frame else prompt_embeds
 
     def dry_run_inputs(self, model: nn.Module, num_frames: int, height: int, width: int) -> dict[str, Any]:
-        """Arguments of a forward pass without numbers (torch's meta device), at a latent size."""
+        """Arguments of a forward pass of a UNet without numbers (torch's meta device), at a latent size."""
         config = model.config
-        cross_attention_dim = config.cross_attention_dim
-        if isinstance(cross_attention_dim, (list, tuple)):
-            cross_attention_dim = cross_attention_dim[0]
+
+        def empty(*shape: int) -> Tensor:
+            return torch.empty(*shape, device="meta")
+
+        sizes = {"b": 1, "c": config.in_channels, "f": num_frames, "h": height, "w": width}
+        text_width = config.cross_attention_dim
+        text_width = text_width[0] if isinstance(text_width, (list, tuple)) else text_width
         inputs = {
-            "sample": torch.empty(1, config.in_channels, num_frames, height, width, device="meta"),
+            "sample": empty(*(sizes[axis] for axis in self.axes)),
             "timestep": torch.empty(1, dtype=torch.long, device="meta"),
-            "encoder_hidden_states": self.text_features(
-                torch.empty(1, 1, cross_attention_dim, device="meta"), num_frames
-            ),
+            "encoder_hidden_states": self.text_features(empty(1, 1, text_width), num_frames),
         }
         if getattr(config, "addition_embed_type", None) == "text_time":
-            width_of_ids = 6 * config.addition_time_embed_dim
-            text_width = config.projection_class_embeddings_input_dim - width_of_ids
-            inputs["added_cond_kwargs"] = {
-                "text_embeds": torch.empty(1, text_width, device="meta"),
-                "time_ids": torch.empty(1, 6, device="meta"),
+            text_width = config.projection_class_embeddings_input_dim - 6 * config.addition_time_embed_dim
+            inputs["added_cond_kwargs"] = {"text_embeds": empty(1, text_width), "time_ids": empty(1, 6)}
+        if self.model_class == "UNetSpatioTemporalConditionModel":
+            num_ids = config.projection_class_embeddings_input_dim // config.addition_time_embed_dim
+            inputs["added_time_ids"] = empty(1, num_ids)
+        if self.model_class == "I2VGenXLUNet":
+            inputs |= {
+                "fps": torch.empty(1, dtype=torch.long, device="meta"),
+                "image_latents": inputs["sample"],
+                "image_embeddings": empty(1, text_width),
             }
         return inputs
 
 
-_TEMPORAL_BLOCKS = r"(?:down_blocks\.\d+|mid_block|up_blocks\.\d+)"
-_LAYERS = rf"{_TEMPORAL_BLOCKS}\.\w+\.\d+"
-_SPATIAL_ATTENTION = rf"{_TEMPORAL_BLOCKS}\.attentions\.\d+\.transformer_blocks\.\d+\.attn[12]"
+def patch_size(model: nn.Module) -> tuple[int, int, int]:
+    """Frames, height and width of the model's input that make one token, in diffusers' two ways to say it."""
+    size = getattr(model.config, "patch_size", 1)
+    if isinstance(size, (list, tuple)):
+        return tuple(size)
+    return (getattr(model.config, "patch_size_t", None) or 1, size, size)
+
+
+_SECTION = r"(?:down_blocks\.\d+|mid_block|up_blocks\.\d+)"
+_UNET = {
+    "component": "unet",
+    "tokens": "rows",
+    "value_grid": (4, 4),
+    "default_paths": r"(down|up)_blocks\..*",
+    "layers": rf"{_SECTION}\.\w+\.\d+",
+    "spatial_attention": rf"{_SECTION}\.attentions\.\d+\.transformer_blocks\.\d+\.attn[12]",
+}
+_TEMPORAL_UNET = _UNET | {
+    "attention": rf"(?P<pictures>{_SECTION}\.temp_attentions\.\d+|transformer_in)\.transformer_blocks\.\d+\.attn[12]"
+}
+_TEXT_BEFORE_TIMESTEP = {"timestep_position": 2}
 
 ARCHITECTURES = (
-    Architecture(
-        model_class="UNet3DConditionModel",  # ZeroScope, ModelScope, VideoCrafter2
-        attention=rf"(?P<pictures>{_TEMPORAL_BLOCKS}\.temp_attentions\.\d+|transformer_in)"
-        r"\.transformer_blocks\.\d+\.attn[12]",
-        default_paths=r"(down|up)_blocks\..*",
-        component="unet",
-        layers=_LAYERS,
-        text_per_frame=False,
-        spatial_attention=_SPATIAL_ATTENTION,
-    ),
-    Architecture(
-        model_class="UNetMotionModel",  # AnimateDiff
-        attention=rf"(?P<pictures>{_TEMPORAL_BLOCKS}\.motion_modules\.\d+)\.transformer_blocks\.\d+\.attn[12]",
-        default_paths=r"(down|up)_blocks\..*",
-        component="unet",
-        layers=_LAYERS,
+    # Layers of their own mix frames.
+    Architecture(model_class="UNet3DConditionModel", **_TEMPORAL_UNET),  # ZeroScope, ModelScope, VideoCrafter2
+    Architecture(model_class="I2VGenXLUNet", **_TEMPORAL_UNET),
+    Architecture(  # AnimateDiff, PIA
+        model_class="UNetMotionModel",
+        **_UNET,
+        attention=rf"(?P<pictures>{_SECTION}\.motion_modules\.\d+)\.transformer_blocks\.\d+\.attn[12]",
         text_per_frame=True,
-        spatial_attention=_SPATIAL_ATTENTION,
     ),
+    Architecture(  # Stable Video Diffusion; the second attention of its temporal blocks sees the picture, not frames
+        model_class="UNetSpatioTemporalConditionModel",
+        **_UNET,
+        attention=rf"(?P<pictures>{_SECTION}\.attentions\.\d+)\.temporal_transformer_blocks\.\d+\.attn1",
+        axes="bfchw",
+        timesteps=(1.64, -1.55),  # a quarter of the logarithm of the noise's strength, from 700 to 0.002
+    ),
+    Architecture(
+        model_class="LatteTransformer3DModel",
+        attention=r"temporal_transformer_blocks\.\d+\.attn1",
+        tokens="rows",
+        value_grid=(4, 4),
+        spatial_attention=r"transformer_blocks\.\d+\.attn[12]",
+    ),
+    # All tokens of a clip attend to each other.
+    Architecture(model_class="WanTransformer3DModel", attention=r"blocks\.\d+\.attn1"),
+    Architecture(
+        model_class="WanVACETransformer3DModel",
+        attention=r"(vace_)?blocks\.\d+\.attn1",
+        default_paths=r"blocks\..*",
+    ),
+    Architecture(model_class="SkyReelsV2Transformer3DModel", attention=r"blocks\.\d+\.attn1"),
+    Architecture(model_class="ChronoEditTransformer3DModel", attention=r"blocks\.\d+\.attn1"),
+    Architecture(model_class="AnyFlowTransformer3DModel", attention=r"blocks\.\d+\.attn1", axes="bfchw"),
+    Architecture(
+        model_class="CogVideoXTransformer3DModel",
+        attention=r"transformer_blocks\.\d+\.attn1",
+        tokens="video_last",
+        axes="bfchw",
+        **_TEXT_BEFORE_TIMESTEP,
+    ),
+    Architecture(
+        model_class="ConsisIDTransformer3DModel",
+        attention=r"transformer_blocks\.\d+\.attn1",
+        tokens="video_last",
+        axes="bfchw",
+        **_TEXT_BEFORE_TIMESTEP,
+    ),
+    Architecture(
+        model_class="HunyuanVideoTransformer3DModel",
+        attention=r"(single_)?transformer_blocks\.\d+\.attn",
+        distilled_guidance=True,
+    ),
+    Architecture(model_class="HunyuanVideo15Transformer3DModel", attention=r"transformer_blocks\.\d+\.attn"),
+    Architecture(
+        model_class="LTXVideoTransformer3DModel",
+        attention=r"transformer_blocks\.\d+\.attn1",
+        axes="packed",
+        **_TEXT_BEFORE_TIMESTEP,
+    ),
+    Architecture(
+        model_class="LTX2VideoTransformer3DModel",
+        attention=r"transformer_blocks\.\d+\.attn1",
+        axes="packed",
+        timestep_position=4,
+    ),
+    Architecture(
+        model_class="MochiTransformer3DModel",
+        attention=r"transformer_blocks\.\d+\.attn1",
+        timesteps=(0.0, 1000.0),
+        **_TEXT_BEFORE_TIMESTEP,
+    ),
+    Architecture(
+        model_class="AllegroTransformer3DModel",
+        attention=r"transformer_blocks\.\d+\.attn1",
+        **_TEXT_BEFORE_TIMESTEP,
+    ),
+    Architecture(
+        model_class="EasyAnimateTransformer3DModel",
+        attention=r"transformer_blocks\.\d+\.attn1",
+        tokens="video_last",
+    ),
+    Architecture(
+        model_class="Kandinsky5Transformer3DModel",
+        attention=r"visual_transformer_blocks\.\d+\.self_attention",
+        axes="bfhwc",
+        **_TEXT_BEFORE_TIMESTEP,
+    ),
+    Architecture(model_class="CosmosTransformer3DModel", attention=r"transformer_blocks\.\d+\.attn1", timesteps=None),
+    Architecture(
+        model_class="SanaVideoTransformer3DModel",
+        attention=r"transformer_blocks\.\d+\.attn1",
+        **_TEXT_BEFORE_TIMESTEP,
+    ),
+    Architecture(model_class="MotifVideoTransformer3DModel", attention=r"(single_)?transformer_blocks\.\d+\.attn"),
 )
+
+# Video models of diffusers that take no motion embedding, and why.
+UNSUPPORTED = {
+    "AnyFlowFARTransformer3DModel": "it makes a clip chunk by chunk, and remembers keys and values of earlier chunks",
+    "Cosmos3OmniTransformer": "its layers see one packed sequence of several kinds of tokens, without a batch axis",
+    "HeliosTransformer3DModel": "its layers see frames of earlier chunks before those of the clip",
+    "HunyuanVideoFramepackTransformer3DModel": "its layers see a varying number of earlier frames beside the clip's",
+    "Kandinsky6Transformer3DModel": "its layers see frames of references among those of the clip",
+    "Kandinsky6SRTransformer3DModel": "it enlarges clips that move already",
+    "MiniMaxH3Transformer3DModel": "its layers see one sequence of video, sound and text",
+    "SanaWMTransformer3DModel": "its layers pass frames on one by one, through one fused projection",
+    "WanAnimateTransformer3DModel": "its motion comes from a driving video",
+    "WanAnimate2Transformer3DModel": "its motion comes from a driving video",
+}
 
 
 def find_architecture(model: nn.Module) -> Architecture:
@@ -143,7 +295,6 @@ def find_architecture(model: nn.Module) -> Architecture:
     for architecture in ARCHITECTURES:
         if architecture.model_class in names:
             return architecture
+    reason = f": {UNSUPPORTED[names[0]]}" if names[0] in UNSUPPORTED else ""
     supported = ", ".join(architecture.model_class for architecture in ARCHITECTURES)
-    raise UnsupportedModelError(
-        f"{type(model).__name__} takes no motion embeddings. Supported model classes: {supported}."
-    )
+    raise UnsupportedModelError(f"{names[0]} takes no motion embeddings{reason}. Supported are: {supported}.")

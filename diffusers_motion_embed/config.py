@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from peft import PeftConfig
 
@@ -26,7 +26,8 @@ class MotionEmbeddingConfig(PeftConfig):
         latent_height: Of the model's input, in latent pixels; the model's own sample size by default.
         latent_width: As `latent_height`.
         value_grid: Height and width of the value part, in positions: stretched bilinearly to the grid of each layer.
-            (1, 1) is one vector per frame. None gives every layer its own full grid, as in the paper.
+            (1, 1) is one vector per frame. "full" gives every layer its own full grid, as in the paper. None chooses
+            by model class: (4, 4) where layers of their own mix frames, (1, 1) where all tokens attend to each other.
         target_modules: Which of the attention layers that mix frames are adapted: a regular expression for whole
             paths, or a list of path endings, as for other PEFT types. None chooses by model class.
         exclude_modules: Which of them are left out, in the same way.
@@ -59,7 +60,7 @@ class MotionEmbeddingConfig(PeftConfig):
     width: int | None = None
     latent_height: int | None = None
     latent_width: int | None = None
-    value_grid: tuple[int, int] | None = (4, 4)
+    value_grid: tuple[int, int] | Literal["full"] | None = None
     target_modules: list[str] | str | None = None
     exclude_modules: list[str] | str | None = None
     parts: tuple[str, ...] = ("qk", "v")
@@ -86,7 +87,7 @@ class MotionEmbeddingConfig(PeftConfig):
         self.unknown: dict[str, Any] = {}
         self._check()
         self.parts = tuple(part for part in ("qk", "v") if part in self.parts)
-        if self.value_grid is not None:
+        if self.value_grid not in (None, "full"):
             self.value_grid = tuple(self.value_grid)
         if self.timing is not None:
             self.timing = tuple(map(float, self.timing))
@@ -116,8 +117,10 @@ class MotionEmbeddingConfig(PeftConfig):
             optional = name not in ("num_frames", "num_latent_frames")
             if not (_is_count(value) or (optional and value is None)):
                 raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}.")
-        if self.value_grid is not None and not _is_grid(self.value_grid):
-            raise ValueError(f"value_grid must be two whole numbers of at least 1, or None; got {self.value_grid!r}.")
+        if self.value_grid not in (None, "full") and not _is_grid(self.value_grid):
+            raise ValueError(
+                f'value_grid must be two whole numbers of at least 1, "full", or None; got {self.value_grid!r}.'
+            )
         if self.timing is not None and not _is_timing(self.timing):
             raise ValueError(f"timing must be (start, end) with 0 <= start < end <= 1, or None; got {self.timing!r}.")
         if self.value_rank is not None and not _is_count(self.value_rank):

@@ -70,7 +70,7 @@ def from_authors_checkpoint(
         num_frames=num_frames,
         height=height,
         width=width,
-        value_grid=None,
+        value_grid="full",
         target_modules=list(tensors),
         parts=[part for part, there in (("qk", with_qk), ("v", with_v)) if there],
         model_class="UNet3DConditionModel",

@@ -1,25 +1,50 @@
-"""Clips and prompts as the model sees them."""
+"""Clips as a pipeline's model sees them: latents, by the conventions of every autoencoder in diffusers' pipelines."""
 
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from diffusers_motion_embed.errors import VideoError
 
 
-def check_clip(pipe: Any, clip: np.ndarray) -> None:
-    """Raise a `VideoError` unless the clip is uint8 (frames, height, width, 3) of a size that the VAE takes."""
+# How pipelines name the factors by which their autoencoder shrinks pictures and clips.
+SPATIAL_FACTORS = ("vae_scale_factor_spatial", "vae_spatial_compression_ratio", "vae_spatial_scale_factor")
+TEMPORAL_FACTORS = ("vae_scale_factor_temporal", "vae_temporal_compression_ratio", "vae_temporal_scale_factor")
+
+
+def check_clip(pipe: Any, clip: np.ndarray, patch_size: tuple[int, int, int] = (1, 1, 1)) -> None:
+    """Raise a `VideoError` unless the clip is uint8 (frames, height, width, 3) of a size that the pipeline takes.
+
+    Args:
+        pipe: A diffusers video pipeline.
+        clip: The clip.
+        patch_size: Latent frames, height and width that the model takes at a time.
+    """
     if not isinstance(clip, np.ndarray) or clip.ndim != 4 or clip.shape[-1] != 3 or clip.dtype != np.uint8:
         described = f"{clip.dtype} {clip.shape}" if isinstance(clip, np.ndarray) else type(clip).__name__
         raise VideoError(f"frames must be a uint8 array of shape (frames, height, width, 3), got {described}.")
-    factor = pipe.vae_scale_factor
-    height, width = clip.shape[1:3]
-    if height % factor or width % factor:
+    frames, height, width = clip.shape[:3]
+    spatial = _first(pipe, (*SPATIAL_FACTORS, "vae_scale_factor"))
+    rows, columns = spatial * patch_size[1], spatial * patch_size[2]
+    if height % rows or width % columns:
         raise VideoError(
-            f"Height {height} and width {width} must be multiples of {factor}, because the VAE shrinks pictures by "
-            f"that factor; for instance {max(1, height // factor) * factor} x {max(1, width // factor) * factor}."
+            f"Height {height} must be a multiple of {rows} and width {width} of {columns}, because the VAE shrinks "
+            f"pictures by {spatial} and the model takes latent pixels by patches; for instance "
+            f"{max(1, height // rows) * rows} x {max(1, width // columns) * columns}."
+        )
+    factor = _first(pipe, TEMPORAL_FACTORS)
+    if (frames - 1) % factor or ((frames - 1) // factor + 1) % patch_size[0]:
+        fitting = [
+            count
+            for count in range(1, frames + 2 * factor * patch_size[0])
+            if (count - 1) % factor == 0 and ((count - 1) // factor + 1) % patch_size[0] == 0
+        ]
+        nearest = min(fitting, key=lambda count: abs(count - frames))
+        raise VideoError(
+            f"{type(pipe).__name__} cannot take {frames} frames, because its VAE makes one latent frame of the first "
+            f"and one of every {factor} that follow; use {nearest}, for instance."
         )
 
 
@@ -30,18 +55,34 @@ def encode_frames(pipe: Any, frames: np.ndarray, chunk_size: int = 8) -> Tensor:
     Args:
         pipe: Its VAE is used.
         frames: (frames, height, width, 3), uint8.
-        chunk_size: Frames that go through the VAE at once.
+        chunk_size: Frames that go at once through a VAE that sees single frames.
 
     Returns:
         Scaled latents, (1, channels, frames, height, width), in the VAE's dtype.
     """
-    pixels = torch.from_numpy(frames).permute(0, 3, 1, 2).to(pipe.vae.device, pipe.vae.dtype) / 127.5 - 1
-    means = [pipe.vae.encode(chunk).latent_dist.mean for chunk in pixels.split(chunk_size)]
-    return (torch.cat(means) * pipe.vae.config.scaling_factor).permute(1, 0, 2, 3)[None]
+    vae = pipe.vae
+    pixels = torch.from_numpy(frames).permute(0, 3, 1, 2).to(vae.device, vae.dtype) / 127.5 - 1
+    if any(isinstance(module, nn.Conv3d) for module in vae.encoder.modules()):
+        latents = _mean(vae.encode(pixels.transpose(0, 1)[None]))
+    else:
+        means = [_mean(vae.encode(chunk)) for chunk in pixels.split(chunk_size)]
+        latents = torch.cat(means).transpose(0, 1)[None]
+    mean, std = (_statistic(vae, name, latents) for name in ("latents_mean", "latents_std"))
+    scaling_factor = getattr(vae.config, "scaling_factor", None) or 1.0
+    latents = latents if mean is None else latents - mean
+    return latents * (scaling_factor if std is None else scaling_factor / std)
 
 
-@torch.no_grad()
-def encode_prompt(pipe: Any, prompt: str) -> Tensor:
-    """Text features of the prompt, (1, tokens, channels)."""
-    prompt_embeds, _ = pipe.encode_prompt(prompt, pipe.text_encoder.device, 1, False)
-    return prompt_embeds
+def _mean(encoded: Any) -> Tensor:
+    return encoded.latent_dist.mode() if hasattr(encoded, "latent_dist") else encoded.latent
+
+
+def _statistic(vae: nn.Module, name: str, latents: Tensor) -> Tensor | None:
+    """A statistic of every channel, which some VAEs have in their settings and some as a buffer."""
+    value = getattr(vae.config, name, None)
+    value = dict(vae.named_buffers(recurse=False)).get(name) if value is None else value
+    return None if value is None else torch.as_tensor(value).to(latents).view(1, -1, 1, 1, 1)
+
+
+def _first(pipe: Any, names: tuple[str, ...]) -> int:
+    return next((int(getattr(pipe, name)) for name in names if getattr(pipe, name, None)), 1)

@@ -297,8 +297,8 @@ def _check_tensor(key: str, tensor: Tensor, part: str, config: MotionEmbeddingCo
         raise EmbeddingFileError(
             f"{source}: {key} has shape {tuple(tensor.shape)}; expected {PART_DIMENSIONS[part]} axes of at least 1."
         )
-    too_fine = part in ("v", "v_maps") and config.value_grid and any(map(gt, tensor.shape[:2], config.value_grid))
-    if too_fine:
+    limited = part in ("v", "v_maps") and config.value_grid not in (None, "full")
+    if limited and any(map(gt, tensor.shape[:2], config.value_grid)):
         raise EmbeddingFileError(
             f"{source}: {key} has a grid of {tuple(tensor.shape[:2])}, and the config's value_grid is "
             f"{config.value_grid}."

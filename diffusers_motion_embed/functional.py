@@ -4,7 +4,8 @@ Source of all formulas: "Motion Inversion for Video Customization", arXiv 2403.2
 
 * `f` frames, `c` channels of an attention layer;
 * `h`, `w` the grid of spatial positions of a layer or of a value embedding;
-* `rows` the rows of a temporal attention layer, batch slowest: row = (batch · h + y) · w + x.
+* `rows` the rows of a temporal attention layer, batch slowest: row = (batch · h + y) · w + x;
+* `tokens` the tokens of a clip where all attend to each other, frame slowest: token = (frame · h + y) · w + x.
 
 The two parts of an embedding are `qk`, (f, c), and `v`, (h, w, f, c).
 """
@@ -139,6 +140,30 @@ def add_to_rows(hidden_states: Tensor, offset: Tensor) -> Tensor:
             "FreeNoise's split inference, cuts the rows apart. Switch it off to use a motion embedding."
         )
     return (hidden_states.unflatten(0, (batch, positions)) + offset).flatten(0, 1)
+
+
+def add_to_tokens(hidden_states: Tensor, offset: Tensor, first: int, num_tokens: int) -> Tensor:
+    """Add one offset per frame and position to the video's tokens, the same for every batch element.
+
+    Args:
+        hidden_states: (batch, tokens, c), of which some may be text.
+        offset: (positions, f, c), or (1, f, c) for all positions alike.
+        first: Number of the video's first token.
+        num_tokens: Of the video, frames · positions.
+
+    Raises:
+        ValueError: If there are fewer tokens than the video's.
+    """
+    if first < 0 or first + num_tokens > hidden_states.shape[1]:
+        raise ValueError(
+            f"An attention layer got {hidden_states.shape[1]} tokens, fewer than the {num_tokens} of the clip: "
+            "something, such as context parallelism, cuts the clip apart. Switch it off to use a motion embedding."
+        )
+    video = hidden_states[:, first : first + num_tokens].unflatten(1, (offset.shape[1], -1))
+    video = (video + offset.transpose(0, 1)).flatten(1, 2)
+    if num_tokens == hidden_states.shape[1]:
+        return video
+    return torch.cat([hidden_states[:, :first], video, hidden_states[:, first + num_tokens :]], dim=1)
 
 
 def compress_value(value: Tensor, rank: int) -> tuple[Tensor, Tensor]:

@@ -92,12 +92,13 @@ def example_code(config: MotionEmbeddingConfig, repo_id: str) -> str:
 
 def _facts(config: MotionEmbeddingConfig) -> dict[str, Any]:
     size = f"{config.width} x {config.height} pixels" if config.width and config.height else None
+    grid = config.value_grid
     facts = {
         "model class": config.model_class,
         "reference": ", ".join(filter(None, (f"{config.num_frames} frames", size))),
         "adapted layers": len(config.target_modules) if isinstance(config.target_modules, list) else None,
         "debiasing": config.debias,
-        "value grid": "full" if config.value_grid is None else " x ".join(map(str, config.value_grid)),
+        "value grid": grid if grid in (None, "full") else " x ".join(map(str, grid)),
         **{name.replace("_", " "): value for name, value in config.training.items()},
     }
     return {name: value for name, value in facts.items() if value is not None}

@@ -4,6 +4,7 @@ Optional beside an embedding. Inverted noise holds the reference's layout as wel
 guess at what the reference showed.
 """
 
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, Unpack, get_args
 
@@ -18,13 +19,15 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from diffusers_motion_embed.adapter.registry import registry_of
-from diffusers_motion_embed.architectures import find_architecture
+from diffusers_motion_embed.architectures import patch_size
 from diffusers_motion_embed.atomic import replace_files
-from diffusers_motion_embed.encoding import check_clip, encode_frames, encode_prompt
+from diffusers_motion_embed.conditioning import capture_conditioning
+from diffusers_motion_embed.encoding import check_clip, encode_frames
 from diffusers_motion_embed.errors import EmbeddingFileError, EmbeddingNotFoundError, UnsupportedModelError
 from diffusers_motion_embed.files import NOISE_NAME
 from diffusers_motion_embed.hub import HubArguments, fetch_embedding
 from diffusers_motion_embed.loaders import supported_models
+from diffusers_motion_embed.noising import ContinuousDiffusion, Flow, noising_of
 
 
 NoiseMix = Literal["blend", "frequency", "frequency_blend", "low_pass"]
@@ -34,54 +37,89 @@ NOISE_KEY = "inverted_noise"
 
 @torch.no_grad()
 def invert_clip(
-    pipe: Any, frames: np.ndarray, prompt: str = "", *, num_inference_steps: int = 50, progress_bar: bool = True
+    pipe: Any,
+    frames: np.ndarray,
+    prompt: str = "",
+    *,
+    num_inference_steps: int = 50,
+    call_arguments: Mapping[str, Any] | None = None,
+    progress_bar: bool = True,
 ) -> Tensor:
-    """The noise from which the model alone would draw the clip: DDIM inversion without guidance (arXiv 2010.02502).
+    """The noise from which the model alone would draw the clip, without guidance.
+
+    DDIM inversion (arXiv 2010.02502); of models trained by flow matching, the flow followed backwards.
 
     Active motion embeddings take no part in it.
 
     Args:
-        pipe: A text-to-video pipeline with a DDIM-like noise schedule.
+        pipe: A video pipeline; of two models, the one for high noise is used.
         frames: The clip, (frames, height, width, 3), uint8.
         prompt: The paper's inversion has none.
         num_inference_steps: Of the inversion.
+        call_arguments: Further arguments for the pipeline's call, as for `train_motion_embedding`.
         progress_bar: Whether to show one.
 
     Returns:
         (1, channels, frames, height, width), latents, float32 on the CPU.
 
     Raises:
-        UnsupportedModelError: If the pipeline has no model that takes motion embeddings, or no noise schedule of the
-            diffusion kind.
+        UnsupportedModelError: If the pipeline has no model that takes motion embeddings, or another kind of schedule.
         VideoError: If the clip is of the wrong kind or size.
     """
     models = supported_models(pipe)
-    if not models or "beta_schedule" not in pipe.scheduler.config:
+    if not models:
+        raise UnsupportedModelError(f"{type(pipe).__name__} has no model that takes motion embeddings.")
+    noising = noising_of(pipe.scheduler)
+    if isinstance(noising, ContinuousDiffusion):
         raise UnsupportedModelError(
-            f"{type(pipe).__name__} with {type(getattr(pipe, 'scheduler', None)).__name__} cannot invert clips: a "
-            "video model and a schedule of the diffusion kind are needed, as of DDIMScheduler."
+            f"{type(pipe.scheduler).__name__} has no inversion here; use DDIM or flow matching."
         )
-    check_clip(pipe, frames)
-    model = next(iter(models.values()))
-    device = next(model.parameters()).device
-    # As DDIMScheduler does it; an inversion clips nothing, or it could not be undone.
-    scheduler = DDIMInverseScheduler.from_config(pipe.scheduler.config, clip_sample=False)
-    scheduler.set_timesteps(num_inference_steps, device=device)
-    latents = encode_frames(pipe, frames).to(device, model.dtype)
-    prompt_embeds = find_architecture(model).text_features(encode_prompt(pipe, prompt), latents.shape[2])
+    component, model = next(iter(models.items()))
+    check_clip(pipe, frames, patch_size(model))
+    latents = encode_frames(pipe, frames).to(model.device, model.dtype)
+    conditioning = capture_conditioning(pipe, component, frames, prompt, call_arguments)
+    steps = _flow_steps if isinstance(noising, Flow) else _diffusion_steps
     registry = registry_of(model)
     was_enabled, registry.enabled = registry.enabled, False
     registry.refresh()
     try:
-        for timestep in tqdm(scheduler.timesteps, desc="inversion", disable=not progress_bar):
-            prediction = model(
-                latents, timestep, encoder_hidden_states=prompt_embeds.to(model.dtype), return_dict=False
-            )[0]
-            latents = scheduler.step(prediction, timestep, latents).prev_sample
+        bar = tqdm(total=num_inference_steps, desc="inversion", disable=not progress_bar)
+        for timestep, step in steps(pipe.scheduler, num_inference_steps):
+            timesteps = torch.as_tensor(timestep, device=model.device).reshape(1)
+            prediction = conditioning.prediction(model(**conditioning.inputs(latents, timesteps)), latents)
+            latents = step(prediction, latents)
+            bar.update()
     finally:
+        bar.close()
         registry.enabled = was_enabled
         registry.refresh()
     return latents.float().cpu()
+
+
+Step = Callable[[Tensor, Tensor], Tensor]
+
+
+def _diffusion_steps(scheduler: Any, num_inference_steps: int) -> Iterator[tuple[Tensor, Step]]:
+    # As DDIMScheduler does it; an inversion clips nothing, or it could not be undone.
+    inverse = DDIMInverseScheduler.from_config(scheduler.config, clip_sample=False)
+    inverse.set_timesteps(num_inference_steps)
+    for timestep in inverse.timesteps:
+        yield timestep, lambda prediction, latents, t=timestep: inverse.step(prediction, t, latents).prev_sample
+
+
+def _flow_steps(scheduler: Any, num_inference_steps: int) -> Iterator[tuple[float, Step]]:
+    """Euler's steps along the flow from clip to noise, at the noise levels of generation in reverse."""
+    config = scheduler.config
+    sign = -1.0 if config.get("invert_sigmas", False) else 1.0
+    shift = config.get("shift", 1.0) if "FlowMatch" in type(scheduler).__name__ else config.get("flow_shift", 1.0)
+    even = torch.linspace(0, 1, num_inference_steps + 1)
+    levels = shift * even / (1 + (shift - 1) * even)
+    for low, high in zip(levels[:-1].tolist(), levels[1:].tolist(), strict=True):
+        share = 1 - high if sign < 0 else high
+        yield (
+            share * config.num_train_timesteps,
+            lambda prediction, latents, size=high - low: latents + sign * size * prediction,
+        )
 
 
 def mix_noise(

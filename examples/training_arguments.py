@@ -37,7 +37,7 @@ def make_configs(options: argparse.Namespace) -> tuple[TrainingConfig, MotionEmb
         target_modules=options.target_modules,
         debias=options.debias,
         timing=options.timing,
-        value_grid=options.value_grid if options.value_grid and all(options.value_grid) else None,
+        value_grid="full" if options.value_grid == [0, 0] else options.value_grid,
         value_rank=options.value_rank,
         generation={
             "num_inference_steps": options.num_inference_steps,
@@ -124,7 +124,7 @@ def _add_embedding(group) -> None:
         nargs=2,
         metavar=("H", "W"),
         default=MotionEmbeddingConfig.value_grid,
-        help="1 1 is one vector per frame; 0 0 is full grids.",
+        help="1 1 is one vector per frame; 0 0 is full grids. By default as the model class needs it.",
     )
     add("--debias", choices=DEBIAS_MODES, default=MotionEmbeddingConfig.debias)
     add("--timing", type=float, nargs=2, metavar=("START", "END"), help="Default: the noise levels trained at.")

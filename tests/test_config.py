@@ -10,7 +10,7 @@ def test_defaults_are_as_documented():
     config = MotionEmbeddingConfig()
     assert config.peft_type == "MOTION_EMBEDDING"
     assert config.num_frames == config.num_latent_frames == 16
-    assert config.value_grid == (4, 4)
+    assert config.value_grid is None
     assert config.parts == ("qk", "v")
     assert config.debias == "difference"
     assert config.format_version == 1
@@ -36,7 +36,7 @@ def test_dictionaries_are_not_shared():
         pytest.param("parts", {"v"}, ("v",), id="parts-as-a-set"),
         pytest.param("parts", ["qk", "qk"], ("qk",), id="parts-twice"),
         pytest.param("value_grid", [2, 3], (2, 3), id="grid-as-a-list"),
-        pytest.param("value_grid", None, None, id="full-grid"),
+        pytest.param("value_grid", "full", "full", id="full-grid"),
         pytest.param("target_modules", {"b", "a"}, ["a", "b"], id="targets-as-a-set"),
         pytest.param("exclude_modules", ("b", "a"), ["a", "b"], id="exclusions-as-a-tuple"),
         pytest.param("target_modules", r"up_blocks\..*", r"up_blocks\..*", id="targets-as-a-pattern"),

@@ -10,7 +10,10 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = "diffusers_motion_embed"
 
 # Every part of the package, and the parts that it may import. Subpackages count as one part.
-CHAIN = ("errors", "functional", "architectures", "config", "files", "hub", "adapter", "loaders", "pipelines")
+CHAIN = (
+    *("errors", "functional", "layouts", "architectures", "config"),
+    *("files", "hub", "adapter", "loaders", "pipelines"),
+)
 MAY_IMPORT = {part: {part, *CHAIN[: CHAIN.index(part)]} for part in CHAIN}
 MAY_IMPORT["functional"] = {"functional"}
 MAY_IMPORT["atomic"] = {"atomic"}
@@ -21,8 +24,11 @@ MAY_IMPORT["loaders"] |= {"model_card"}
 MAY_IMPORT["pipelines"] |= {"model_card"}
 MAY_IMPORT["video"] = {"video", "errors"}
 MAY_IMPORT["encoding"] = {"encoding", "errors"}
-MAY_IMPORT["noise"] = {"noise", "encoding", "atomic", *CHAIN[: CHAIN.index("pipelines")]}
-MAY_IMPORT["training"] = {"training", "atomic", "encoding", *CHAIN}
+MAY_IMPORT["noising"] = {"noising", "errors"}
+MAY_IMPORT["conditioning"] = {"conditioning", "errors", "layouts", "architectures", "loaders"}
+ASKING = {"encoding", "noising", "conditioning", "atomic"}
+MAY_IMPORT["noise"] = {"noise", *ASKING, *CHAIN[: CHAIN.index("pipelines")]}
+MAY_IMPORT["training"] = {"training", *ASKING, *CHAIN}
 MAY_IMPORT["__init__"] = set(MAY_IMPORT) - {"training"}
 ONLY_IN = {"peft": {"adapter", "config", "training"}}
 

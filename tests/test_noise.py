@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from diffusers import DDIMScheduler, FlowMatchEulerDiscreteScheduler
+from diffusers import DDIMScheduler, EulerDiscreteScheduler
 
 import diffusers_motion_embed as dme
 from diffusers_motion_embed.noise import NOISE_NAME
@@ -75,10 +75,13 @@ def test_motion_takes_no_part_and_stays_as_it_was(text_to_video, embedding_dict)
 
 
 def test_what_cannot_be_inverted_is_told(text_to_video):
-    with pytest.raises(dme.VideoError, match="must be multiples of 2"):
+    with pytest.raises(dme.VideoError, match="must be a multiple of 2"):
         dme.invert_clip(text_to_video, frames()[:, :15])
-    text_to_video.scheduler = FlowMatchEulerDiscreteScheduler()
-    with pytest.raises(dme.UnsupportedModelError, match="FlowMatchEulerDiscreteScheduler cannot invert"):
+    text_to_video.scheduler = EulerDiscreteScheduler(prediction_type="v_prediction", timestep_type="continuous")
+    with pytest.raises(dme.UnsupportedModelError, match="EulerDiscreteScheduler has no inversion here"):
+        inverted(text_to_video)
+    text_to_video.scheduler = DDIMScheduler(prediction_type="sample")
+    with pytest.raises(dme.UnsupportedModelError, match="DDIMScheduler with prediction_type 'sample'"):
         inverted(text_to_video)
     with pytest.raises(dme.UnsupportedModelError):
         inverted(text_to_video.vae)

@@ -9,23 +9,25 @@ from diffusers_motion_embed.adapter.layer import MotionEmbeddingLayer
 
 
 CHILD_NAME = "motion_embedding"
-FUSED_PROJECTION = "to_qkv"
 
 # What the projections of the supported attention classes are called, and which hook of the layer belongs there.
 PROJECTION_HOOKS = {
     "to_q": "add_to_query_or_key",
+    "to_query": "add_to_query_or_key",
     "to_k": "add_to_query_or_key",
+    "to_key": "add_to_query_or_key",
     "to_v": "add_to_value",
-    FUSED_PROJECTION: "refuse_fused",
+    "to_value": "add_to_value",
+    "to_qkv": "refuse_fused",
 }
 
 
-def attach(attention: nn.Module, picture_module: nn.Module, layer: MotionEmbeddingLayer) -> None:
+def attach(attention: nn.Module, size_module: nn.Module, layer: MotionEmbeddingLayer) -> None:
     """Make `layer` the motion layer of `attention`. Doing so again changes nothing.
 
     Args:
-        attention: The layer to adapt, with projections `to_q`, `to_k` and `to_v`.
-        picture_module: The module around the attention whose input shows height and width.
+        attention: The layer to adapt, with projections for query, key and value.
+        size_module: The module around the attention whose input shows the clip's size.
         layer: Holds the embeddings.
     """
     follow_new_projections()
@@ -35,8 +37,8 @@ def attach(attention: nn.Module, picture_module: nn.Module, layer: MotionEmbeddi
         projection = getattr(attention, name, None)
         if isinstance(projection, nn.Module):
             _hook(layer, projection, name)
-    if not _is_hooked(picture_module, layer):
-        picture_module.register_forward_pre_hook(layer.observe_grid, with_kwargs=True)
+    if not _is_hooked(size_module, layer):
+        size_module.register_forward_pre_hook(layer.observe_size, with_kwargs=True)
 
 
 def detach(model: nn.Module, layer: MotionEmbeddingLayer) -> None:
@@ -105,6 +107,11 @@ def base_module(projection: nn.Module) -> nn.Module:
     return projection
 
 
+def query_projection(attention: nn.Module) -> nn.Module:
+    """The original query projection of `attention`."""
+    return base_module(attention.to_q if hasattr(attention, "to_q") else attention.to_query)
+
+
 def embed_dim(attention: nn.Module) -> int:
     """Number of channels that enter the projections of `attention`."""
-    return base_module(attention.to_q).in_features
+    return query_projection(attention).in_features

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from diffusers_motion_embed.adapter.timing import Timing
 from diffusers_motion_embed.errors import FusedProjectionsError
-from diffusers_motion_embed.functional import VALUE_DEBIAS, Debias, add_to_rows, resample_frames, resample_grid
+from diffusers_motion_embed.functional import VALUE_DEBIAS, Debias, resample_frames, resample_grid
+from diffusers_motion_embed.layouts import Layout, VideoSize
 
 
 PARTS = ("qk", "v")
@@ -54,7 +55,7 @@ class LayerEmbedding:
             device: Where the activations are.
 
         Returns:
-            (1, num_frames, c) for "qk", (h · w, num_frames, c) for "v", None when the part is left out.
+            (1, num_frames, c) for "qk", the same or (h · w, num_frames, c) for "v", None when the part is left out.
         """
         if part == "qk":
             if self.qk is None:
@@ -64,7 +65,9 @@ class LayerEmbedding:
         if self.v is None or debias is None:
             return None
         value = self._strength("v") * debias(resample_frames(self.v.to(device), num_frames))
-        return resample_grid(value, grid).flatten(0, 1)  # last, because the stored grid is the smaller one
+        if value.shape[:2] != (1, 1):  # one vector is the same everywhere, without being written out
+            value = resample_grid(value, grid)  # last, because the stored grid is the smaller one
+        return value.flatten(0, 1)
 
     def _strength(self, part: str) -> Tensor:
         scale = self.scales[part]
@@ -78,32 +81,37 @@ class MotionEmbeddingLayer(nn.Module):
     LoRA tools so never meet them, and they stay float32 in a half-precision model; they are added in the dtype of the
     activations.
 
+    Args:
+        layout: How the attention's input arranges a clip.
+
     Attributes:
         embeddings: By adapter name; names are plain dictionary keys, so that any text is a name.
-        grid: Height and width, in positions, of what the attention saw last.
+        size: Of the clip that the attention saw last.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, layout: Layout) -> None:
         super().__init__()
+        self.layout = layout
         self.embeddings: dict[str, LayerEmbedding] = {}
-        self.grid: tuple[int, int] = (1, 1)
+        self.size = VideoSize(1, 1, 1)
 
     def forward(self, hidden_states: Tensor, part: str) -> Tensor:
         """Add the part of every embedding to the input of a projection.
 
         Args:
-            hidden_states: (rows, f, c), any floating dtype.
+            hidden_states: (rows, f, c) or (batch, tokens, c), any floating dtype.
             part: "qk" or "v".
         """
-        num_frames = hidden_states.shape[-2]
+        num_frames = self.layout.num_frames(hidden_states, self.size)
+        grid = (self.size.height, self.size.width)
         total = None
         for embedding in self.active_embeddings():
-            offset = embedding.offset(part, num_frames, self.grid, hidden_states.device)
+            offset = embedding.offset(part, num_frames, grid, hidden_states.device)
             if offset is not None:
                 total = offset if total is None else total + offset
         if total is None:
             return hidden_states
-        return add_to_rows(hidden_states, total.to(hidden_states.dtype))
+        return self.layout.add(hidden_states, total.to(hidden_states.dtype), self.size)
 
     def active_embeddings(self) -> list[LayerEmbedding]:
         """The embeddings to add, in a fixed order."""
@@ -111,10 +119,9 @@ class MotionEmbeddingLayer(nn.Module):
 
     # The hooks are bound methods: a copied or unpickled model then calls the copied layer, not the original.
 
-    def observe_grid(self, module: nn.Module, args: tuple, kwargs: dict) -> None:
-        """Pre-hook of the module that sees the frames as pictures, (batch · frames, channels, height, width)."""
-        hidden_states = args[0] if args else kwargs["hidden_states"]
-        self.grid = (hidden_states.shape[-2], hidden_states.shape[-1])
+    def observe_size(self, module: nn.Module, args: tuple, kwargs: dict) -> None:
+        """Pre-hook of the module whose input shows the clip's size."""
+        self.size = self.layout.video_size(args, kwargs)
 
     def add_to_query_or_key(self, module: nn.Module, args: tuple) -> tuple:
         """Pre-hook of the query and the key projection."""

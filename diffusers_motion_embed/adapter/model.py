@@ -13,16 +13,23 @@ from peft import PeftConfig
 from peft.tuners.tuners_utils import BaseTuner, BaseTunerLayer
 from torch import Tensor, nn
 
-from diffusers_motion_embed.adapter.attachment import CHILD_NAME, attach, base_module, detach
+from diffusers_motion_embed.adapter.attachment import CHILD_NAME, attach, detach, query_projection
 from diffusers_motion_embed.adapter.layer import LayerEmbedding, MotionEmbeddingLayer
 from diffusers_motion_embed.adapter.registry import registry_of
-from diffusers_motion_embed.adapter.selection import EmbeddingShape, check_fits, embedding_shapes, select_layers
+from diffusers_motion_embed.adapter.selection import (
+    EmbeddingShape,
+    check_fits,
+    embedding_shapes,
+    select_layers,
+    stored_shapes,
+)
 from diffusers_motion_embed.architectures import find_architecture
 from diffusers_motion_embed.config import MotionEmbeddingConfig
 from diffusers_motion_embed.errors import AdapterNameError, EmbeddingFileError, IncompatibleEmbeddingError
 from diffusers_motion_embed.files import PREFIX, read_embedding
 from diffusers_motion_embed.functional import Debias, combine, concatenate, expand_value, resample_grid
 from diffusers_motion_embed.hub import fetch_embedding
+from diffusers_motion_embed.layouts import Layout
 
 
 MERGE_MESSAGE = (
@@ -37,8 +44,8 @@ class MotionEmbeddingTunerLayer(MotionEmbeddingLayer, BaseTunerLayer):
     adapter_layer_names = ("motion_embedding_qk", "motion_embedding_v")
     other_param_names = ("debias",)
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, layout: Layout) -> None:
+        super().__init__(layout)
         self.motion_embedding_qk = nn.ParameterDict()
         self.motion_embedding_v = nn.ParameterDict()
         self.debias: dict[str, Debias] = {}
@@ -125,9 +132,11 @@ class MotionEmbeddingModel(BaseTuner):
             # The file's header wins over the JSON, which is all that PEFT has read.
             for name in ("num_frames", "num_latent_frames", "value_grid", "parts", "debias", "value_rank"):
                 setattr(peft_config, name, getattr(stored, name))
-            peft_config.target_modules, peft_config.exclude_modules = list(tensors), None
-        paths = select_layers(self.model, peft_config)
-        self._shapes = embedding_shapes(self.model, peft_config, paths)
+            paths, self._shapes = list(tensors), stored_shapes(tensors)
+        else:
+            peft_config.value_grid = peft_config.value_grid or architecture.value_grid
+            paths = select_layers(self.model, peft_config)
+            self._shapes = embedding_shapes(self.model, peft_config, paths)
         peft_config.target_modules = list(paths)
         peft_config.exclude_modules = None
         peft_config.model_class = architecture.model_class
@@ -143,14 +152,12 @@ class MotionEmbeddingModel(BaseTuner):
         current_key: str,
         parameter_name: str | None = None,
     ) -> None:
-        layer = target._modules.get(CHILD_NAME) or MotionEmbeddingTunerLayer()
+        architecture = find_architecture(self.model)
+        layer = target._modules.get(CHILD_NAME) or MotionEmbeddingTunerLayer(architecture.layout(self.model))
         layer.update_layer(adapter_name, self._shapes[current_key], peft_config)
-        layer.device = base_module(target.to_q).weight.device
+        layer.device = query_projection(target).weight.device
         layer._move_adapter_to_device_of_base_layer(adapter_name)
-        attach(target, self._picture_module(current_key), layer)
-
-    def _picture_module(self, path: str) -> nn.Module:
-        return self.model.get_submodule(find_architecture(self.model).picture_module(path))
+        attach(target, self.model.get_submodule(architecture.size_module(current_key)), layer)
 
     def _unload_and_optionally_merge(self, merge: bool = True, **kwargs: Any) -> nn.Module:
         if merge:
@@ -220,7 +227,7 @@ class MotionEmbeddingModel(BaseTuner):
             configs[0],
             num_frames=total(config.num_frames for config in configs),
             num_latent_frames=total(config.num_latent_frames for config in configs),
-            value_grid=None if None in grids else tuple(map(max, zip(*grids, strict=True))),
+            value_grid="full" if "full" in grids else tuple(map(max, zip(*grids, strict=True))),
             parts=tuple({part for config in configs for part in config.parts}),
             target_modules=sorted({path for config in configs for path in config.target_modules}),
             training={"combination": combination_type, "adapters": list(adapters), "weights": list(weights)},

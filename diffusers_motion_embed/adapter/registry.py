@@ -76,7 +76,7 @@ class MotionEmbeddingRegistry:
         architecture = find_architecture(model)
         timestep = kwargs["timestep"] if "timestep" in kwargs else args[architecture.timestep_position]
         for loaded in self.loaded.values():
-            loaded.timing.observe(timestep, architecture.num_train_timesteps)
+            loaded.timing.observe(architecture.share_done(timestep))
 
     def forget_action(self) -> None:
         """Begin to note which embeddings act."""
@@ -135,8 +135,9 @@ def add_embedding(
     registry.loaded[adapter_name] = LoadedEmbedding(
         copy.deepcopy(config), config.debias, 1.0, _resolve(model, 1.0), timing=Timing(*(config.timing or (0.0, 1.0)))
     )
+    layout = find_architecture(model).layout(model)
     for path, parts in tensors.items():
-        layer = registry.layers.setdefault(path, MotionEmbeddingLayer())
+        layer = registry.layers.setdefault(path, MotionEmbeddingLayer(layout))
         layer.embeddings[adapter_name] = LayerEmbedding(*(_ordinary(parts.get(part)) for part in PARTS))
     object.__setattr__(model, ATTRIBUTE, registry)
     registry.refresh()
@@ -204,13 +205,13 @@ def sync(model: nn.Module) -> None:
         attach_observer(model, registry)
     for path, layer in registry.layers.items():
         try:
-            attention, picture_module = _surroundings(model, path)
+            attention, size_module = _surroundings(model, path)
         except AttributeError as error:
             raise MissingLayersError(
                 f"The model no longer has {path}, which a loaded motion embedding adapts: something, such as "
                 "enable_free_noise_split_inference(), rebuilt it. Undo that, or call unload_motion_embedding()."
             ) from error
-        attach(attention, picture_module, layer)
+        attach(attention, size_module, layer)
 
 
 def embedding_tensors(model: nn.Module, adapter_name: str) -> EmbeddingTensors:
@@ -299,8 +300,7 @@ def _refuse_peft_layers(model: nn.Module) -> None:
 
 
 def _surroundings(model: nn.Module, path: str) -> tuple[nn.Module, nn.Module]:
-    picture_path = find_architecture(model).picture_module(path)
-    return model.get_submodule(path), model.get_submodule(picture_path)
+    return model.get_submodule(path), model.get_submodule(find_architecture(model).size_module(path))
 
 
 def _resolve(model: nn.Module, scale: Scale) -> LayerScales:

@@ -1,6 +1,7 @@
 """Which layers of a model an embedding is for, and the shapes of its parts there."""
 
 import copy
+import math
 from dataclasses import dataclass
 
 import torch
@@ -11,7 +12,7 @@ from diffusers_motion_embed.adapter.attachment import embed_dim
 from diffusers_motion_embed.architectures import find_architecture
 from diffusers_motion_embed.config import MotionEmbeddingConfig
 from diffusers_motion_embed.errors import IncompatibleEmbeddingError, TargetModulesError
-from diffusers_motion_embed.files import EmbeddingTensors
+from diffusers_motion_embed.files import MAX_NUMBERS, EmbeddingTensors
 
 
 @dataclass(frozen=True)
@@ -52,48 +53,87 @@ def embedding_shapes(model: nn.Module, config: MotionEmbeddingConfig, paths: lis
     """The shapes of a new embedding of `paths`.
 
     A value grid finer than a layer's own would hold numbers that are only ever averaged, so it is cut to the layer's.
+
+    Raises:
+        ValueError: If the config does not tell the size of a clip that is needed, or the embedding would be too large.
     """
-    grids = layer_grids(model, config)
+    if config.value_grid == (1, 1):
+        grids = dict.fromkeys(paths, (1, 1))
+    else:
+        own = layer_grids(model, config)
+        grids = {
+            path: own[path] if config.value_grid == "full" else tuple(map(min, config.value_grid, own[path]))
+            for path in paths
+        }
+    shapes = {
+        path: EmbeddingShape(config.num_latent_frames, embed_dim(model.get_submodule(path)), grids[path])
+        for path in paths
+    }
+    size = sum((math.prod(shape.grid) + 1) * shape.num_frames * shape.channels for shape in shapes.values())
+    if size > MAX_NUMBERS:
+        raise ValueError(
+            f"value_grid={config.value_grid!r} on {len(paths)} layers makes an embedding of {size / 1e6:.0f} million "
+            f"numbers, {size * 4 / 2**30:.1f} GiB; at most {MAX_NUMBERS / 1e6:.0f} million are accepted. Use a "
+            "coarser value_grid, for instance (1, 1), which is one vector per frame."
+        )
+    return shapes
+
+
+def stored_shapes(tensors: EmbeddingTensors) -> dict[str, EmbeddingShape]:
+    """The shapes of an embedding that is there already."""
     shapes = {}
-    for path in paths:
-        own = grids[path]
-        grid = own if config.value_grid is None else tuple(map(min, config.value_grid, own))
-        shapes[path] = EmbeddingShape(config.num_latent_frames, embed_dim(model.get_submodule(path)), grid)
+    for path, parts in tensors.items():
+        num_frames, channels = next(iter(parts.values())).shape[-2:]
+        shapes[path] = EmbeddingShape(num_frames, channels, tuple(parts["v"].shape[:2]) if "v" in parts else (1, 1))
     return shapes
 
 
 def layer_grids(model: nn.Module, config: MotionEmbeddingConfig) -> dict[str, tuple[int, int]]:
     """Height and width, in positions, that each layer which mixes frames sees at the size of `config`.
 
-    Found by a forward pass without numbers (torch's meta device) through a weightless twin of the model, so that
-    nothing about up- and downsampling has to be known here.
+    Where layers see several sizes, they are found by a forward pass without numbers (torch's meta device) through a
+    weightless twin of the model, so that nothing about up- and downsampling has to be known here.
     """
     architecture = find_architecture(model)
-    with torch.device("meta"):
-        twin = type(model).from_config(model.config).eval()
+    height, width = latent_size(model, config)
+    if not architecture.has_levels:
+        _, patch_height, patch_width = architecture.layout(model).patch_size
+        return dict.fromkeys(architecture.attention_paths(model), (height // patch_height, width // patch_width))
+    with torch.device("meta"):  # which some tensors do not follow
+        twin = type(model).from_config(model.config).eval().to("meta")
+    layout = architecture.layout(twin)
     grids: dict[str, tuple[int, int]] = {}
 
-    def note_grid(picture_path: str):
+    def note_grid(size_path: str):
         def hook(module: nn.Module, args: tuple, kwargs: dict) -> None:
-            hidden_states = args[0] if args else kwargs["hidden_states"]
-            grids[picture_path] = tuple(hidden_states.shape[-2:])
+            size = layout.video_size(args, kwargs)
+            grids[size_path] = (size.height, size.width)
 
         return hook
 
     paths = architecture.attention_paths(twin)
-    for picture_path in {architecture.picture_module(path) for path in paths}:
-        twin.get_submodule(picture_path).register_forward_pre_hook(note_grid(picture_path), with_kwargs=True)
-    height, width = latent_size(model, config)
+    for size_path in {architecture.size_module(path) for path in paths}:
+        twin.get_submodule(size_path).register_forward_pre_hook(note_grid(size_path), with_kwargs=True)
     with torch.no_grad():
         twin(**architecture.dry_run_inputs(twin, config.num_latent_frames, height, width))
-    return {path: grids[architecture.picture_module(path)] for path in paths}
+    return {path: grids[architecture.size_module(path)] for path in paths}
 
 
 def latent_size(model: nn.Module, config: MotionEmbeddingConfig) -> tuple[int, int]:
-    """Height and width of the model's input: the config's, or else the model's own sample size."""
-    sample_size = model.config.sample_size
+    """Height and width of the model's input: the config's, or else the model's own sample size.
+
+    Raises:
+        ValueError: If neither has one.
+    """
+    sample_size = getattr(model.config, "sample_size", None)
     height, width = sample_size if isinstance(sample_size, (list, tuple)) else (sample_size, sample_size)
-    return config.latent_height or height, config.latent_width or width
+    size = (config.latent_height or height, config.latent_width or width)
+    if None in size:
+        raise ValueError(
+            f"latent_height and latent_width are needed for value_grid={config.value_grid!r}: a "
+            f"{type(model).__name__} has no size of its own. Or use value_grid=(1, 1)."
+        )
+    return size
 
 
 def check_fits(model: nn.Module, config: MotionEmbeddingConfig, tensors: EmbeddingTensors) -> None:

@@ -44,17 +44,15 @@ class Timing:
         """Whether it acts all the time."""
         return self.start == 0 and self.end == 1
 
-    def observe(self, timestep: Tensor | float, num_train_timesteps: int) -> None:
+    def observe(self, done: Tensor | None) -> None:
         """Set the gate for the forward pass that is about to begin.
 
         Args:
-            timestep: What the denoiser receives: any shape, from `num_train_timesteps` (noise) to 0; of several the
-                largest counts, since clean conditioning frames may have 0.
-            num_train_timesteps: Length of the schedule.
+            done: Share of the noise schedule that is done, a 0-dim tensor: 0 is pure noise, 1 the finished clip. None
+                if that cannot be told; the gate then stays open.
         """
-        if self.is_whole:
+        if self.is_whole or done is None:
             return
-        done = 1 - torch.as_tensor(timestep).max() / num_train_timesteps
         until = done <= 1 if self.end == 1 else done < self.end
         self.gate = ((done >= self.start) & until).to(torch.float32)
         self.acted = torch.maximum(self.acted.to(self.gate.device), self.gate)

@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from diffusers import DDPMScheduler
 from diffusers.optimization import get_scheduler
 from torch import Tensor, nn
 
 from diffusers_motion_embed.adapter.registry import registry_of
-from diffusers_motion_embed.architectures import find_architecture
-from diffusers_motion_embed.errors import MotionEmbeddingError, UnsupportedModelError
+from diffusers_motion_embed.conditioning import Conditioning, join
+from diffusers_motion_embed.errors import MotionEmbeddingError
 from diffusers_motion_embed.files import EmbeddingTensors
+from diffusers_motion_embed.noising import Noising
 from diffusers_motion_embed.training.checkpoints import CheckpointError
 from diffusers_motion_embed.training.config import TrainingConfig
 from diffusers_motion_embed.training.losses import base_loss, debiased_temporal_loss, motion_distillation_loss
@@ -35,9 +35,10 @@ class Optimization:
 
     Args:
         model: Carries the embedding, active and without weight gradients.
-        scheduler: The pipeline's; its noise schedule and prediction type are used.
+        noising: How clips are made noisy for the model.
         clips: Scaled latents of the references, (clips, channels, frames, height, width).
-        prompt_embeds: Their text features, (clips, tokens, channels).
+        conditionings: What the model gets besides, one for each clip.
+        frame_conditionings: The same for single frames of the clips, which the hybrid loss trains on too.
         tensors: The embedding, which requires gradients.
         spatial: Parameters of the LoRA that the hybrid loss trains besides, by name; empty for other losses.
         config: Options of the run.
@@ -47,9 +48,10 @@ class Optimization:
     def __init__(
         self,
         model: nn.Module,
-        scheduler: Any,
+        noising: Noising,
         clips: Tensor,
-        prompt_embeds: Tensor,
+        conditionings: list[Conditioning],
+        frame_conditionings: list[Conditioning],
         tensors: EmbeddingTensors,
         spatial: dict[str, Tensor],
         config: TrainingConfig,
@@ -57,9 +59,8 @@ class Optimization:
     ) -> None:
         self.model, self.config, self.accelerator = model, config, accelerator
         self.tensors, self.spatial = tensors, spatial
-        self.clips, self.prompt_embeds = clips.to(model.dtype), prompt_embeds.to(model.dtype)
-        self.scheduler = DDPMScheduler.from_config(scheduler.config)
-        self.architecture = find_architecture(model)
+        self.noising, self.clips = noising, clips.to(model.dtype)
+        self.conditionings, self.frame_conditionings = conditionings, frame_conditionings
         self.num_processes = accelerator.num_processes if accelerator else 1
         self.process_index = accelerator.process_index if accelerator else 0
         self.device = clips.device.type
@@ -188,7 +189,7 @@ class Optimization:
 
     def _temporal_loss(self, samples: Samples) -> Tensor:
         latents = self.clips[samples.clips]
-        prediction, target = self._denoise(latents, samples.noise, samples)
+        prediction, target = self._denoise(latents, samples.noise, samples, self.conditionings)
         with torch.no_grad():
             self._note(samples, (prediction.float() - target.float()).square().mean((1, 2, 3, 4)))
         if self.config.loss == "base":
@@ -206,21 +207,23 @@ class Optimization:
         registry.enabled = False
         registry.refresh()
         try:
-            return base_loss(*self._denoise(latents, noise, samples))
+            return base_loss(*self._denoise(latents, noise, samples, self.frame_conditionings))
         finally:
             registry.enabled = True
             registry.refresh()
 
-    def _denoise(self, latents: Tensor, noise: Tensor, samples: Samples) -> tuple[Tensor, Tensor]:
-        noise = noise.to(latents)
-        timesteps = samples.timesteps(self.scheduler.config.num_train_timesteps).to(latents.device)
-        noisy_latents = self.scheduler.add_noise(latents, noise, timesteps)
-        prompt_embeds = self.architecture.text_features(self.prompt_embeds[samples.clips], latents.shape[2])
+    def _denoise(
+        self, latents: Tensor, noise: Tensor, samples: Samples, conditionings: list[Conditioning]
+    ) -> tuple[Tensor, Tensor]:
+        conditioning = join([conditionings[clip] for clip in samples.clips.tolist()])
+        noisy, timesteps, target = self.noising.add_noise(
+            latents, noise.to(latents), samples.levels.to(latents.device)
+        )
+        given = conditioning.given_frames(latents.shape[2])[:, None, None]
+        inputs = conditioning.inputs(torch.where(given, latents, noisy), timesteps)
         with torch.autocast(self.device, self.dtype, enabled=self.dtype is not None):
-            prediction = self.model(noisy_latents, timesteps, encoder_hidden_states=prompt_embeds, return_dict=False)[
-                0
-            ]
-        return prediction, prediction_target(self.scheduler, latents, noise, timesteps)
+            output = self.model(**inputs)
+        return torch.where(given, target, conditioning.prediction(output, latents)), target
 
     def _note(self, samples: Samples, losses: Tensor) -> None:
         low, high = self.config.timestep_range
@@ -247,7 +250,7 @@ class Optimization:
     def _run(self) -> dict[str, Any]:
         """What must be the same in two runs of which one goes on with the other."""
         digest = hashlib.sha256()
-        for tensor in (self.clips, self.prompt_embeds):
+        for tensor in (self.clips, *(tensor for each in self.conditionings for tensor in each.tensors())):
             digest.update(tensor.float().cpu().numpy().tobytes())
         shapes = {name: list(parameter.shape) for name, parameter in self._named_parameters()}
         options = json.loads(json.dumps(asdict(self.config)))
@@ -259,16 +262,6 @@ class Optimization:
             "references": digest.hexdigest(),
             "layers": hashlib.sha256(json.dumps(shapes).encode()).hexdigest(),
         }
-
-
-def prediction_target(scheduler: DDPMScheduler, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
-    """What the model is to predict, by the scheduler's `prediction_type`."""
-    kind = scheduler.config.prediction_type
-    if kind == "epsilon":
-        return noise
-    if kind == "v_prediction":
-        return scheduler.get_velocity(latents, noise, timesteps)
-    raise UnsupportedModelError(f"The scheduler's prediction_type is {kind!r}; expected epsilon or v_prediction.")
 
 
 def _short(value: Any) -> str:

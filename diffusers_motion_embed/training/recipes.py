@@ -22,6 +22,6 @@ RECIPES = {
     # arXiv 2403.20193 and its code: all noise levels, the value part as it is and of full grids, acting always
     "paper": Recipe(
         {"max_train_steps": 400, "learning_rate": 0.02, "timestep_sampling": "uniform", "debias_in_training": False},
-        {"value_grid": None, "timing": (0.0, 1.0)},
+        {"value_grid": "full", "timing": (0.0, 1.0)},
     ),
 }

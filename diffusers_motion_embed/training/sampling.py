@@ -29,10 +29,6 @@ class Samples:
     levels: Tensor
     frames: Tensor
 
-    def timesteps(self, num_train_timesteps: int) -> Tensor:
-        """The levels as timesteps of a noise schedule, (batch,), int64."""
-        return (self.levels * num_train_timesteps).long().clamp(max=num_train_timesteps - 1)
-
 
 def draw_samples(
     config: TrainingConfig, first: int, num_samples: int, num_clips: int, shape: tuple[int, ...]

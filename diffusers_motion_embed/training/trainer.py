@@ -1,7 +1,7 @@
 """Learning a motion embedding from reference clips of one motion."""
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,12 +20,14 @@ from diffusers_motion_embed.adapter.registry import (
     set_timing,
 )
 from diffusers_motion_embed.adapter.selection import embedding_shapes, select_layers
-from diffusers_motion_embed.architectures import find_architecture
+from diffusers_motion_embed.architectures import find_architecture, patch_size
+from diffusers_motion_embed.conditioning import Conditioning, capture_conditioning
 from diffusers_motion_embed.config import MotionEmbeddingConfig
-from diffusers_motion_embed.encoding import encode_frames, encode_prompt
+from diffusers_motion_embed.encoding import encode_frames
 from diffusers_motion_embed.errors import AdapterNameError, VideoError
 from diffusers_motion_embed.files import EmbeddingTensors, write_embedding
 from diffusers_motion_embed.loaders import LoadReport, base_name
+from diffusers_motion_embed.noising import noising_of
 from diffusers_motion_embed.training.checkpoints import CheckpointConfig, read_state, tidy, write_state
 from diffusers_motion_embed.training.checks import check_pipeline, check_references
 from diffusers_motion_embed.training.config import TrainingConfig
@@ -82,11 +84,12 @@ class TrainingProgress:
 def train_motion_embedding(
     pipe: Any,
     frames: np.ndarray | Sequence[np.ndarray],
-    prompt: str | Sequence[str],
+    prompt: str | Sequence[str] | None,
     config: TrainingConfig | None = None,
     *,
     embedding_config: MotionEmbeddingConfig | None = None,
     adapter_name: str = "default",
+    call_arguments: Mapping[str, Any] | None = None,
     checkpoints: CheckpointConfig | None = None,
     spatial_lora_directory: str | Path | None = None,
     callback: Callable[[TrainingProgress], None] | None = None,
@@ -96,13 +99,18 @@ def train_motion_embedding(
     """Learn the motion of a clip. The embedding is loaded on the pipeline afterwards, as the only active one.
 
     Args:
-        pipe: A text-to-video pipeline whose model takes motion embeddings. Its weights do not change.
+        pipe: A video pipeline whose model takes motion embeddings. Its weights do not change. One that begins with a
+            picture gets the first frame.
         frames: The reference clip, (frames, height, width, 3), uint8 from 0 to 255; or several clips of the same
             motion, of one shape.
-        prompt: What the clip shows; what it names need not be learned. One for each clip.
+        prompt: What the clip shows; what it names need not be learned. One for each clip; None for a pipeline that
+            takes none.
         config: Options of the run.
-        embedding_config: Which layers, parts, value grid; frames and sizes are filled in from the clip.
+        embedding_config: Which layers, parts, value grid; frames and sizes are filled in from the clip. Of a pipeline
+            with two models, such as Wan 2.2's, its `component` says which one is trained, by default the first.
         adapter_name: Under which the embedding is loaded.
+        call_arguments: Further arguments for the pipeline's call, such as `max_sequence_length` or a control clip. It
+            is called once for each clip, up to its first call of the model, to see what it gives the model.
         checkpoints: Where and when the run is saved, and from where it goes on.
         spatial_lora_directory: Where the LoRA of the loss "debiased_hybrid" is saved; by default it is dropped.
         callback: Called after every step. An exception from it ends the run and takes the embedding off.
@@ -123,9 +131,11 @@ def train_motion_embedding(
     """
     config = config or TrainingConfig()
     clips = [frames] if isinstance(frames, np.ndarray) else list(frames)
-    prompts = [prompt] if isinstance(prompt, str) else list(prompt)
-    component, model = check_pipeline(pipe)
-    check_references(pipe, clips, prompts)
+    prompts = [prompt] if isinstance(prompt, str | None) else list(prompt)
+    embedding_config = embedding_config or MotionEmbeddingConfig()
+    component, model = check_pipeline(pipe, embedding_config.component)
+    check_references(pipe, model, clips, prompts)
+    config = _at_levels_of(pipe, component, config)
     if config.loss == "motion_distillation" and len(clips[0]) < 2:
         raise VideoError("The loss 'motion_distillation' compares frames with the next ones; the clip has only one.")
     if spatial_lora_directory is not None and config.loss != "debiased_hybrid":
@@ -135,11 +145,13 @@ def train_motion_embedding(
     resumed = checkpoints.find() if checkpoints else None
     state = read_state(resumed) if resumed else None
 
+    def conditionings(num_frames: int | None) -> list[Conditioning]:
+        pairs = zip(clips, prompts, strict=True)
+        return [capture_conditioning(pipe, component, clip[:num_frames], text, call_arguments) for clip, text in pairs]
+
     latents = torch.cat([encode_frames(pipe, clip) for clip in clips])
-    prompt_embeds = torch.cat([encode_prompt(pipe, text) for text in prompts])
-    embedding_config = _complete(
-        embedding_config or MotionEmbeddingConfig(), config, pipe, component, clips[0], latents
-    )
+    given = conditionings(None), conditionings(1) if config.loss == "debiased_hybrid" else []
+    embedding_config = _complete(embedding_config, config, pipe, component, clips[0], latents)
     embedding_config.training = {"prompt": prompts[0] if len(prompts) == 1 else prompts, **asdict(config)}
     paths = select_layers(model, embedding_config)
     embedding_config.target_modules = paths
@@ -156,7 +168,8 @@ def train_motion_embedding(
         through = config.debias_in_training and embedding_config.debias != "free_placement"
         set_debias(registry, [adapter_name], embedding_config.debias if through else "identity")
         with _frozen(model), _spatial_lora(pipe, model, config, spatial_lora_directory) as spatial:
-            run = Optimization(model, pipe.scheduler, latents, prompt_embeds, tensors, spatial, config, accelerator)
+            noising = noising_of(pipe.scheduler)
+            run = Optimization(model, noising, latents, *given, tensors, spatial, config, accelerator)
             if state is not None:
                 run.load_state(*state)
             with recomputation(model, enabled=config.gradient_checkpointing):
@@ -197,15 +210,17 @@ def _complete(
 ) -> MotionEmbeddingConfig:
     """The settings with what the reference and the model say."""
     model = getattr(pipe, component)
+    architecture = find_architecture(model)
     completed = replace(
         embedding_config,
+        value_grid=embedding_config.value_grid or architecture.value_grid,
         num_frames=len(clip),
-        num_latent_frames=latents.shape[2],
+        num_latent_frames=latents.shape[2] // patch_size(model)[0],
         height=clip.shape[1],
         width=clip.shape[2],
         latent_height=latents.shape[3],
         latent_width=latents.shape[4],
-        model_class=find_architecture(model).model_class,
+        model_class=architecture.model_class,
         base_model_name_or_path=base_name(pipe, model),
         component=component,
     )
@@ -214,6 +229,21 @@ def _complete(
         step = 1 / pipe.scheduler.config.num_train_timesteps  # the lowest level itself was trained
         completed.timing = (1 - high, min(1.0, 1 - low + step))
     return completed
+
+
+def _at_levels_of(pipe: Any, component: str, config: TrainingConfig) -> TrainingConfig:
+    """The options at the noise levels that the model ever sees: a pipeline may have two models for two parts."""
+    boundary = getattr(pipe.config, "boundary_ratio", None)
+    if boundary is None:
+        return config
+    low, high = config.timestep_range
+    low, high = (low, min(high, boundary)) if component.endswith("_2") else (max(low, boundary), high)
+    if low >= high:
+        raise ValueError(
+            f"timestep_sampling={config.timestep_sampling!r} has no noise level in common with the pipeline's "
+            f"{component}, which sees those on its side of {boundary}."
+        )
+    return replace(config, timestep_sampling=(low, high))
 
 
 def _run_steps(

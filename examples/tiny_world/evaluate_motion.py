@@ -106,7 +106,7 @@ def train(pipe: Any, name: str, scene: Scene, options: argparse.Namespace) -> No
     embedding = MotionEmbeddingConfig(
         debias=options.debias[0],
         target_modules=options.target_modules,
-        value_grid=options.value_grid if options.value_grid and all(options.value_grid) else None,
+        value_grid="full" if options.value_grid == [0, 0] else options.value_grid,
     )
     frames = read_video(ASSETS / f"{name}.mp4", NUM_FRAMES, height=FRAME_SIZE, width=FRAME_SIZE)
     prompt = scene.appearance.prompt

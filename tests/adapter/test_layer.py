@@ -10,6 +10,7 @@ from diffusers.models.attention_processor import Attention, AttnProcessor
 from diffusers_motion_embed import FusedProjectionsError
 from diffusers_motion_embed.adapter.attachment import attach, detach
 from diffusers_motion_embed.adapter.layer import LayerEmbedding, MotionEmbeddingLayer
+from diffusers_motion_embed.layouts import Layout
 
 
 BATCH, HEIGHT, WIDTH, FRAMES, CHANNELS = 2, 2, 3, 4, 8
@@ -39,7 +40,7 @@ def pictures():
 
 @pytest.fixture
 def layer(temporal):
-    layer = MotionEmbeddingLayer()
+    layer = MotionEmbeddingLayer(Layout("rows", "nchw"))
     layer.embeddings["one"] = LayerEmbedding(
         torch.randn(FRAMES, CHANNELS), torch.randn(HEIGHT, WIDTH, FRAMES, CHANNELS)
     )
@@ -110,7 +111,7 @@ def test_free_placement_leaves_the_value_part_out(temporal, layer, pictures):
 
 def test_detaching_leaves_nothing(temporal, pictures):
     plain = temporal(pictures)
-    layer = MotionEmbeddingLayer()
+    layer = MotionEmbeddingLayer(Layout("rows", "nchw"))
     layer.embeddings["one"] = LayerEmbedding(torch.randn(FRAMES, CHANNELS), None)
     attach(temporal.attention, temporal, layer)
     assert not torch.equal(temporal(pictures), plain)

@@ -149,10 +149,10 @@ def test_inference_follows_the_debiasing_of_the_settings(model, plain, tmp_path,
     [
         pytest.param({}, id="as-is"),
         pytest.param({"value_rank": 2}, id="compressed"),
-        pytest.param({"value_grid": None}, id="full-grids"),
+        pytest.param({"value_grid": "full"}, id="full-grids"),
         pytest.param({"parts": ["qk"]}, id="query-key-alone"),
         pytest.param({"target_modules": ["attn2"]}, id="some-layers"),
-        pytest.param({"latent_height": 4, "latent_width": 12, "value_grid": None}, id="another-size"),
+        pytest.param({"latent_height": 4, "latent_width": 12, "value_grid": "full"}, id="another-size"),
     ],
 )
 def test_peft_reads_what_the_pipelines_door_wrote(plain, embedding_folder, settings):
@@ -324,7 +324,7 @@ def value_grids(peft_model):
 )
 def test_without_a_grid_every_layer_has_its_own(model, size, first_level, second_level):
     targets = ["attn1", "attn2"]
-    grids = value_grids(get_peft_model(model, make_config(value_grid=None, target_modules=targets, **size)))
+    grids = value_grids(get_peft_model(model, make_config(value_grid="full", target_modules=targets, **size)))
     expected = dict.fromkeys(both([DOWN[0], *UP[2:], *IN]), first_level)
     expected |= dict.fromkeys(both([DOWN[1], *MID, *UP[:2]]), second_level)
     assert grids == expected
@@ -394,7 +394,7 @@ def test_models_of_other_classes_are_refused(model):
     before = snapshot(model)
     with pytest.raises(
         UnsupportedModelError,
-        match=rf"{type(model).__name__} takes no motion .* UNet3DConditionModel, UNetMotionModel",
+        match=rf"{type(model).__name__} takes no motion embeddings. Supported are: UNet3DConditionModel, ",
     ):
         get_peft_model(model, make_config())
     assert_unchanged(model, before)

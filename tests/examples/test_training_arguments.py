@@ -43,7 +43,7 @@ def test_the_papers_recipe_has_a_name_and_gives_way_to_arguments():
     training, embedding = configs("--recipe", "paper")
     expected = {"max_train_steps": 400, "learning_rate": 0.02, "timestep_sampling": "uniform"}
     assert training == TrainingConfig(**expected, debias_in_training=False)
-    assert embedding.value_grid is None
+    assert embedding.value_grid == "full"
     assert embedding.timing == (0.0, 1.0)
     training, embedding = configs("--learning_rate", 0.5, "--recipe", "paper", "--value_grid", 2, 3)
     assert (training.learning_rate, training.max_train_steps) == (0.5, 400)
@@ -51,7 +51,7 @@ def test_the_papers_recipe_has_a_name_and_gives_way_to_arguments():
 
 
 def test_full_grids_are_asked_for_with_zeros():
-    assert configs("--value_grid", 0, 0)[1].value_grid is None
+    assert configs("--value_grid", 0, 0)[1].value_grid == "full"
 
 
 @pytest.mark.parametrize("other", [("--prompt", "a"), ("--push_to_hub",), ("--report_to", "tensorboard")])

@@ -16,7 +16,7 @@ def motion(embedding_dict):
     def make(model, seed=1, strength=4.0):
         key = (type(model).__name__, repr(sorted(model.config.items(), key=str)), seed)
         if key not in _EMBEDDINGS:
-            _EMBEDDINGS[key] = embedding_dict(model, seed=seed, value_grid=None)
+            _EMBEDDINGS[key] = embedding_dict(model, seed=seed, value_grid="full")
         return {name: strength * tensor for name, tensor in _EMBEDDINGS[key].items()}
 
     return make

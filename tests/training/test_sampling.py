@@ -40,11 +40,6 @@ def test_levels_follow_the_range_and_its_power(sampling, power, low, high):
     assert stats.kstest(levels, lambda x: ((x - low) / (high - low)) ** power).pvalue > 0.01
 
 
-def test_levels_become_timesteps_of_the_schedule():
-    timesteps = draw(0, 2000, timestep_sampling=(0.25, 0.5)).timesteps(20)
-    assert set(timesteps.tolist()) == set(range(5, 10))
-
-
 def test_clips_take_turns_and_frames_are_all_drawn():
     samples = draw(3, 60, num_clips=2)
     assert samples.clips.tolist() == [1, 0] * 30

@@ -12,7 +12,6 @@ from diffusers_motion_embed.encoding import encode_frames
 from diffusers_motion_embed.files import CONFIG_NAME, WEIGHTS_NAME
 from diffusers_motion_embed.training import TrainingConfig, TrainingDivergedError, train_motion_embedding
 from diffusers_motion_embed.training.config import Loss
-from diffusers_motion_embed.training.optimization import prediction_target
 from tests.helpers import NUM_FRAMES, assert_unchanged, generate, make_config, snapshot
 
 
@@ -123,7 +122,7 @@ def test_the_file_tells_how_it_was_made(text_to_video, frames, tmp_path):
 
 
 def test_full_grids_are_those_of_the_layers(text_to_video, frames):
-    train(text_to_video, frames, embedding={"value_grid": None})
+    train(text_to_video, frames, embedding={"value_grid": "full"})
     registry = dme.adapter.registry.registry_of(text_to_video.unet)
     grids = {path: tuple(layer.embeddings["trained"].v.shape[:2]) for path, layer in registry.layers.items()}
     assert grids["down_blocks.0.temp_attentions.0.transformer_blocks.0.attn1"] == (8, 8)
@@ -136,22 +135,6 @@ def test_latents_are_those_of_the_vae(text_to_video, frames):
     vae = text_to_video.vae
     expected = vae.encode(pixels).latent_dist.mean[0] * vae.config.scaling_factor
     torch.testing.assert_close(latents[0, :, 2], expected, atol=1e-5, rtol=1e-5)
-
-
-def test_targets_follow_the_prediction_type(text_to_video):
-    from diffusers import DDPMScheduler
-
-    latents, noise = torch.randn(2, 1, 4, 2, 2, 2).unbind(0)
-    timesteps = torch.tensor([500])
-    epsilon = DDPMScheduler(prediction_type="epsilon")
-    assert prediction_target(epsilon, latents, noise, timesteps) is noise
-    velocity = DDPMScheduler(prediction_type="v_prediction")
-    signal = velocity.alphas_cumprod[500]
-    torch.testing.assert_close(
-        prediction_target(velocity, latents, noise, timesteps), signal.sqrt() * noise - (1 - signal).sqrt() * latents
-    )
-    with pytest.raises(dme.UnsupportedModelError, match="'sample'; expected epsilon or v_prediction"):
-        prediction_target(DDPMScheduler(prediction_type="sample"), latents, noise, timesteps)
 
 
 def interrupt(progress):
@@ -191,7 +174,7 @@ def test_a_run_that_fails_leaves_the_pipeline_as_it_was(
 @pytest.mark.parametrize(
     ("shape", "dtype", "message"),
     [
-        pytest.param((4, 15, 16, 3), np.uint8, "Height 15 and width 16 must be multiples of 2", id="not-divisible"),
+        pytest.param((4, 15, 16, 3), np.uint8, "Height 15 must be a multiple of 2 and width", id="not-divisible"),
         pytest.param((4, 16, 16), np.uint8, r"shape \(frames, height, width, 3\), got uint8 \(4, 16, 16\)", id="axes"),
         pytest.param((4, 16, 16, 3), np.float32, "got float32", id="dtype"),
     ],

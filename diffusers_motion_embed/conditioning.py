@@ -1,0 +1,205 @@
+"""What a pipeline gives its model besides the noisy clip: text features, rotations, sizes, the picture to begin with.
+
+Pipelines differ in all of that, so they are asked: the pipeline is called, and stopped when it calls its model.
+"""
+
+import inspect
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from diffusers_motion_embed.architectures import find_architecture
+from diffusers_motion_embed.errors import UnsupportedModelError
+from diffusers_motion_embed.layouts import Layout
+from diffusers_motion_embed.loaders import supported_models
+
+
+# Without guidance a pipeline gives its model what belongs to the prompt, and nothing else.
+NO_GUIDANCE = ("guidance_scale", "min_guidance_scale", "max_guidance_scale", "guidance_scale_2")
+
+# Tensors that have something other than clips on their first axis.
+SHARED = ("control_hidden_states_scale",)
+
+# Arguments that are the noise level once more.
+TIMES = ("sigma", "audio_sigma", "r_timestep")
+
+
+class _Called(BaseException):
+    """The model was called. No `Exception`, so that no pipeline takes it for a failure of its own."""
+
+    def __init__(self, module: nn.Module, args: tuple, kwargs: dict[str, Any]) -> None:
+        names = inspect.signature(type(module).forward).parameters
+        self.arguments = {**dict(zip(list(names)[1:], args, strict=False)), **kwargs}
+
+
+@dataclass(frozen=True)
+class Conditioning:
+    """The arguments of one model call, for one clip or for several.
+
+    Args:
+        arguments: As the pipeline gave them, by name, without the next two.
+        input_name: Of the argument that is the noisy clip.
+        model_input: The noisy clip, as the model wants it; it may have more channels than a clip.
+        timestep: One for each clip, or one for every token, with zeros where frames are given.
+        layout: Of the model's input.
+        num_text_copies: Of the text features of one clip, if the model wants them once for every frame.
+    """
+
+    arguments: dict[str, Any]
+    input_name: str
+    model_input: Tensor
+    timestep: Tensor
+    layout: Layout
+    num_text_copies: int = 1
+
+    def inputs(self, noisy_latents: Tensor, timesteps: Tensor) -> dict[str, Any]:
+        """All arguments of a model call.
+
+        Args:
+            noisy_latents: (batch, channels, frames, height, width).
+            timesteps: (batch,).
+        """
+        noisy, axis = self.layout.arrange(noisy_latents), self.layout.channel_axis
+        num_channels = noisy.shape[axis]
+        rest = self.model_input.narrow(axis, num_channels, self.model_input.shape[axis] - num_channels)
+        if self.timestep.ndim > 1:
+            timesteps = timesteps.view(-1, *[1] * (self.timestep.ndim - 1)) * (self.timestep != 0)
+        times = dict.fromkeys([name for name in TIMES if self.arguments.get(name) is not None], timesteps)
+        noisy = torch.cat([noisy.to(rest), rest], dim=axis)
+        return {**self.arguments, **times, self.input_name: noisy, "timestep": timesteps, "return_dict": False}
+
+    def prediction(self, output: tuple[Tensor, ...], like: Tensor) -> Tensor:
+        """The clip in what the model returned, (batch, channels, frames, height, width); some add a variance.
+
+        Args:
+            output: Of the model.
+            like: A clip.
+        """
+        return self.layout.restore(output[0], like.shape)[:, : like.shape[1]]
+
+    def given_frames(self, num_frames: int) -> Tensor:
+        """Which latent frames the pipeline gives without noise, such as the first; (num_frames,), bool."""
+        if self.timestep.ndim < 2:
+            return torch.zeros(num_frames, dtype=torch.bool, device=self.timestep.device)
+        return (self.timestep[0].flatten().unflatten(0, (num_frames, -1)) == 0).any(1)
+
+    def tensors(self) -> list[Tensor]:
+        """Everything that the pipeline gave, to tell one conditioning from another."""
+        return [*_tensors(self.arguments), self.model_input]
+
+
+def join(conditionings: list[Conditioning]) -> Conditioning:
+    """One conditioning for several clips."""
+    if len(conditionings) == 1:
+        return conditionings[0]
+    first, names = conditionings[0], conditionings[0].arguments
+    copies = {"encoder_hidden_states": first.num_text_copies}
+    return replace(
+        first,
+        arguments={
+            name: _join([c.arguments[name] for c in conditionings], copies.get(name, 1), name) for name in names
+        },
+        model_input=torch.cat([c.model_input for c in conditionings]),
+        timestep=torch.cat([c.timestep for c in conditionings]) if first.timestep.ndim > 1 else first.timestep,
+    )
+
+
+def _join(values: list[Any], copies: int, name: str) -> Any:
+    first = values[0]
+    if isinstance(first, dict):
+        return {key: _join([value[key] for value in values], 1, key) for key in first}
+    is_of_clips = isinstance(first, Tensor) and first.ndim > 0 and len(first) == copies and name not in SHARED
+    return torch.cat(values) if is_of_clips else first
+
+
+def _tensors(value: Any) -> Iterator[Tensor]:
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, (dict, list, tuple)):
+        for entry in value.values() if isinstance(value, dict) else value:
+            yield from _tensors(entry)
+
+
+def capture_conditioning(
+    pipe: Any,
+    component: str,
+    frames: np.ndarray,
+    prompt: str | None,
+    call_arguments: Mapping[str, Any] | None = None,
+) -> Conditioning:
+    """What the pipeline gives its model for a clip of this size and prompt, without guidance.
+
+    Pipelines that begin with a picture get the first frame, and those that change a clip get the clip.
+
+    Args:
+        pipe: A diffusers video pipeline.
+        component: Name of its model.
+        frames: (frames, height, width, 3), uint8.
+        prompt: None for pipelines without.
+        call_arguments: Further arguments of the pipeline's call.
+
+    Raises:
+        UnsupportedModelError: If the pipeline calls no model, or one for several clips at once.
+    """
+    model = getattr(pipe, component)
+    architecture = find_architecture(model)
+    known = inspect.signature(type(pipe).__call__).parameters
+    pictures = [Image.fromarray(frame) for frame in frames]
+    wanted = {
+        "prompt": prompt,
+        "image": pictures[0],
+        "video": pictures,
+        "height": frames.shape[1],
+        "width": frames.shape[2],
+        "num_frames": len(frames),
+        "video_length": len(frames),
+        "num_inference_steps": 2,
+        "strength": 1.0,
+        "output_type": "latent",
+        "generator": torch.Generator().manual_seed(0),
+        **({} if architecture.distilled_guidance else dict.fromkeys(NO_GUIDANCE, 1.0)),
+    }
+    wanted = {name: value for name, value in wanted.items() if name in known}
+    if getattr(pipe.config, "boundary_ratio", None) is None:
+        wanted.pop("guidance_scale_2", None)
+    if "video" in wanted and known["video"].default is None and "strength" not in known:
+        wanted.pop("video")  # it controls the clip, as VACE's, and is not what the clip is made of
+    arguments = _stopped_call(pipe, {**wanted, **(call_arguments or {})})
+    input_name = "sample" if "sample" in arguments else "hidden_states"
+    model_input = arguments.pop(input_name)
+    timestep = torch.as_tensor(arguments.pop("timestep"), device=model_input.device)
+    arguments.pop("return_dict", None)
+    if len(model_input) != 1:
+        raise UnsupportedModelError(
+            f"{type(pipe).__name__} gives its model {len(model_input)} clips at once for one prompt; training needs "
+            "one. Switch its guidance off."
+        )
+    copies = model_input.shape[2] if architecture.text_per_frame else 1
+    return Conditioning(arguments, input_name, model_input, timestep, architecture.input_layout(model), copies)
+
+
+@torch.no_grad()
+def _stopped_call(pipe: Any, arguments: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of the pipeline's first call of a model, by name."""
+
+    def stop(module: nn.Module, args: tuple, kwargs: dict[str, Any]) -> None:
+        raise _Called(module, args, kwargs)
+
+    models = supported_models(pipe).values()
+    handles = [model.register_forward_pre_hook(stop, with_kwargs=True, prepend=True) for model in models]
+    settings = dict(getattr(pipe, "_progress_bar_config", {}))
+    pipe.set_progress_bar_config(**{**settings, "disable": True})
+    try:
+        pipe(**arguments)
+    except _Called as called:
+        return called.arguments
+    finally:
+        pipe.set_progress_bar_config(**settings)
+        for handle in handles:
+            handle.remove()
+    raise UnsupportedModelError(f"{type(pipe).__name__} does not call its model.")

@@ -1,0 +1,100 @@
+"""Where frames and positions are in what an attention layer receives.
+
+Two kinds of models mix frames. Some have attention layers of their own for it, which see every position apart: "rows",
+(batch · height · width, frames, channels). Others let all tokens of a clip attend to each other: (batch, tokens,
+channels), where the video's tokens are in the order frame, row, column, and text may come before or after them.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from torch import Tensor
+
+from diffusers_motion_embed.functional import add_to_rows, add_to_tokens
+
+
+Tokens = Literal["rows", "video_first", "video_last"]
+
+
+@dataclass(frozen=True)
+class VideoSize:
+    """Frames, height and width of a clip, counted in tokens of an attention layer."""
+
+    num_frames: int
+    height: int
+    width: int
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How the layers of one model arrange a clip.
+
+    Args:
+        tokens: "rows"; or "video_first" or "video_last", for which text is after or before the video, or not there.
+        axes: Of the input that shows the clip's size, a letter for each: b batch, c channels, f frames, h height, w
+            width, n batch and frames in one. "packed" if that input shows none, and the size is among the arguments
+            `num_frames`, `height` and `width`.
+        patch_size: Frames, height and width of that input that make one token.
+    """
+
+    tokens: Tokens
+    axes: str
+    patch_size: tuple[int, int, int] = (1, 1, 1)
+
+    def video_size(self, args: tuple, kwargs: dict[str, Any]) -> VideoSize:
+        """The size of a clip in tokens, from the arguments of a forward call; 1 frame if they do not show it.
+
+        Raises:
+            ValueError: If a size is missing.
+        """
+        if self.axes == "packed":
+            sizes = [kwargs.get(name) for name in ("num_frames", "height", "width")]
+            if None in sizes:
+                raise ValueError(
+                    "The pipeline does not tell its model num_frames, height and width, so a motion embedding cannot "
+                    "find the frames. Use another pipeline of the same model, or unload the motion embedding."
+                )
+        else:
+            shape = (args[0] if args else kwargs["hidden_states" if "hidden_states" in kwargs else "sample"]).shape
+            sizes = [shape[self.axes.index(axis)] if axis in self.axes else 1 for axis in "fhw"]
+        return VideoSize(*(size // patch for size, patch in zip(sizes, self.patch_size, strict=True)))
+
+    @property
+    def channel_axis(self) -> int:
+        """Of the model's input."""
+        return -1 if self.axes == "packed" else self.axes.index("c")
+
+    def arrange(self, latents: Tensor) -> Tensor:
+        """A clip, (batch, channels, frames, height, width), as the model's input."""
+        if self.axes == "packed":
+            return latents.flatten(2).transpose(1, 2)
+        return latents.permute(*("bcfhw".index(axis) for axis in self.axes))
+
+    def restore(self, output: Tensor, shape: tuple[int, ...]) -> Tensor:
+        """A clip of the model's output, (batch, channels, frames, height, width).
+
+        Args:
+            output: As the model's input is arranged.
+            shape: Of a clip; its number of channels does not matter.
+        """
+        if self.axes == "packed":
+            return output.transpose(1, 2).unflatten(2, shape[2:])
+        return output.permute(*(self.axes.index(axis) for axis in "bcfhw"))
+
+    def num_frames(self, hidden_states: Tensor, size: VideoSize) -> int:
+        """How many frames the input of a projection holds."""
+        return hidden_states.shape[1] if self.tokens == "rows" else size.num_frames
+
+    def add(self, hidden_states: Tensor, offset: Tensor, size: VideoSize) -> Tensor:
+        """Add an offset to the video in the input of a projection.
+
+        Args:
+            hidden_states: (rows, frames, channels) or (batch, tokens, channels).
+            offset: (positions, frames, channels), or (1, frames, channels) for all positions alike.
+            size: Of the clip.
+        """
+        if self.tokens == "rows":
+            return add_to_rows(hidden_states, offset)
+        num_tokens = size.num_frames * size.height * size.width
+        first = 0 if self.tokens == "video_first" else hidden_states.shape[1] - num_tokens
+        return add_to_tokens(hidden_states, offset, first, num_tokens)

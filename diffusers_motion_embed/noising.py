@@ -1,0 +1,115 @@
+"""How a pipeline's schedule makes clips noisy, and what its model is to predict then.
+
+A noise level is a share of the noise schedule, from 0, the clean clip, to 1, noise alone.
+"""
+
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from diffusers_motion_embed.errors import UnsupportedModelError
+
+
+class Noising(Protocol):
+    """One kind of schedule."""
+
+    def add_noise(self, latents: Tensor, noise: Tensor, levels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Make a clip noisy.
+
+        Args:
+            latents: Clean, (batch, channels, frames, height, width).
+            noise: Normal, as `latents`.
+            levels: (batch,), float64.
+
+        Returns:
+            What the model receives, its timesteps (batch,), and what it is to predict.
+        """
+
+
+class Diffusion:
+    """Variance-preserving diffusion in steps: DDPM, DDIM and their relatives (arXiv 2006.11239).
+
+    Args:
+        alphas_cumprod: Share of the clip in the variance, by timestep.
+        prediction_type: "epsilon", the noise, or "v_prediction" (arXiv 2202.00512).
+    """
+
+    def __init__(self, alphas_cumprod: Tensor, prediction_type: str) -> None:
+        self.alphas_cumprod, self.prediction_type = alphas_cumprod, prediction_type
+
+    def add_noise(self, latents: Tensor, noise: Tensor, levels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """As `Noising`."""
+        num_timesteps = len(self.alphas_cumprod)
+        timesteps = (levels * num_timesteps).long().clamp(max=num_timesteps - 1)
+        signal = _column(self.alphas_cumprod.to(timesteps.device)[timesteps], latents)
+        noisy = signal.sqrt() * latents + (1 - signal).sqrt() * noise
+        if self.prediction_type == "epsilon":
+            return noisy, timesteps, noise
+        return noisy, timesteps, signal.sqrt() * noise - (1 - signal).sqrt() * latents
+
+
+class Flow:
+    """Straight lines from clip to noise: flow matching (arXiv 2210.02747). The share of noise is the noise level.
+
+    Args:
+        num_train_timesteps: The timestep of pure noise.
+        invert: Whether timesteps and predictions run the other way, from noise to the clip, as Mochi's do.
+    """
+
+    def __init__(self, num_train_timesteps: int, *, invert: bool = False) -> None:
+        self.num_train_timesteps, self.invert = num_train_timesteps, invert
+
+    def add_noise(self, latents: Tensor, noise: Tensor, levels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """As `Noising`."""
+        share = _column(levels, latents)
+        noisy = (1 - share) * latents + share * noise
+        timesteps = (1 - levels if self.invert else levels) * self.num_train_timesteps
+        return noisy, timesteps.float(), latents - noise if self.invert else noise - latents
+
+
+class ContinuousDiffusion:
+    """Noise of any strength σ on the clip: EDM (arXiv 2206.00364) with v-prediction, as Stable Video Diffusion.
+
+    The model receives a quarter of log σ as the timestep. Levels are evenly spaced in that.
+
+    Args:
+        sigma_min: Of the schedule's end.
+        sigma_max: Of its beginning.
+    """
+
+    def __init__(self, sigma_min: float, sigma_max: float) -> None:
+        low, high = torch.tensor([sigma_min, sigma_max], dtype=torch.float64).log()
+        self.low, self.high = low.item(), high.item()
+
+    def add_noise(self, latents: Tensor, noise: Tensor, levels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """As `Noising`."""
+        log_sigma = self.low + (self.high - self.low) * levels
+        sigma = _column(log_sigma.exp(), latents)
+        scale = 1 / (sigma**2 + 1).sqrt()
+        noisy = scale * (latents + sigma * noise)
+        return noisy, (log_sigma / 4).float(), scale * (noise - sigma * latents)
+
+
+def noising_of(scheduler: Any) -> Noising:
+    """How clips are made noisy for the model of a diffusers scheduler.
+
+    Raises:
+        UnsupportedModelError: If that is none of the kinds here.
+    """
+    config = scheduler.config
+    prediction_type = config.get("prediction_type", "epsilon")
+    if "FlowMatch" in type(scheduler).__name__ or prediction_type == "flow_prediction":
+        return Flow(config.num_train_timesteps, invert=config.get("invert_sigmas", False))
+    if config.get("timestep_type") == "continuous" and prediction_type == "v_prediction":
+        return ContinuousDiffusion(config.sigma_min or 0.002, config.sigma_max or 700.0)  # as SVD's
+    if hasattr(scheduler, "alphas_cumprod") and prediction_type in ("epsilon", "v_prediction"):
+        return Diffusion(scheduler.alphas_cumprod, prediction_type)
+    raise UnsupportedModelError(
+        f"Noise cannot be added as {type(scheduler).__name__} with prediction_type {prediction_type!r} does; "
+        "supported are diffusion with prediction_type epsilon or v_prediction, and flow matching."
+    )
+
+
+def _column(values: Tensor, like: Tensor) -> Tensor:
+    return values.to(like).view(-1, *[1] * (like.ndim - 1))

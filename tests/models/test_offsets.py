@@ -1,0 +1,99 @@
+"""Exactly the video's tokens of exactly the right layers get exactly their frame's vector, counted token by token."""
+
+import pytest
+import torch
+
+from diffusers_motion_embed import load_motion_embedding
+from diffusers_motion_embed.files import to_state_dict
+from tests.models.zoo import TEXT, ZOO, Clip, make_model, run
+
+
+CLIP = Clip()
+SIZE = {"latent_height": CLIP.height, "latent_width": CLIP.width}
+
+
+def watch(model, specimen, record):
+    """Note what every projection gets, as far as the hooks that are there let it through."""
+    for path in specimen.layers:
+        for projection in specimen.projections:
+
+            def note(module, args, key=(path, projection)):
+                record[key] = args[0].clone()
+
+            model.get_submodule(f"{path}.{projection}").register_forward_pre_hook(note)
+
+
+def expected_offset(shape, specimen, path, tensor):
+    """What is to be added to an input of this shape, element by element; the tensor is (f, c) or (h, w, f, c)."""
+    offset = torch.zeros(shape)
+    if tensor.ndim == 2 or tensor.shape[:2] == (1, 1):
+        tensor = tensor.reshape(1, 1, *tensor.shape[-2:])
+
+    def vector(frame, y, x):
+        return tensor[y % tensor.shape[0], x % tensor.shape[1], frame]
+
+    patch_frames, patch_height, patch_width = specimen.patch
+    frames, height, width = CLIP.frames // patch_frames, CLIP.height // patch_height, CLIP.width // patch_width
+    if specimen.rows:
+        positions = shape[0] // CLIP.batch
+        height, width = (height, width) if positions == height * width else (height // 2, width // 2)
+        for clip in range(CLIP.batch):
+            for y in range(height):
+                for x in range(width):
+                    for frame in range(frames):
+                        offset[(clip * height + y) * width + x, frame] = vector(frame, y, x)
+    else:
+        first = TEXT if path in specimen.text_first else 0
+        for clip in range(CLIP.batch):
+            for frame in range(frames):
+                for y in range(height):
+                    for x in range(width):
+                        offset[clip, first + (frame * height + y) * width + x] = vector(frame, y, x)
+    return offset
+
+
+@pytest.mark.parametrize(
+    "grid", [pytest.param((1, 1), id="vector-per-frame"), pytest.param("full", id="per-position")]
+)
+@pytest.mark.parametrize("name", ZOO)
+def test_every_token_gets_the_vector_of_its_frame(name, grid, make_embedding):
+    model, specimen = make_model(name), ZOO[name]
+    config, tensors = make_embedding(
+        model, value_grid=grid, debias="identity", target_modules=list(specimen.layers), **SIZE
+    )
+    assert sorted(tensors) == sorted(specimen.layers)
+    before, after = {}, {}
+    watch(model, specimen, before)  # ahead of the embedding's hooks
+    load_motion_embedding(model, to_state_dict(config, tensors), config=config)
+    watch(model, specimen, after)
+    run(model, CLIP)
+
+    assert len(before) == len(after) == 3 * len(specimen.layers)
+    for (path, projection), received in before.items():
+        part = "v" if projection == specimen.projections[2] else "qk"
+        expected = expected_offset(received.shape, specimen, path, tensors[path][part])
+        torch.testing.assert_close(after[path, projection] - received, expected, atol=1e-5, rtol=0)
+        assert expected.abs().sum() > 1
+
+
+@pytest.mark.parametrize("name", [name for name in ZOO if not ZOO[name].rows])
+def test_text_gets_nothing(name, make_embedding):
+    """Where text and video are in one sequence, the text's part of it stays bit for bit."""
+    model, specimen = make_model(name), ZOO[name]
+    config, tensors = make_embedding(model, value_grid=(1, 1), target_modules=list(specimen.layers), **SIZE)
+    before, after = {}, {}
+    watch(model, specimen, before)
+    load_motion_embedding(model, to_state_dict(config, tensors), config=config)
+    watch(model, specimen, after)
+    run(model, CLIP)
+    num_tokens = (
+        (CLIP.frames // specimen.patch[0]) * (CLIP.height // specimen.patch[1]) * (CLIP.width // specimen.patch[2])
+    )
+    lengths = {path: received.shape[1] for (path, _), received in before.items()}
+    joint = [path for path, length in lengths.items() if length > num_tokens]
+    assert set(joint) >= set(specimen.text_first)
+    for path in joint:
+        assert lengths[path] == num_tokens + TEXT
+        text = slice(0, TEXT) if path in specimen.text_first else slice(num_tokens, None)
+        for projection in specimen.projections:
+            assert torch.equal(after[path, projection][:, text], before[path, projection][:, text])
