@@ -20,7 +20,7 @@ Z_DIM = 2 * LATENT_CHANNELS  # a latent shows two frames
 
 def make_vae() -> AutoencoderKLWan:
     vae = AutoencoderKLWan(
-        base_dim=16,
+        base_dim=12,
         z_dim=Z_DIM,
         dim_mult=[1, 2, 3, 4],
         num_res_blocks=1,
@@ -54,7 +54,7 @@ CLIP_VAE = Autoencoder(make_vae=make_vae, draw_pixels=draw_clip, latents=clip_la
 
 
 def main() -> None:
-    train(CLIP_VAE, parse_options(__doc__, max_train_steps=2000, train_batch_size=2))
+    train(CLIP_VAE, parse_options(__doc__, max_train_steps=1200, train_batch_size=2))
 
 
 if __name__ == "__main__":
