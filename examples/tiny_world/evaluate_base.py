@@ -1,6 +1,6 @@
-"""Measure the tiny model itself: does it draw what the prompt says?
+"""Measure a tiny model itself: does it draw what the prompt says?
 
-    python -m examples.tiny_world.evaluate_base --num_clips 504
+    python -m examples.tiny_world.evaluate_base --pretrained_model_name_or_path examples/tiny-wan
 
 Prints a table and writes it as JSON.
 """

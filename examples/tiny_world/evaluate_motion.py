@@ -22,6 +22,7 @@ from diffusers_motion_embed.training import RECIPES, TrainingConfig, train_motio
 from examples.tiny_world.evaluation import (
     GENERATION,
     TINY_T2V,
+    call_arguments,
     camera_fidelity,
     generate,
     load_tiny_pipeline,
@@ -31,7 +32,14 @@ from examples.tiny_world.evaluation import (
     use_one_thread,
 )
 from examples.tiny_world.measure import measure_clip
-from examples.tiny_world.references import CAMERA_PROMPTS, CAMERA_REFERENCES, OBJECT_REFERENCES, PROMPTS
+from examples.tiny_world.references import (
+    CAMERA_PROMPTS,
+    CAMERA_REFERENCES,
+    OBJECT_REFERENCES,
+    PROMPTS,
+    camera_references,
+    object_references,
+)
 from examples.tiny_world.scene import FRAME_SIZE, NUM_FRAMES, Appearance, Scene
 from examples.training_arguments import timestep_sampling
 
@@ -66,12 +74,14 @@ def main() -> None:
     use_one_thread()
 
     pipe = enable_motion_embedding(load_tiny_pipeline(options.pretrained_model_name_or_path))
+    num_frames = call_arguments(pipe)["num_frames"]
+    scenes = {**object_references(num_frames), **camera_references(num_frames)}
     clips: list[dict[str, Any]] = []
     seconds = {}
     plain_clips = {}
     for name in options.references:
         is_camera = name in CAMERA_REFERENCES
-        scene = (CAMERA_REFERENCES if is_camera else OBJECT_REFERENCES)[name]
+        scene = scenes[name]
         prompts = CAMERA_PROMPTS if is_camera else PROMPTS
         if is_camera not in plain_clips:
             plain_clips[is_camera] = generate_all(pipe, prompts, options.num_seeds, "without")
@@ -108,9 +118,17 @@ def train(pipe: Any, name: str, scene: Scene, options: argparse.Namespace) -> No
         target_modules=options.target_modules,
         value_grid="full" if options.value_grid == [0, 0] else options.value_grid,
     )
-    frames = read_video(ASSETS / f"{name}.mp4", NUM_FRAMES, height=FRAME_SIZE, width=FRAME_SIZE)
     prompt = scene.appearance.prompt
-    train_motion_embedding(pipe, frames, prompt, config, embedding_config=embedding, adapter_name=name)
+    train_motion_embedding(
+        pipe, reference_frames(name, scene), prompt, config, embedding_config=embedding, adapter_name=name
+    )
+
+
+def reference_frames(name: str, scene: Scene) -> np.ndarray:
+    """The reference's video file, or the same motion drawn at another number of frames."""
+    if len(scene.motion.center) != NUM_FRAMES:
+        return (scene.render() * 255).round().astype(np.uint8)
+    return read_video(ASSETS / f"{name}.mp4", NUM_FRAMES, height=FRAME_SIZE, width=FRAME_SIZE)
 
 
 def generate_all(pipe: Any, prompts: tuple[Appearance, ...], num_seeds: int, title: str) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Generating clips with the tiny model and summing up what is measured in them."""
+"""Generating clips with the tiny models and summing up what is measured in them."""
 
 import os
 from pathlib import Path
@@ -18,10 +18,19 @@ from examples.tiny_world.measure import (
 from examples.tiny_world.scene import FRAME_SIZE, NUM_FRAMES, Appearance, Motion
 
 
-TINY_T2V = Path(__file__).parent.parent / "tiny-t2v"
+EXAMPLES = Path(__file__).parent.parent
+TINY_T2V = EXAMPLES / "tiny-t2v"
+TINY_ANIMATEDIFF = EXAMPLES / "tiny-animatediff"
+TINY_WAN = EXAMPLES / "tiny-wan"
 
-# With which the tiny model is used wherever this project shows or measures it.
+# With which the tiny models are used wherever this project shows or measures them.
 GENERATION = {"num_inference_steps": 12, "guidance_scale": 2.0}
+# Beside these, by pipeline class.
+CALL_ARGUMENTS = {
+    "TextToVideoSDPipeline": {"num_frames": NUM_FRAMES},
+    "AnimateDiffPipeline": {"num_frames": NUM_FRAMES},
+    "WanPipeline": {"num_frames": NUM_FRAMES + 1, "max_sequence_length": 16},  # the first frame alone, then pairs
+}
 
 
 def use_one_thread() -> None:
@@ -30,10 +39,15 @@ def use_one_thread() -> None:
 
 
 def load_tiny_pipeline(folder: str | os.PathLike = TINY_T2V) -> Any:
-    """The embedded text-to-video pipeline, in float32, without a progress bar of its own."""
+    """An embedded text-to-video pipeline, in float32, without a progress bar of its own."""
     pipe = DiffusionPipeline.from_pretrained(str(folder), dtype=torch.float32)
     pipe.set_progress_bar_config(disable=True)
     return pipe
+
+
+def call_arguments(pipe: Any) -> dict[str, Any]:
+    """With what a tiny pipeline is called, beside prompt and noise: `num_frames` and more."""
+    return {**CALL_ARGUMENTS[type(pipe).__name__], "height": FRAME_SIZE, "width": FRAME_SIZE, **GENERATION}
 
 
 def generate(pipe: Any, prompts: list[str], seeds: list[int]) -> np.ndarray:
@@ -43,15 +57,7 @@ def generate(pipe: Any, prompts: list[str], seeds: list[int]) -> np.ndarray:
         Clips, (clips, frames, size, size, 3), uint8.
     """
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-    clips = pipe(
-        prompts,
-        num_frames=NUM_FRAMES,
-        height=FRAME_SIZE,
-        width=FRAME_SIZE,
-        generator=generators,
-        output_type="np",
-        **GENERATION,
-    ).frames
+    clips = pipe(prompts, generator=generators, output_type="np", **call_arguments(pipe)).frames
     return (np.asarray(clips) * 255).round().astype(np.uint8)
 
 

@@ -12,6 +12,7 @@ THUMBNAIL_SIZE = 16  # pixels, both sides
 PATCH_SIZE = 2  # thumbnail pixels of one latent, both sides
 LATENT_CHANNELS = 3 * PATCH_SIZE**2
 SCALING_FACTOR = 1.8  # gives the scaled latents a standard deviation of about 1
+OBJECT_WEIGHT = 4.0  # of the object's latents beside the background's, where hardly any noise is left
 
 
 def thumbnail_latents(frames: torch.Tensor) -> torch.Tensor:
@@ -26,15 +27,44 @@ def thumbnail_latents(frames: torch.Tensor) -> torch.Tensor:
     return F.pixel_unshuffle(F.adaptive_avg_pool2d(frames, THUMBNAIL_SIZE), PATCH_SIZE)
 
 
+def pair_frames(thumbnails: torch.Tensor) -> torch.Tensor:
+    """The first frame twice, then pairs of frames, as the channels of one latent each: half as many frames.
+
+    Args:
+        thumbnails: (clips, 12, 1 + 2·n, height, width).
+
+    Returns:
+        Latents, (clips, 24, 1 + n, height, width): channels of the earlier frame of each pair, then of the later one.
+    """
+    first_twice = torch.cat([thumbnails[:, :, :1], thumbnails], dim=2)
+    return first_twice.unflatten(2, (-1, 2)).movedim(3, 1).flatten(1, 2)
+
+
 def shows_object(latents: torch.Tensor) -> torch.Tensor:
     """Which latents show some of the object, which alone is of a saturated colour.
 
     Args:
-        latents: Unscaled, (clips, 12, frames, height, width).
+        latents: Unscaled, of one frame or a pair of frames each, (clips, 12 or 24, frames, height, width).
 
     Returns:
         1 or 0, (clips, 1, frames, height, width).
     """
-    colors = latents.unflatten(1, (3, PATCH_SIZE**2))
-    chroma = colors.amax(1) - colors.amin(1)
-    return (chroma.amax(1, keepdim=True) > 0.5).to(latents.dtype)
+    colors = latents.unflatten(1, (-1, 3, PATCH_SIZE**2))
+    chroma = colors.amax(2) - colors.amin(2)
+    return (chroma.flatten(1, 2).amax(1, keepdim=True) > 0.5).to(latents.dtype)
+
+
+def object_weight(latents: torch.Tensor, signal: torch.Tensor) -> torch.Tensor:
+    """The weight of each latent in the loss.
+
+    Outlines are few, and decided late. Early, while nobody knows where the object is, a weight would draw it
+    everywhere.
+
+    Args:
+        latents: As for `shows_object`.
+        signal: Share of the signal in the power of the noisy latents, (clips,), from 0 to 1.
+
+    Returns:
+        1 to `OBJECT_WEIGHT`, (clips, 1, frames, height, width).
+    """
+    return 1 + (OBJECT_WEIGHT - 1) * signal.view(-1, 1, 1, 1, 1) * shows_object(latents)

@@ -65,18 +65,28 @@ def rush(num_frames: int = NUM_FRAMES) -> Motion:
     return _camera(zoom=np.exp(0.7 * _time(num_frames) ** 2 - 0.3))
 
 
-OBJECT_REFERENCES = {
-    "figure_eight": Scene(Appearance("red", "bar", "black"), figure_eight()),
-    "zigzag": Scene(Appearance("blue", "circle", "white"), zigzag()),
-    "bounce": Scene(Appearance("yellow", "circle", "navy"), bounce()),
-    "spiral": Scene(Appearance("green", "ring", "beige"), spiral()),
-}
-CAMERA_REFERENCES = {
-    "swing": Scene(Appearance("cyan", "pillar", "brown", "checkered"), swing()),
-    "arc": Scene(Appearance("red", "circle", "gray", "dotted"), arc()),
-    "breathe": Scene(Appearance("purple", "bar", "white", "checkered"), breathe()),
-    "rush": Scene(Appearance("yellow", "ring", "black", "dotted"), rush()),
-}
+def object_references(num_frames: int = NUM_FRAMES) -> dict[str, Scene]:
+    """Moving objects before a camera at rest, by name."""
+    return {
+        "figure_eight": Scene(Appearance("red", "bar", "black"), figure_eight(num_frames)),
+        "zigzag": Scene(Appearance("blue", "circle", "white"), zigzag(num_frames)),
+        "bounce": Scene(Appearance("yellow", "circle", "navy"), bounce(num_frames)),
+        "spiral": Scene(Appearance("green", "ring", "beige"), spiral(num_frames)),
+    }
+
+
+def camera_references(num_frames: int = NUM_FRAMES) -> dict[str, Scene]:
+    """Resting objects before a moving camera, by name."""
+    return {
+        "swing": Scene(Appearance("cyan", "pillar", "brown", "checkered"), swing(num_frames)),
+        "arc": Scene(Appearance("red", "circle", "gray", "dotted"), arc(num_frames)),
+        "breathe": Scene(Appearance("purple", "bar", "white", "checkered"), breathe(num_frames)),
+        "rush": Scene(Appearance("yellow", "ring", "black", "dotted"), rush(num_frames)),
+    }
+
+
+OBJECT_REFERENCES = object_references()
+CAMERA_REFERENCES = camera_references()
 
 # No prompt shares colour, shape and background with the reference that it is tried on.
 PROMPTS = (

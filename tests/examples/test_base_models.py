@@ -1,0 +1,137 @@
+"""The embedded models as shipped, and what their training is made of."""
+
+import argparse
+import json
+
+import numpy as np
+import pytest
+import torch
+from diffusers import AnimateDiffPipeline, AutoencoderKL, DiffusionPipeline, TextToVideoSDPipeline, WanPipeline
+from safetensors.torch import load_file
+
+from examples.tiny_world import train_animatediff, train_unet, train_vae, train_wan, train_wan_vae
+from examples.tiny_world.base_training import train
+from examples.tiny_world.evaluation import (
+    TINY_ANIMATEDIFF,
+    TINY_T2V,
+    TINY_WAN,
+    call_arguments,
+    generate,
+    load_tiny_pipeline,
+    text_fidelity,
+)
+from examples.tiny_world.latents import SCALING_FACTOR, pair_frames, shows_object, thumbnail_latents
+from examples.tiny_world.measure import measure_clip
+from examples.tiny_world.references import PROMPTS
+from examples.tiny_world.scene import Appearance, Motion, random_scene, render
+from examples.tiny_world.v_prediction import make_tokenizer
+
+
+FOLDERS = {TINY_T2V: TextToVideoSDPipeline, TINY_ANIMATEDIFF: AnimateDiffPipeline, TINY_WAN: WanPipeline}
+MODELS = [train_unet.TINY_T2V, train_animatediff.TINY_ANIMATEDIFF, train_wan.TINY_WAN]
+
+folders = pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+
+
+@folders
+def test_an_embedded_model_is_an_ordinary_small_pipeline_folder(folder):
+    files = [file for file in folder.rglob("*") if file.is_file()]
+    assert sum(file.stat().st_size for file in files) <= 12e6
+    assert {file.suffix for file in files} == {".json", ".md", ".safetensors"}
+    for file in folder.rglob("*.safetensors"):
+        assert {tensor.dtype for tensor in load_file(file).values()} == {torch.float16}
+    for file in folder.rglob("*.json"):
+        assert not json.loads(file.read_text()).get("_name_or_path"), "the path of a machine was published"
+    assert type(DiffusionPipeline.from_pretrained(folder)) is FOLDERS[folder]
+
+
+@folders
+def test_an_embedded_model_draws_what_the_prompt_says(folder):
+    # The real measurement is examples/tiny_world/evaluate_base.py; this would notice a broken file.
+    pipe = load_tiny_pipeline(folder)
+    clips = generate(pipe, [appearance.prompt for appearance in PROMPTS], list(range(len(PROMPTS))))
+    assert clips.shape == (len(PROMPTS), call_arguments(pipe)["num_frames"], 64, 64, 3)
+    found = text_fidelity([measure_clip(clip) for clip in clips], list(PROMPTS))
+    assert found["color"] >= 5 / 6
+    assert found["present"] >= 5 / 6
+
+
+@folders
+def test_latents_are_thumbnails(folder):
+    vae = load_tiny_pipeline(folder).vae
+    num_frames = 17 if folder == TINY_WAN else 16
+    frames = torch.from_numpy(random_scene(np.random.default_rng(5), num_frames).render()).permute(0, 3, 1, 2) * 2 - 1
+    thumbnails = thumbnail_latents(frames)
+    if folder == TINY_WAN:
+        clip = frames.transpose(0, 1)[None]
+        latents = vae.encode(clip).latent_dist.mode()
+        expected = pair_frames(thumbnails.transpose(0, 1)[None])
+        decoded = vae.decode(latents).sample[0].transpose(0, 1)
+        assert vae.config.latents_mean == [0.0] * 24
+        assert vae.config.latents_std == pytest.approx([1 / SCALING_FACTOR] * 24)
+    else:
+        latents, expected = vae.encode(frames).latent_dist.mode(), thumbnails
+        decoded = vae.decode(latents).sample
+        assert vae.config.scaling_factor == pytest.approx(SCALING_FACTOR)
+    assert latents.shape == expected.shape
+    assert (latents - expected).abs().mean() < 0.03
+    assert (decoded - frames).abs().mean() / 2 * 255 < 5
+
+
+def test_pairs_of_frames_after_the_first():
+    frames = torch.arange(5.0).view(1, 1, 5, 1, 1).expand(2, 12, 5, 8, 8)
+    pairs = pair_frames(frames)
+    assert pairs.shape == (2, 24, 3, 8, 8)
+    assert pairs[0, :12, :, 0, 0].tolist() == [[0, 1, 3]] * 12
+    assert pairs[0, 12:, :, 0, 0].tolist() == [[0, 2, 4]] * 12
+
+
+def test_latents_that_show_the_object():
+    motion = Motion.of_object(np.array([[-0.5, -0.5], [-0.5, -0.5], [0.5, 0.5]]))
+    frames = torch.from_numpy(render(Appearance("red", "circle", "gray"), motion, radius=0.2)).permute(0, 3, 1, 2)
+    thumbnails = thumbnail_latents(frames * 2 - 1).transpose(0, 1)[None]
+    single, paired = shows_object(thumbnails)[0, 0], shows_object(pair_frames(thumbnails))[0, 0]
+    before, after = (2, 2), (6, 6)  # rows and columns of latents around the two places
+    assert [frame[before].item() for frame in single] == [1, 1, 0]
+    assert [frame[after].item() for frame in single] == [0, 0, 1]
+    assert [frame[before].item() for frame in paired] == [1, 1]
+    assert [frame[after].item() for frame in paired] == [0, 1]
+
+
+@pytest.mark.parametrize("tokenizer", [make_tokenizer(), train_wan.make_tokenizer()], ids=["clip", "t5"])
+def test_tokenizers_read_captions_word_by_word_and_all_else_by_letters(tokenizer, tmp_path):
+    tokenizer.save_pretrained(tmp_path)
+    loaded = type(tokenizer).from_pretrained(tmp_path)
+    caption = Appearance("red", "ring", "navy", "dotted").prompt
+    for each in (tokenizer, loaded):
+        ids = each(caption, add_special_tokens=False).input_ids
+        assert len(ids) == len(set(ids)) + caption.split().count("a") - 1 == len(caption.split())
+        assert each.decode(ids) == caption
+        letters = each("quiz", add_special_tokens=False).input_ids
+        assert len(letters) >= 4
+        assert each.unk_token_id not in letters
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.denoiser + model.vae_class.__name__)
+def test_a_training_goes_on_where_it_stopped(model, tmp_path):
+    make_vae = train_vae.make_vae if model.vae_class is AutoencoderKL else train_wan_vae.make_vae
+    make_vae().save_pretrained(tmp_path / "vae")
+    options = {
+        "vae": tmp_path / "vae",
+        "output_dir": tmp_path / "out",
+        "num_clips": 2,
+        "train_batch_size": 2,
+        "learning_rate": 1e-3,
+        "lr_decay_steps": 1,
+        "checkpointing_steps": 1,
+        "seed": 0,
+    }
+    steps = []
+    for max_train_steps in (1, 2):
+        train(model, argparse.Namespace(**options, max_train_steps=max_train_steps))
+        steps.append(torch.load(tmp_path / "out/checkpoint.pt", weights_only=True))
+    assert [state["step"] for state in steps] == [1, 2]
+    assert steps[1]["optimizer"]["state"][0]["step"] == 2
+    pipe = DiffusionPipeline.from_pretrained(tmp_path / "out")
+    assert type(pipe) in FOLDERS.values()
+    assert model.denoiser in pipe.components
