@@ -22,8 +22,9 @@ MAY_IMPORT["pipelines"] |= {"model_card"}
 MAY_IMPORT["video"] = {"video", "errors"}
 MAY_IMPORT["encoding"] = {"encoding", "errors"}
 MAY_IMPORT["noise"] = {"noise", "encoding", "atomic", *CHAIN[: CHAIN.index("pipelines")]}
+MAY_IMPORT["metrics"] = {"metrics", "errors"}
 MAY_IMPORT["training"] = {"training", "atomic", "encoding", *CHAIN}
-MAY_IMPORT["__init__"] = set(MAY_IMPORT) - {"training"}
+MAY_IMPORT["__init__"] = set(MAY_IMPORT) - {"training", "metrics"}
 ONLY_IN = {"peft": {"adapter", "config", "training"}}
 
 
@@ -58,6 +59,7 @@ FORBIDDEN = {
     "files": "adapter",
     "loaders": "training.config",
     "video": "adapter",
+    "metrics": "functional",
     "new": "errors",
 }
 
