@@ -10,7 +10,8 @@ ROOT = Path(__file__).parent
 VERSION = re.search(r'^__version__ = "(.+)"', (ROOT / "diffusers_motion_embed/__init__.py").read_text(), re.M)[1]
 
 training = ["av>=18.1", "imageio[ffmpeg]>=2.38"]  # a video reader; what diffusers' export_to_video needs
-demo = [*training, "matplotlib>=3.11", "opencv-python-headless>=5.0", "scikit-image>=0.26"]
+metrics = ["opencv-python-headless>=5.0"]  # following points through a video, colours
+demo = [*training, *metrics, "matplotlib>=3.11", "scikit-image>=0.26"]
 test = [
     *demo,
     "hypothesis>=6.170",
@@ -45,5 +46,11 @@ setup(
         "tqdm>=4.67",
         "transformers>=5.23",
     ],
-    extras_require={"training": training, "demo": demo, "test": test, "dev": [*test, "ruff>=0.17"]},
+    extras_require={
+        "training": training,
+        "metrics": metrics,
+        "demo": demo,
+        "test": test,
+        "dev": [*test, "ruff>=0.17"],
+    },
 )

@@ -28,8 +28,9 @@ MAY_IMPORT["noising"] = {"noising", "errors"}
 MAY_IMPORT["conditioning"] = {"conditioning", "errors", "layouts", "architectures", "loaders"}
 ASKING = {"encoding", "noising", "conditioning", "atomic"}
 MAY_IMPORT["noise"] = {"noise", *ASKING, *CHAIN[: CHAIN.index("pipelines")]}
+MAY_IMPORT["metrics"] = {"metrics", "errors"}
 MAY_IMPORT["training"] = {"training", *ASKING, *CHAIN}
-MAY_IMPORT["__init__"] = set(MAY_IMPORT) - {"training"}
+MAY_IMPORT["__init__"] = set(MAY_IMPORT) - {"training", "metrics"}
 ONLY_IN = {"peft": {"adapter", "config", "training"}}
 
 
@@ -64,6 +65,7 @@ FORBIDDEN = {
     "files": "adapter",
     "loaders": "training.config",
     "video": "adapter",
+    "metrics": "functional",
     "new": "errors",
 }
 

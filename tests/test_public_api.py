@@ -42,11 +42,12 @@ def in_a_new_process(code):
     return subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True, text=True).stdout
 
 
-def test_importing_the_package_leaves_training_out():
+def test_importing_the_package_leaves_training_and_metrics_out():
     code = "import sys, diffusers_motion_embed; print([name for name in sys.modules if 'motion_embed' in name])"
     loaded = in_a_new_process(code)
     assert "'diffusers_motion_embed.loaders'" in loaded
     assert "diffusers_motion_embed.training" not in loaded
+    assert "diffusers_motion_embed.metrics" not in loaded
 
 
 def test_importing_the_package_teaches_peft_the_adapter_type():

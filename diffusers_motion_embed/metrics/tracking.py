@@ -1,0 +1,125 @@
+"""Following points through a video: what any tracker gives (`Tracks`), and the one that needs no weights.
+
+Positions are in pixels, x to the right and y downwards.
+"""
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Protocol
+
+import cv2
+import numpy as np
+
+from diffusers_motion_embed.metrics.clips import Video, as_clip
+
+
+class Tracker(Protocol):
+    """Anything that follows points through a clip, with a name that results are reported under."""
+
+    name: str
+
+    def __call__(self, clip: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Follow points of the first frame.
+
+        Args:
+            clip: (frames, height, width, 3), uint8.
+
+        Returns:
+            Positions, (tracks, frames, 2), and whether they can be relied on there, (tracks, frames).
+        """
+
+
+@dataclass(frozen=True)
+class Tracks:
+    """Points followed through a clip.
+
+    Args:
+        points: (tracks, frames, 2), x then y, in pixels.
+        visible: Whether a point is seen, and its position so known, (tracks, frames).
+        frame_size: Height and width of the clip, in pixels.
+        tracker: Name of what followed them.
+
+    Raises:
+        ValueError: If shapes do not fit together, or the position of a visible point is not finite.
+    """
+
+    points: np.ndarray
+    visible: np.ndarray
+    frame_size: tuple[int, int]
+    tracker: str
+
+    def __post_init__(self) -> None:
+        if self.points.ndim != 3 or self.points.shape[-1] != 2 or self.visible.shape != self.points.shape[:2]:
+            raise ValueError(
+                f"The tracker {self.tracker!r} gave points {self.points.shape} and visibility {self.visible.shape}; "
+                "(tracks, frames, 2) and (tracks, frames) are needed."
+            )
+        if self.visible.dtype != bool or not np.isfinite(self.points[self.visible]).all():
+            raise ValueError(
+                f"The tracker {self.tracker!r} must give visibility as booleans, got {self.visible.dtype}, and finite "
+                "positions of what is visible."
+            )
+
+
+def track(video: Video, tracker: Tracker | None = None) -> Tracks:
+    """Follow points through a video.
+
+    Args:
+        video: See `as_clip`.
+        tracker: `LucasKanadeTracker()` by default.
+
+    Raises:
+        VideoError: If the video is none.
+        ValueError: If the tracker gives something else than tracks of this video.
+    """
+    clip, tracker = as_clip(video), tracker or LucasKanadeTracker()
+    tracks = Tracks(*tracker(clip), clip.shape[1:3], tracker.name)
+    if tracks.points.shape[1] != len(clip):
+        raise ValueError(f"The tracker {tracker.name!r} gave {tracks.points.shape[1]} of {len(clip)} frames.")
+    return tracks
+
+
+@dataclass(frozen=True)
+class LucasKanadeTracker:
+    """Pyramidal Lucas-Kanade from frame to frame (OpenCV), on a grid of points of the first frame.
+
+    A point counts as seen for as long as following it back from each next frame leads to where it came from; it is
+    not found again once lost.
+
+    Args:
+        grid_size: Points along either axis.
+        window_size: Side of the neighbourhood that is followed, in pixels.
+        max_level: Pyramid levels above the full picture; the largest step that is followed doubles with each.
+        max_error: How far from its origin a point may land when followed back, in pixels.
+    """
+
+    grid_size: int = 40
+    window_size: int = 15
+    max_level: int = 3
+    max_error: float = 1.0
+    name: str = "lk"
+
+    def __call__(self, clip: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Follow the grid through (frames, height, width, 3), uint8; see `Tracker`."""
+        grays = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in clip]
+        points = [self._grid(*clip.shape[1:3])]
+        visible = [np.ones(len(points[0]), bool)]
+        for before, after in pairwise(grays):
+            there, found = self._follow(before, after, points[-1])
+            back, found_back = self._follow(after, before, there)
+            sure = found & found_back & (np.linalg.norm(back - points[-1], axis=-1) <= self.max_error)
+            visible.append(visible[-1] & sure)
+            # A lost point stays where it was last seen, because OpenCV may put it anywhere.
+            points.append(np.where(visible[-1][:, None], there, points[-1]))
+        return np.stack(points, axis=1), np.stack(visible, axis=1)
+
+    def _grid(self, height: int, width: int) -> np.ndarray:
+        axes = ((np.arange(self.grid_size) + 0.5) / self.grid_size * side - 0.5 for side in (width, height))
+        return np.stack(np.meshgrid(*axes), axis=-1).reshape(-1, 2).astype(np.float32)
+
+    def _follow(self, before: np.ndarray, after: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        window = (self.window_size, self.window_size)
+        there, status, _ = cv2.calcOpticalFlowPyrLK(
+            before, after, points[:, None], None, winSize=window, maxLevel=self.max_level
+        )
+        return there[:, 0], status[:, 0].astype(bool)
