@@ -80,6 +80,34 @@ def resample_frames(embedding: Tensor, num_frames: int) -> Tensor:
     return flat.transpose(1, 2).reshape(*leading, num_frames, channels)
 
 
+FramePolicy = Literal["resample", "loop", "hold", "error"]
+FRAME_POLICIES: tuple[str, ...] = get_args(FramePolicy)
+
+
+def fit_frames(embedding: Tensor, num_frames: int, policy: FramePolicy = "resample") -> Tensor:
+    """Bring an embedding to a clip's number of frames.
+
+    Args:
+        embedding: (..., f, c).
+        num_frames: Of the clip.
+        policy: "resample" stretches or shrinks it in time; "loop" begins anew after the last frame, and "hold" keeps
+            the last frame, where both cut what a shorter clip has no room for; "error" refuses another number.
+
+    Raises:
+        ValueError: If the numbers differ and `policy` is "error".
+    """
+    frames = embedding.shape[-2]
+    if frames == num_frames or policy == "resample":
+        return resample_frames(embedding, num_frames)
+    if policy == "error":
+        raise ValueError(
+            f"The clip has {num_frames} frames where the model mixes them, and the motion embedding {frames}. "
+            "Generate as many frames as the reference had, or choose another way with set_motion_frame_policy."
+        )
+    numbers = torch.arange(num_frames, device=embedding.device)
+    return embedding[..., numbers % frames if policy == "loop" else numbers.clamp(max=frames - 1), :]
+
+
 def resample_grid(value: Tensor, grid: tuple[int, int]) -> Tensor:
     """Bring a value part to another grid of positions, bilinearly between the centres of its cells.
 

@@ -24,6 +24,7 @@ from diffusers_motion_embed.adapter.registry import (
     replace_embedding,
     set_active,
     set_debias,
+    set_frame_policy,
     set_scale,
     set_timing,
     sync,
@@ -47,7 +48,7 @@ from diffusers_motion_embed.files import (
     read_embedding,
     write_embedding,
 )
-from diffusers_motion_embed.functional import Debias
+from diffusers_motion_embed.functional import Debias, FramePolicy
 from diffusers_motion_embed.hub import HubArguments, create_repository, fetch_embedding, upload_files
 from diffusers_motion_embed.model_card import CARD_NAME, PREVIEW_SUFFIXES, make_model_card
 
@@ -236,6 +237,25 @@ def set_motion_debias(pipe_or_model: Any, debias: Debias, adapter_name: str | No
     set_debias(registry, _named_or_active(registry, adapter_name), debias)
 
 
+def set_motion_frame_policy(pipe_or_model: Any, policy: FramePolicy, adapter_name: str | None = None) -> None:
+    """Set what becomes of motion embeddings in clips of another length than their reference's.
+
+    Frames are those that the model's attention mixes, fewer than the clip's where the VAE compresses time.
+
+    Args:
+        pipe_or_model: A diffusers video pipeline, or its model.
+        policy: "resample", the default, stretches the motion over the clip; "loop" begins it anew; "hold" stays with
+            its last frame; "error" refuses clips of another length.
+        adapter_name: Which one; all active ones by default.
+
+    Raises:
+        AdapterNameError: If the name is unknown, or nothing is loaded.
+        ValueError: If there is no such policy.
+    """
+    registry = registry_of(_one_model(pipe_or_model))
+    set_frame_policy(registry, _named_or_active(registry, adapter_name), policy)
+
+
 def get_list_motion_embeddings(pipe_or_model: Any) -> dict[str, list[str]]:
     """Names of all loaded motion embeddings, by component of the pipeline."""
     return {
@@ -369,6 +389,7 @@ class MotionEmbeddingLoaderMixin:
     set_motion_scale = set_motion_scale
     set_motion_timing = set_motion_timing
     set_motion_debias = set_motion_debias
+    set_motion_frame_policy = set_motion_frame_policy
     get_list_motion_embeddings = get_list_motion_embeddings
     get_active_motion_embeddings = get_active_motion_embeddings
     enable_motion_embedding_layers = enable_motion_embedding_layers

@@ -1,6 +1,7 @@
 """Giving a ready pipeline the motion embedding calls as methods."""
 
 import functools
+import logging
 import warnings
 from typing import Any
 
@@ -10,6 +11,9 @@ from diffusers.loaders.lora_base import LoraBaseMixin
 from diffusers_motion_embed.adapter.registry import registry_of, sync
 from diffusers_motion_embed.errors import UnsupportedModelError
 from diffusers_motion_embed.loaders import MotionEmbeddingLoaderMixin, supported_models
+
+
+logger = logging.getLogger(__name__)
 
 
 def enable_motion_embedding(pipe: Any) -> Any:
@@ -64,6 +68,10 @@ def _enabled_class(pipeline_class: type) -> type:
             sync(model)  # other calls may have rebuilt blocks of the model
             registry_of(model).forget_action()
         result = pipeline_class.__call__(self, *args, **kwargs)
+        for registry in map(registry_of, models):
+            for name, frames, num_frames in registry.fitted():
+                policy = registry.loaded[name].frame_policy
+                logger.info("Motion embedding %r of %d frames: %s to %d frames", name, frames, policy, num_frames)
         for name in (name for model in models for name in registry_of(model).idle()):
             warnings.warn(
                 f"The motion embedding {name!r} acts at noise levels that this call did not reach, as with a low "

@@ -10,6 +10,7 @@ from diffusers_motion_embed.functional import (
     compress_value,
     concatenate,
     expand_value,
+    fit_frames,
     resample_frames,
     resample_grid,
     temporal_difference,
@@ -61,6 +62,27 @@ def test_a_concatenation_follows_in_time():
 )
 def test_frames_are_resampled_linearly_with_ends_kept(num_frames, expected):
     torch.testing.assert_close(resample_frames(column(0, 2, 4), num_frames), column(*expected))
+
+
+@pytest.mark.parametrize(
+    ("policy", "num_frames", "expected"),
+    [
+        ("resample", 5, (0, 1, 2, 3, 4)),
+        ("loop", 7, (0, 2, 4, 0, 2, 4, 0)),
+        ("hold", 5, (0, 2, 4, 4, 4)),
+        ("loop", 2, (0, 2)),
+        ("hold", 2, (0, 2)),
+        ("error", 3, (0, 2, 4)),
+    ],
+)
+def test_frames_fit_a_clip_as_the_policy_says(policy, num_frames, expected):
+    fitted = fit_frames(column(0, 2, 4), num_frames, policy)
+    torch.testing.assert_close(fitted, column(*expected))
+
+
+def test_another_number_of_frames_is_refused_if_so_wanted():
+    with pytest.raises(ValueError, match=r"The clip has 4 frames .* and the motion embedding 3"):
+        fit_frames(column(0, 2, 4), 4, "error")
 
 
 def test_frames_of_a_value_part_are_resampled_place_by_place():

@@ -197,6 +197,47 @@ def test_other_lengths_and_sizes_are_resampled(pipe, embedding_folder, num_frame
     assert not torch.equal(moved, plain)
 
 
+def test_a_longer_clip_gets_what_the_policy_says(text_to_video, embedding_dict, caplog):
+    """Against an embedding of six frames written out by hand."""
+    pipe = text_to_video
+    four = embedding_dict(pipe.unet)
+
+    def by_hand(numbers, tensor):
+        return tensor[..., numbers, :]
+
+    def differences(tensor):
+        return torch.diff(tensor, dim=2, prepend=torch.zeros_like(tensor[:, :, :1]))
+
+    for policy, numbers in {"loop": [0, 1, 2, 3, 0, 1], "hold": [0, 1, 2, 3, 3, 3]}.items():
+        pipe.load_motion_embedding(four, "four")
+        pipe.set_motion_frame_policy(policy)
+        with caplog.at_level("INFO", "diffusers_motion_embed"):
+            fitted = generate(pipe, num_frames=6)
+        assert f"Motion embedding 'four' of 4 frames: {policy} to 6 frames" in caplog.messages
+        pipe.unload_motion_embedding()
+        six = {
+            key: by_hand(numbers, differences(tensor) if key.endswith("_v") else tensor)
+            for key, tensor in four.items()
+        }
+        pipe.load_motion_embedding(six, debias="identity")
+        torch.testing.assert_close(generate(pipe, num_frames=6), fitted, atol=1e-5, rtol=0)
+        pipe.unload_motion_embedding()
+
+
+def test_clips_of_another_length_can_be_refused(text_to_video, embedding_dict, caplog):
+    text_to_video.load_motion_embedding(embedding_dict(text_to_video.unet))
+    text_to_video.set_motion_frame_policy("error")
+    with caplog.at_level("INFO", "diffusers_motion_embed"):
+        generate(text_to_video)
+    assert not [message for message in caplog.messages if "frames:" in message]
+    with pytest.raises(
+        ValueError, match="The clip has 6 frames where the model mixes them, and the motion embedding 4"
+    ):
+        generate(text_to_video, num_frames=6)
+    with pytest.raises(ValueError, match="must be one of resample, loop, hold, error; got 'cut'"):
+        text_to_video.set_motion_frame_policy("cut")
+
+
 def test_every_prompt_of_a_batch_gets_the_motion(text_to_video, embedding_folder):
     pipe = text_to_video
     pipe.load_motion_embedding(embedding_folder(pipe.unet))

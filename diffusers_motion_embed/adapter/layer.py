@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from diffusers_motion_embed.adapter.timing import Timing
 from diffusers_motion_embed.errors import FusedProjectionsError
-from diffusers_motion_embed.functional import VALUE_DEBIAS, Debias, resample_frames, resample_grid
+from diffusers_motion_embed.functional import VALUE_DEBIAS, Debias, FramePolicy, fit_frames, resample_grid
 from diffusers_motion_embed.layouts import Layout, VideoSize
 
 
@@ -35,6 +35,7 @@ class LayerEmbedding:
         qk: Added to the input of query and key projections, (f, c), or None.
         v: Debiased and added to the input of the value projection, (h, w, f, c), or None.
         debias: What becomes of `v` on the way, a mode of `functional.VALUE_DEBIAS`.
+        frame_policy: What becomes of it in clips of another length, see `functional.fit_frames`.
         scales: Strength of each part, 0-dim float32 tensors; 0 for an adapter that is not active.
         timing: When it acts, one object for all layers of the adapter.
     """
@@ -42,6 +43,7 @@ class LayerEmbedding:
     qk: Tensor | None
     v: Tensor | None
     debias: Debias = "identity"
+    frame_policy: FramePolicy = "resample"
     scales: dict[str, Tensor] = field(default_factory=_unit_scales)
     timing: Timing = field(default_factory=Timing)
 
@@ -60,11 +62,12 @@ class LayerEmbedding:
         if part == "qk":
             if self.qk is None:
                 return None
-            return self._strength("qk") * resample_frames(self.qk.to(device), num_frames)[None]
+            return self._strength("qk") * fit_frames(self.qk.to(device), num_frames, self.frame_policy)[None]
         debias = VALUE_DEBIAS[self.debias]
         if self.v is None or debias is None:
             return None
-        value = self._strength("v") * debias(resample_frames(self.v.to(device), num_frames))
+        # Debiased at its own length: the model learned these offsets, not their derivative in a longer clip.
+        value = self._strength("v") * fit_frames(debias(self.v.to(device)), num_frames, self.frame_policy)
         if value.shape[:2] != (1, 1):  # one vector is the same everywhere, without being written out
             value = resample_grid(value, grid)  # last, because the stored grid is the smaller one
         return value.flatten(0, 1)
@@ -86,7 +89,8 @@ class MotionEmbeddingLayer(nn.Module):
 
     Attributes:
         embeddings: By adapter name; names are plain dictionary keys, so that any text is a name.
-        size: Of the clip that the attention saw last.
+        size: Of the clip that the model saw last.
+        num_frames: How many frames the attention mixed last; fewer than the clip's where something cuts it in windows.
     """
 
     def __init__(self, layout: Layout) -> None:
@@ -94,6 +98,7 @@ class MotionEmbeddingLayer(nn.Module):
         self.layout = layout
         self.embeddings: dict[str, LayerEmbedding] = {}
         self.size = VideoSize(1, 1, 1)
+        self.num_frames: int | None = None
 
     def forward(self, hidden_states: Tensor, part: str) -> Tensor:
         """Add the part of every embedding to the input of a projection.
@@ -102,7 +107,7 @@ class MotionEmbeddingLayer(nn.Module):
             hidden_states: (rows, f, c) or (batch, tokens, c), any floating dtype.
             part: "qk" or "v".
         """
-        num_frames = self.layout.num_frames(hidden_states, self.size)
+        num_frames = self.num_frames = self.layout.num_frames(hidden_states, self.size)
         grid = (self.size.height, self.size.width)
         total = None
         for embedding in self.active_embeddings():

@@ -7,6 +7,7 @@ attention layers, and `sync` puts them back where other tools rebuilt blocks.
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import torch
@@ -27,7 +28,7 @@ from diffusers_motion_embed.architectures import find_architecture
 from diffusers_motion_embed.config import MotionEmbeddingConfig
 from diffusers_motion_embed.errors import AdapterNameError, IncompatibleEmbeddingError, MissingLayersError
 from diffusers_motion_embed.files import EmbeddingTensors
-from diffusers_motion_embed.functional import DEBIAS_MODES, Debias
+from diffusers_motion_embed.functional import DEBIAS_MODES, FRAME_POLICIES, Debias, FramePolicy
 
 
 ATTRIBUTE = "_motion_embedding_registry"
@@ -40,6 +41,7 @@ class LoadedEmbedding:
     Args:
         config: Its settings.
         debias: How its value part is freed from appearance.
+        frame_policy: What becomes of it in clips of another length.
         scale: As the user gave it.
         scales: The same, worked out for every layer and part.
         active: Whether it is among the active ones.
@@ -52,6 +54,7 @@ class LoadedEmbedding:
     scales: LayerScales
     active: bool = True
     timing: Timing = field(default_factory=Timing)
+    frame_policy: FramePolicy = "resample"
 
 
 class MotionEmbeddingRegistry:
@@ -83,6 +86,15 @@ class MotionEmbeddingRegistry:
         for loaded in self.loaded.values():
             loaded.timing.acted = torch.zeros(())
 
+    def fitted(self) -> Iterator[tuple[str, int, int]]:
+        """Names of the active embeddings whose frames were fitted to another number, with both numbers."""
+        for name in self.active if self.enabled else ():
+            frames = self.loaded[name].config.num_latent_frames
+            for layer in self.layers.values():
+                if name in layer.embeddings and layer.num_frames not in (None, frames):
+                    yield name, frames, layer.num_frames
+                    break
+
     def idle(self) -> list[str]:
         """Names of the active embeddings whose time has not come since `forget_action`."""
         if not self.enabled:
@@ -103,7 +115,7 @@ class MotionEmbeddingRegistry:
             )
 
     def refresh(self) -> None:
-        """Write scales, activity, timing and debiasing of all adapters into the layers."""
+        """Write scales, activity, timing, debiasing and frame policy of all adapters into the layers."""
         for name, loaded in self.loaded.items():
             acts = loaded.active and self.enabled
             for path, layer in self.layers.items():
@@ -111,6 +123,7 @@ class MotionEmbeddingRegistry:
                 if embedding is None:
                     continue
                 embedding.debias = loaded.debias
+                embedding.frame_policy = loaded.frame_policy
                 embedding.timing = loaded.timing
                 for part in PARTS:
                     embedding.scales[part].fill_(loaded.scales[path][part] if acts else 0.0)
@@ -282,6 +295,21 @@ def set_debias(registry: MotionEmbeddingRegistry, names: list[str], debias: Debi
     check_debias(debias)
     for name in names:
         registry.loaded[name].debias = debias
+    registry.refresh()
+
+
+def set_frame_policy(registry: MotionEmbeddingRegistry, names: list[str], policy: FramePolicy) -> None:
+    """Set what becomes of the named embeddings in clips of another length.
+
+    Raises:
+        AdapterNameError: If one of them is not loaded.
+        ValueError: If there is no such policy.
+    """
+    registry.require(names)
+    if policy not in FRAME_POLICIES:
+        raise ValueError(f"The frame policy must be one of {', '.join(FRAME_POLICIES)}; got {policy!r}.")
+    for name in names:
+        registry.loaded[name].frame_policy = policy
     registry.refresh()
 
 
