@@ -202,9 +202,6 @@ def test_a_longer_clip_gets_what_the_policy_says(text_to_video, embedding_dict, 
     pipe = text_to_video
     four = embedding_dict(pipe.unet)
 
-    def by_hand(numbers, tensor):
-        return tensor[..., numbers, :]
-
     def differences(tensor):
         return torch.diff(tensor, dim=2, prepend=torch.zeros_like(tensor[:, :, :1]))
 
@@ -215,10 +212,8 @@ def test_a_longer_clip_gets_what_the_policy_says(text_to_video, embedding_dict, 
             fitted = generate(pipe, num_frames=6)
         assert f"Motion embedding 'four' of 4 frames: {policy} to 6 frames" in caplog.messages
         pipe.unload_motion_embedding()
-        six = {
-            key: by_hand(numbers, differences(tensor) if key.endswith("_v") else tensor)
-            for key, tensor in four.items()
-        }
+        offsets = {key: differences(tensor) if key.endswith("_v") else tensor for key, tensor in four.items()}
+        six = {key: tensor[..., numbers, :] for key, tensor in offsets.items()}
         pipe.load_motion_embedding(six, debias="identity")
         torch.testing.assert_close(generate(pipe, num_frames=6), fitted, atol=1e-5, rtol=0)
         pipe.unload_motion_embedding()
