@@ -125,6 +125,33 @@ def _tensors(value: Any) -> Iterator[Tensor]:
             yield from _tensors(entry)
 
 
+def clip_arguments(pipe: Any, frames: np.ndarray, prompt: str | None) -> dict[str, Any]:
+    """Arguments with which the pipeline makes a clip of this size and prompt, as far as it takes them.
+
+    Pipelines that begin with a picture get the first frame, and those that change a clip get the clip.
+
+    Args:
+        pipe: A diffusers video pipeline.
+        frames: (frames, height, width, 3), uint8.
+        prompt: None for pipelines without.
+    """
+    known = inspect.signature(type(pipe).__call__).parameters
+    pictures = [Image.fromarray(frame) for frame in frames]
+    wanted = {
+        "prompt": prompt,
+        "image": pictures[0],
+        "video": pictures,
+        "strength": 1.0,
+        "height": frames.shape[1],
+        "width": frames.shape[2],
+        "num_frames": len(frames),
+        "video_length": len(frames),
+    }
+    if "strength" not in known and "video" in known and known["video"].default is None:
+        del wanted["video"]  # it controls the clip, as VACE's, and is not what the clip is made of
+    return {name: value for name, value in wanted.items() if name in known}
+
+
 def capture_conditioning(
     pipe: Any,
     component: str,
@@ -133,8 +160,6 @@ def capture_conditioning(
     call_arguments: Mapping[str, Any] | None = None,
 ) -> Conditioning:
     """What the pipeline gives its model for a clip of this size and prompt, without guidance.
-
-    Pipelines that begin with a picture get the first frame, and those that change a clip get the clip.
 
     Args:
         pipe: A diffusers video pipeline.
@@ -149,27 +174,12 @@ def capture_conditioning(
     model = getattr(pipe, component)
     architecture = find_architecture(model)
     known = inspect.signature(type(pipe).__call__).parameters
-    pictures = [Image.fromarray(frame) for frame in frames]
-    wanted = {
-        "prompt": prompt,
-        "image": pictures[0],
-        "video": pictures,
-        "height": frames.shape[1],
-        "width": frames.shape[2],
-        "num_frames": len(frames),
-        "video_length": len(frames),
-        "num_inference_steps": 2,
-        "strength": 1.0,
-        "output_type": "latent",
-        "generator": torch.Generator().manual_seed(0),
-        **({} if architecture.distilled_guidance else dict.fromkeys(NO_GUIDANCE, 1.0)),
-    }
-    wanted = {name: value for name, value in wanted.items() if name in known}
+    plain = {"num_inference_steps": 2, "output_type": "latent", "generator": torch.Generator().manual_seed(0)}
+    if not architecture.distilled_guidance:
+        plain |= {name: 1.0 for name in NO_GUIDANCE if name in known}
     if getattr(pipe.config, "boundary_ratio", None) is None:
-        wanted.pop("guidance_scale_2", None)
-    if "video" in wanted and known["video"].default is None and "strength" not in known:
-        wanted.pop("video")  # it controls the clip, as VACE's, and is not what the clip is made of
-    arguments = _stopped_call(pipe, {**wanted, **(call_arguments or {})})
+        plain.pop("guidance_scale_2", None)
+    arguments = _stopped_call(pipe, {**clip_arguments(pipe, frames, prompt), **plain, **(call_arguments or {})})
     input_name = "sample" if "sample" in arguments else "hidden_states"
     model_input = arguments.pop(input_name)
     timestep = torch.as_tensor(arguments.pop("timestep"), device=model_input.device)

@@ -12,6 +12,7 @@ The output folder is an embedding repository: `pipe.load_motion_embedding("outpu
 """
 
 import argparse
+import inspect
 import shutil
 import signal
 from pathlib import Path
@@ -32,6 +33,7 @@ from diffusers_motion_embed import (
     read_video,
     save_inverted_noise,
 )
+from diffusers_motion_embed.conditioning import clip_arguments
 from diffusers_motion_embed.files import check_save_directory
 from diffusers_motion_embed.training import (
     CheckpointConfig,
@@ -141,6 +143,7 @@ def train(
             training,
             embedding_config=config,
             adapter_name=ADAPTER_NAME,
+            call_arguments=options.call_arguments,
             checkpoints=checkpoints,
             spatial_lora_directory=output_dir / "spatial_lora" if options.save_spatial_lora else None,
             callback=callback,
@@ -163,16 +166,16 @@ def write_results(
 
     save()
     if options.save_inverted_noise:
-        save_inverted_noise(output_dir, invert_clip(pipe, clip))
+        save_inverted_noise(output_dir, invert_clip(pipe, clip, call_arguments=options.call_arguments))
     for number, prompt in enumerate(options.validation_prompt):
+        settings = {"num_inference_steps": options.num_inference_steps, "guidance_scale": options.guidance_scale}
+        known = inspect.signature(type(pipe).__call__).parameters
         video = pipe(
-            prompt,
-            num_frames=len(clip),
-            height=clip.shape[1],
-            width=clip.shape[2],
-            num_inference_steps=options.num_inference_steps,
-            guidance_scale=options.guidance_scale,
+            **clip_arguments(pipe, clip, prompt),
+            **{name: value for name, value in settings.items() if name in known},
+            **options.call_arguments,
             generator=torch.Generator().manual_seed(options.seed),
+            output_type="np",
         ).frames[0]
         path = output_dir / f"validation_{number}.mp4"
         export_to_video(video, str(path), fps=options.fps)

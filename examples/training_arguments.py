@@ -1,6 +1,7 @@
 """The arguments of `train_motion_embedding.py`, and the configurations that they stand for."""
 
 import argparse
+import json
 from pathlib import Path
 from typing import get_args
 
@@ -34,6 +35,7 @@ def make_configs(options: argparse.Namespace) -> tuple[TrainingConfig, MotionEmb
     names = TrainingConfig.__dataclass_fields__
     training = TrainingConfig(**{name: getattr(options, name) for name in names})
     embedding = MotionEmbeddingConfig(
+        component=options.component,
         target_modules=options.target_modules,
         debias=options.debias,
         timing=options.timing,
@@ -63,6 +65,13 @@ def _add_base(group) -> None:
     add("--pretrained_model_name_or_path", required=True, help="Base pipeline: a folder or a Hub repository.")
     add(
         "--motion_adapter", help="AnimateDiff motion adapter, if the base is an image model: a folder or a repository."
+    )
+    add("--component", help="Which model is trained, of a pipeline with two; by default the first.")
+    add(
+        "--call_arguments",
+        type=json.loads,
+        default={},
+        help='Further arguments of the pipeline\'s call as JSON, such as {"max_sequence_length": 64}.',
     )
     add("--revision", help="Of the base pipeline's repository.")
     add("--variant", help="Of the base pipeline's files, such as fp16.")
