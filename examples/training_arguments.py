@@ -3,12 +3,15 @@
 import argparse
 import json
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 from diffusers_motion_embed import MotionEmbeddingConfig
 from diffusers_motion_embed.functional import DEBIAS_MODES
-from diffusers_motion_embed.training import RECIPES, TIMESTEP_SAMPLING, TrainingConfig
+from diffusers_motion_embed.training import RECIPES, TIMESTEP_SAMPLING, Recipe, TrainingConfig
 from diffusers_motion_embed.training.config import LearningRateSchedule, Loss
+
+
+FULL_GRIDS = [0, 0]  # as --value_grid
 
 
 def parse_arguments(description: str, arguments: list[str] | None = None) -> argparse.Namespace:
@@ -19,7 +22,7 @@ def parse_arguments(description: str, arguments: list[str] | None = None) -> arg
     _add_embedding(parser.add_argument_group("embedding"))
     _add_output(parser.add_argument_group("output"))
     recipe = RECIPES[parser.parse_known_args(arguments)[0].recipe]
-    parser.set_defaults(**recipe.training, **recipe.embedding)
+    parser.set_defaults(**recipe_defaults(recipe))
     options = parser.parse_args(arguments)
     if options.reference_videos and (options.prompt or options.push_to_hub or options.report_to):
         parser.error("--reference_videos does not go with --prompt, --push_to_hub or --report_to.")
@@ -39,7 +42,7 @@ def make_configs(options: argparse.Namespace) -> tuple[TrainingConfig, MotionEmb
         target_modules=options.target_modules,
         debias=options.debias,
         timing=options.timing,
-        value_grid="full" if options.value_grid == [0, 0] else options.value_grid,
+        value_grid="full" if options.value_grid == FULL_GRIDS else options.value_grid,
         value_rank=options.value_rank,
         generation={
             "num_inference_steps": options.num_inference_steps,
@@ -48,6 +51,12 @@ def make_configs(options: argparse.Namespace) -> tuple[TrainingConfig, MotionEmb
         },
     )
     return training, embedding
+
+
+def recipe_defaults(recipe: Recipe) -> dict[str, Any]:
+    """What a recipe says, as defaults of arguments, where two zeros stand for full grids."""
+    defaults = {**recipe.training, **recipe.embedding}
+    return defaults | ({"value_grid": FULL_GRIDS} if defaults.get("value_grid") == "full" else {})
 
 
 def timestep_sampling(text: str) -> str | tuple[float, float]:

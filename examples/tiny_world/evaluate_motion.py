@@ -41,7 +41,7 @@ from examples.tiny_world.references import (
     object_references,
 )
 from examples.tiny_world.scene import FRAME_SIZE, NUM_FRAMES, Appearance, Scene
-from examples.training_arguments import timestep_sampling
+from examples.training_arguments import FULL_GRIDS, recipe_defaults, timestep_sampling
 
 
 ASSETS = Path(__file__).parent.parent / "assets"
@@ -69,7 +69,7 @@ def main() -> None:
     add("--timing", type=float, nargs=2, help="Start and end of its action, as shares of the noise schedule.")
     add("--output", type=Path, default=Path("outputs/motion.json"))
     recipe = RECIPES[parser.parse_known_args()[0].recipe]
-    parser.set_defaults(**recipe.training, **recipe.embedding)
+    parser.set_defaults(**recipe_defaults(recipe))
     options = parser.parse_args()
     use_one_thread()
 
@@ -116,7 +116,7 @@ def train(pipe: Any, name: str, scene: Scene, options: argparse.Namespace) -> No
     embedding = MotionEmbeddingConfig(
         debias=options.debias[0],
         target_modules=options.target_modules,
-        value_grid="full" if options.value_grid == [0, 0] else options.value_grid,
+        value_grid="full" if options.value_grid == FULL_GRIDS else options.value_grid,
     )
     prompt = scene.appearance.prompt
     train_motion_embedding(
