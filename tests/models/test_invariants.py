@@ -19,6 +19,7 @@ from diffusers_motion_embed import (
     unload_motion_embedding,
 )
 from diffusers_motion_embed.adapter.registry import embedding_tensors
+from diffusers_motion_embed.training.recompute import recomputation
 from tests.helpers import assert_unchanged, snapshot
 from tests.models.zoo import ZOO, make_model, predict, run
 
@@ -109,6 +110,29 @@ def test_only_the_embedding_gets_gradients(model, embedding):
     assert all(gradient is not None and gradient.isfinite().all() for gradient in gradients)
     assert any(gradient.any() for gradient in gradients)
     assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def gradients_of(model, tensors):
+    for tensor in tensors:
+        tensor.grad = None
+    predict(model).square().mean().backward()
+    return [tensor.grad for tensor in tensors]
+
+
+def test_recomputing_layers_gives_the_same_gradients(model, embedding):
+    """With this package's recomputation, and with diffusers' own where the class has it."""
+    load_motion_embedding(model, embedding(model))
+    tensors = [tensor for parts in embedding_tensors(model, "default_0").values() for tensor in parts.values()]
+    for tensor in tensors:
+        tensor.requires_grad_(True)
+    expected = gradients_of(model, tensors)
+    with recomputation(model, enabled=True):
+        checks = [gradients_of(model, tensors)]
+    if getattr(model, "_supports_gradient_checkpointing", False):
+        model.enable_gradient_checkpointing()
+        checks.append(gradients_of(model, tensors))
+    for gradients in checks:
+        torch.testing.assert_close(gradients, expected, atol=1e-6, rtol=1e-4)
 
 
 def test_a_lora_and_a_motion_in_either_order(model, embedding):
