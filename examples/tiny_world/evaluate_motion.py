@@ -119,8 +119,10 @@ def train(pipe: Any, name: str, scene: Scene, options: argparse.Namespace) -> No
         value_grid="full" if options.value_grid == FULL_GRIDS else options.value_grid,
     )
     prompt = scene.appearance.prompt
+    more = {key: value for key, value in call_arguments(pipe).items() if key == "max_sequence_length"}
+    frames = reference_frames(name, scene)
     train_motion_embedding(
-        pipe, reference_frames(name, scene), prompt, config, embedding_config=embedding, adapter_name=name
+        pipe, frames, prompt, config, embedding_config=embedding, adapter_name=name, call_arguments=more
     )
 
 
