@@ -36,7 +36,7 @@ def load_tiny_pipeline(folder: str | os.PathLike = TINY_T2V) -> Any:
     return pipe
 
 
-def generate(pipe: Any, prompts: list[str], seeds: list[int]) -> np.ndarray:
+def generate(pipe: Any, prompts: list[str], seeds: list[int], num_frames: int = NUM_FRAMES) -> np.ndarray:
     """Generate one clip for each prompt and seed; a seed gives the same initial noise whatever is loaded.
 
     Returns:
@@ -45,7 +45,7 @@ def generate(pipe: Any, prompts: list[str], seeds: list[int]) -> np.ndarray:
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
     clips = pipe(
         prompts,
-        num_frames=NUM_FRAMES,
+        num_frames=num_frames,
         height=FRAME_SIZE,
         width=FRAME_SIZE,
         generator=generators,
