@@ -106,10 +106,10 @@ class LucasKanadeTracker:
         """Follow the grid through (frames, height, width, 3), uint8; see `Tracker`."""
         size = np.array(clip.shape[2:0:-1])  # width and height, as points and OpenCV have them
         shrunk = np.round(size * min(1, self.max_side / size.max())).astype(int)
-        grays = [cv2.resize(frame, shrunk, interpolation=cv2.INTER_AREA) for frame in map(_gray, clip)]
+        tones = _tones(np.stack([cv2.resize(frame, shrunk, interpolation=cv2.INTER_AREA) for frame in clip]))
         points = [self._grid(shrunk)]
         visible = [np.ones(len(points[0]), bool)]
-        for before, after in pairwise(grays):
+        for before, after in pairwise(tones):
             there, found = self._follow(before, after, points[-1])
             back, found_back = self._follow(after, before, there)
             sure = found & found_back & (np.linalg.norm(back - points[-1], axis=-1) <= self.max_error)
@@ -130,5 +130,18 @@ class LucasKanadeTracker:
         return there[:, 0], status[:, 0].astype(bool)
 
 
-def _gray(frame: np.ndarray) -> np.ndarray:
-    return cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
+def _tones(frames: np.ndarray) -> np.ndarray:
+    """Pictures of one channel: along the direction in which the clip's colours differ most, their principal axis.
+
+    Gray would hide a red thing before a blue background of the same lightness.
+
+    Args:
+        frames: (frames, height, width, 3).
+
+    Returns:
+        (frames, height, width), uint8.
+    """
+    colors = frames.reshape(-1, 3).astype(np.float32)
+    _, axes = np.linalg.eigh(np.cov(colors.T))
+    tones = (colors @ axes[:, -1].astype(np.float32)).reshape(frames.shape[:3])
+    return ((tones - tones.min()) * (255 / max(np.ptp(tones), 1.0))).round().astype(np.uint8)

@@ -164,6 +164,15 @@ def test_points_are_followed_to_where_they_are():
     assert not followed.visible[outside, -1].any()
 
 
+def test_things_of_the_background_s_lightness_are_followed():
+    colored = moving_square(ellipse(), look=3).astype(float)
+    colored[..., 2] = 0
+    colored[..., 1] = (110 - 0.299 * colored[..., 0]) / 0.587
+    colored = colored.round().astype(np.uint8)
+    assert np.ptp(colored @ [0.299, 0.587, 0.114]) < 1  # what a gray picture would show
+    assert motion_fidelity(colored, REFERENCE).score > 0.85
+
+
 def test_large_frames_have_the_same_tracks():
     video = pan(3, -1)
     large = video.repeat(4, axis=1).repeat(4, axis=2)
