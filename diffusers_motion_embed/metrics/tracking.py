@@ -91,30 +91,35 @@ class LucasKanadeTracker:
         window_size: Side of the neighbourhood that is followed, in pixels.
         max_level: Pyramid levels above the full picture; the largest step that is followed doubles with each.
         max_error: How far from its origin a point may land when followed back, in pixels.
+        max_side: Larger frames are shrunk to this height or width, to which the lengths above belong. Large and small
+            copies of a video so have the same tracks, and steps of many pixels can be followed.
     """
 
     grid_size: int = 40
     window_size: int = 15
     max_level: int = 3
     max_error: float = 1.0
+    max_side: int = 256
     name: str = "lk"
 
     def __call__(self, clip: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Follow the grid through (frames, height, width, 3), uint8; see `Tracker`."""
-        grays = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in clip]
-        points = [self._grid(*clip.shape[1:3])]
+        size = np.array(clip.shape[2:0:-1])  # width and height, as points and OpenCV have them
+        shrunk = np.round(size * min(1, self.max_side / size.max())).astype(int)
+        tones = _tones(np.stack([cv2.resize(frame, shrunk, interpolation=cv2.INTER_AREA) for frame in clip]))
+        points = [self._grid(shrunk)]
         visible = [np.ones(len(points[0]), bool)]
-        for before, after in pairwise(grays):
+        for before, after in pairwise(tones):
             there, found = self._follow(before, after, points[-1])
             back, found_back = self._follow(after, before, there)
             sure = found & found_back & (np.linalg.norm(back - points[-1], axis=-1) <= self.max_error)
             visible.append(visible[-1] & sure)
             # A lost point stays where it was last seen, because OpenCV may put it anywhere.
             points.append(np.where(visible[-1][:, None], there, points[-1]))
-        return np.stack(points, axis=1), np.stack(visible, axis=1)
+        return (np.stack(points, axis=1) + 0.5) * (size / shrunk) - 0.5, np.stack(visible, axis=1)
 
-    def _grid(self, height: int, width: int) -> np.ndarray:
-        axes = ((np.arange(self.grid_size) + 0.5) / self.grid_size * side - 0.5 for side in (width, height))
+    def _grid(self, size: np.ndarray) -> np.ndarray:
+        axes = ((np.arange(self.grid_size) + 0.5) / self.grid_size * side - 0.5 for side in size)
         return np.stack(np.meshgrid(*axes), axis=-1).reshape(-1, 2).astype(np.float32)
 
     def _follow(self, before: np.ndarray, after: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -123,3 +128,20 @@ class LucasKanadeTracker:
             before, after, points[:, None], None, winSize=window, maxLevel=self.max_level
         )
         return there[:, 0], status[:, 0].astype(bool)
+
+
+def _tones(frames: np.ndarray) -> np.ndarray:
+    """Pictures of one channel: along the direction in which the clip's colours differ most, their principal axis.
+
+    Gray would hide a red thing before a blue background of the same lightness.
+
+    Args:
+        frames: (frames, height, width, 3).
+
+    Returns:
+        (frames, height, width), uint8.
+    """
+    colors = frames.reshape(-1, 3).astype(np.float32)
+    _, axes = np.linalg.eigh(np.cov(colors.T))
+    tones = (colors @ axes[:, -1].astype(np.float32)).reshape(frames.shape[:3])
+    return ((tones - tones.min()) * (255 / max(np.ptp(tones), 1.0))).round().astype(np.uint8)

@@ -50,14 +50,22 @@ def call_arguments(pipe: Any) -> dict[str, Any]:
     return {**CALL_ARGUMENTS[type(pipe).__name__], "height": FRAME_SIZE, "width": FRAME_SIZE, **GENERATION}
 
 
-def generate(pipe: Any, prompts: list[str], seeds: list[int]) -> np.ndarray:
+def generate(pipe: Any, prompts: list[str], seeds: list[int], num_frames: int | None = None) -> np.ndarray:
     """Generate one clip for each prompt and seed; a seed gives the same initial noise whatever is loaded.
+
+    Args:
+        pipe: A tiny pipeline.
+        prompts: One for each clip.
+        seeds: One for each clip.
+        num_frames: Of the clips; as the pipeline was trained by default.
 
     Returns:
         Clips, (clips, frames, size, size, 3), uint8.
     """
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-    clips = pipe(prompts, generator=generators, output_type="np", **call_arguments(pipe)).frames
+    arguments = call_arguments(pipe)
+    arguments["num_frames"] = num_frames or arguments["num_frames"]
+    clips = pipe(prompts, generator=generators, output_type="np", **arguments).frames
     return (np.asarray(clips) * 255).round().astype(np.uint8)
 
 

@@ -27,6 +27,7 @@ from examples.tiny_world.scene import (
 
 OBJECT_CHROMA = 31.0  # halfway between the dullest object colour (41) and the brightest background (22)
 MIN_AREA = 0.01  # of the frame; the smallest object that the renderer draws covers 0.03
+UNKNOWN = np.full(3, np.nan)
 QUANTILES = np.linspace(0.02, 0.98, 33)
 
 
@@ -38,12 +39,14 @@ class ClipMeasures:
         present: Whether there is an object, (frames,).
         center: Centroid of the object, (frames, 2), x then y; NaN where there is none.
         lab: Mean colour of the object's inside, CIELAB, (3,); NaN if it is nowhere.
+        background_lab: Mean colour of the background, CIELAB, (3,); NaN if the object is nowhere, or fills a frame.
         appearance: The nearest appearance that the renderer knows; None if the object is nowhere, or fills a frame.
     """
 
     present: np.ndarray
     center: np.ndarray
     lab: np.ndarray
+    background_lab: np.ndarray
     appearance: Appearance | None
 
     def color_error(self, prompted: Appearance) -> float:
@@ -81,7 +84,7 @@ def measure_clip(frames: np.ndarray) -> ClipMeasures:
     present = np.array([mask.any() for mask in masks])
     center = np.array([(x[mask].mean(), y[mask].mean()) if mask.any() else (np.nan, np.nan) for mask in masks])
     if not present.any():
-        return ClipMeasures(present, center, np.full(3, np.nan), None)
+        return ClipMeasures(present, center, UNKNOWN, UNKNOWN, None)
 
     insides = [_eroded(mask) for mask in masks]
     lab = np.mean(
@@ -91,10 +94,12 @@ def measure_clip(frames: np.ndarray) -> ClipMeasures:
     overlaps = np.mean([[_overlap(mask, shape) for shape in SHAPES] for mask in masks if mask.any()], axis=0)
     backgrounds = [lab[~_dilated(mask)] for lab, mask in zip(labs, masks, strict=True)]
     if not all(map(len, backgrounds)):  # the whole frame is saturated: no object on a background any more
-        return ClipMeasures(present, center, lab, None)
+        return ClipMeasures(present, center, lab, UNKNOWN, None)
     profile = np.mean([_profile(pixels) for pixels in backgrounds], axis=0)
     background, pattern = min(_profiles(), key=lambda key: np.abs(profile - _profiles()[key]).mean())
-    return ClipMeasures(present, center, lab, Appearance(color, SHAPES[int(overlaps.argmax())], background, pattern))
+    background_lab = np.mean([pixels.mean(0) for pixels in backgrounds], axis=0)
+    appearance = Appearance(color, SHAPES[int(overlaps.argmax())], background, pattern)
+    return ClipMeasures(present, center, lab, background_lab, appearance)
 
 
 def displacement_cosine(generated: np.ndarray, reference: np.ndarray) -> float:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from examples.tiny_world.evaluation import camera_fidelity, mean_and_interval, object_fidelity, text_fidelity
-from examples.tiny_world.measure import center_distance, displacement_cosine, measure_clip
+from examples.tiny_world.measure import center_distance, displacement_cosine, lab_of, measure_clip
 from examples.tiny_world.references import CAMERA_REFERENCES, OBJECT_REFERENCES
 from examples.tiny_world.scene import Appearance, Motion, random_scene, render
 
@@ -20,11 +20,22 @@ def test_rendered_clips_are_recognised():
         assert center_distance(seen.center, scene.motion.screen_center) < 0.03
 
 
+def test_the_background_s_colour_is_its_mean():
+    # Half of a checkered background has the second tone; the frame shows whole cells.
+    plain, checkered = (
+        measure_clip(render(Appearance("red", "circle", "gray", pattern), Motion.of_object(np.zeros((2, 2)))))
+        for pattern in ("plain", "checkered")
+    )
+    assert plain.background_lab == pytest.approx(lab_of((128, 128, 128)), abs=0.1)
+    assert checkered.background_lab == pytest.approx((lab_of((128, 128, 128)) + lab_of((84, 84, 84))) / 2, abs=1)
+
+
 def test_an_empty_clip_has_no_object():
     out_of_sight = Motion.of_object(np.full((3, 2), 5.0))
     seen = measure_clip(render(Appearance("red", "circle", "gray", "dotted"), out_of_sight))
     assert not seen.present.any()
     assert seen.appearance is None
+    assert np.isnan(seen.background_lab).all()
     assert object_fidelity(seen, Motion.of_object(np.array([[0.0, 0], [0.1, 0], [0.2, 0]]))) == (0.0, 2.0)
 
 

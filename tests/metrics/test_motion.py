@@ -164,6 +164,26 @@ def test_points_are_followed_to_where_they_are():
     assert not followed.visible[outside, -1].any()
 
 
+def test_things_of_the_background_s_lightness_are_followed():
+    colored = moving_square(ellipse(), look=3).astype(float)
+    colored[..., 2] = 0
+    colored[..., 1] = (110 - 0.299 * colored[..., 0]) / 0.587
+    colored = colored.round().astype(np.uint8)
+    assert np.ptp(colored @ [0.299, 0.587, 0.114]) < 1  # what a gray picture would show
+    assert motion_fidelity(colored, REFERENCE).score > 0.85
+
+
+def test_large_frames_have_the_same_tracks():
+    video = pan(3, -1)
+    large = video.repeat(4, axis=1).repeat(4, axis=2)
+    tracker = LucasKanadeTracker(grid_size=10, max_side=128)
+    small_tracks, large_tracks = track(video, tracker), track(large, tracker)
+    # The middle of pixel x is that of the four pixels 4x to 4x + 3.
+    assert large_tracks.points == pytest.approx(small_tracks.points * 4 + 1.5, abs=1e-3)
+    assert np.array_equal(large_tracks.visible, small_tracks.visible)
+    assert track_fidelity(large_tracks, small_tracks).score == pytest.approx(1.0)
+
+
 @pytest.mark.parametrize(
     ("points", "visible", "message"),
     [

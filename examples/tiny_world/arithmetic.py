@@ -1,0 +1,271 @@
+"""What can be calculated with motion embeddings, and what things then do: sums, mixtures, scales, reversal, sequences.
+
+    python -m examples.tiny_world.arithmetic
+
+Learns the motions of the references that are not in --embeddings yet. Writes one plot for each question to
+--pictures, and all figures to --output as JSON, and prints tables.
+"""
+
+import argparse
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from diffusers_motion_embed import MotionEmbeddingConfig, enable_motion_embedding
+from diffusers_motion_embed.files import EmbeddingTensors, read_embedding, to_state_dict
+from diffusers_motion_embed.functional import VALUE_DEBIAS, concatenate
+from examples.tiny_world.embeddings import trained_embedding
+from examples.tiny_world.evaluation import TINY_T2V, generate, load_tiny_pipeline, text_fidelity, use_one_thread
+from examples.tiny_world.measure import center_distance, displacement_cosine, measure_clip
+from examples.tiny_world.references import OBJECT_REFERENCES, PROMPTS
+from examples.tiny_world.scene import NUM_FRAMES
+
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+
+
+PAIRS = (("figure_eight", "zigzag"), ("bounce", "spiral"))
+SCALES = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5)
+Embeddings = dict[str, tuple[MotionEmbeddingConfig, EmbeddingTensors]]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One thing to try.
+
+    Args:
+        title: Of its panel.
+        load: Loads what is tried into a pipeline without embeddings.
+        targets: Paths to compare with, (frames, 2), by name; the first is drawn.
+        num_frames: Of the clips.
+    """
+
+    title: str
+    load: Callable[[Any], None]
+    targets: dict[str, np.ndarray]
+    num_frames: int = NUM_FRAMES
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pretrained_model_name_or_path", type=Path, default=TINY_T2V)
+    parser.add_argument("--embeddings", type=Path, default=Path("outputs/embeddings"))
+    parser.add_argument("--questions", nargs="+", choices=QUESTIONS, default=list(QUESTIONS))
+    parser.add_argument("--num_seeds", type=int, default=1, help="Clips of each prompt and case.")
+    parser.add_argument("--pictures", type=Path, default=Path("outputs/arithmetic"))
+    parser.add_argument("--output", type=Path, default=Path("outputs/arithmetic.json"))
+    options = parser.parse_args()
+    use_one_thread()
+
+    pipe = enable_motion_embedding(load_tiny_pipeline(options.pretrained_model_name_or_path))
+    embeddings = {
+        name: read_embedding(trained_embedding(pipe, name, options.embeddings)) for name in OBJECT_REFERENCES
+    }
+    options.pictures.mkdir(parents=True, exist_ok=True)
+    result = {}
+    for question in options.questions:
+        paths, result[question] = {}, []
+        for case in tqdm(list(QUESTIONS[question](embeddings)), desc=question):
+            case.load(pipe)
+            seen = measured_clips(pipe, case.num_frames, options.num_seeds)
+            pipe.unload_motion_embedding()
+            paths[case.title] = (next(iter(case.targets.values())), [clip.center for clip in seen])
+            result[question].append(figures(case, seen))
+        draw(paths, options.pictures / f"{question}.png")
+        options.output.parent.mkdir(parents=True, exist_ok=True)
+        options.output.write_text(json.dumps(result, indent=1) + "\n")
+        print_table(question, result[question])
+
+
+def measured_clips(pipe: Any, num_frames: int, num_seeds: int) -> list:
+    """Measures of the clips of all prompts for all seeds."""
+    prompts = [appearance.prompt for appearance in PROMPTS]
+    clips = [
+        generate(pipe, prompts, [1000 * seed + number for number in range(len(prompts))], num_frames)
+        for seed in range(num_seeds)
+    ]
+    return [measure_clip(clip) for clip in np.concatenate(clips)]
+
+
+def figures(case: Case, seen: list) -> dict[str, Any]:
+    """Means over clips: cosine, distance and gain by target, and shares of clips that show what their prompt says."""
+    found = {}
+    for name, target in case.targets.items():
+        centers = [clip.center for clip in seen if clip.present.any()]
+        steps = np.diff(target, axis=0)
+        found[name] = {
+            "cosine": np.mean([displacement_cosine(np.diff(center, axis=0), steps) for center in centers]),
+            "distance": np.mean([center_distance(center, target) for center in centers]),
+            "gain": np.mean([gain(center, target) for center in centers]),
+        }
+    shares = text_fidelity(seen, list(PROMPTS) * (len(seen) // len(PROMPTS)))
+    return {"case": case.title, "targets": found, **{name: shares[name] for name in ("shape", "background")}}
+
+
+def gain(center: np.ndarray, target: np.ndarray) -> float:
+    """By how much the target's path, about its mean, has to be stretched to fit best: 1 the same, -1 mirrored."""
+    known = np.isfinite(center).all(-1)
+    centered, wanted = (path[known] - path[known].mean(0) for path in (center, target))
+    return float((centered * wanted).sum() / (wanted**2).sum())
+
+
+def path_of(name: str) -> np.ndarray:
+    return OBJECT_REFERENCES[name].motion.screen_center
+
+
+def resampled(path: np.ndarray, num_frames: int) -> np.ndarray:
+    """The same path in another number of frames, linearly, first and last kept."""
+    time = np.linspace(0, len(path) - 1, num_frames)
+    return np.stack([np.interp(time, range(len(path)), axis) for axis in path.T], axis=1)
+
+
+def load(config: MotionEmbeddingConfig, tensors: EmbeddingTensors, **changes: Any) -> Callable[[Any], None]:
+    """Something to load tensors with, under a config with some changes."""
+    state_dict = to_state_dict(config, tensors)
+    return lambda pipe: pipe.load_motion_embedding(state_dict, config=replace(config, **changes))
+
+
+def weighted(embeddings: Embeddings, weights: dict[str, float]) -> Callable[[Any], None]:
+    """Something to load several embeddings with, each with its weight, as users do."""
+
+    def load_all(pipe: Any) -> None:
+        for name in weights:
+            config, tensors = embeddings[name]
+            pipe.load_motion_embedding(to_state_dict(config, tensors), name, config=replace(config))
+        pipe.set_motion_embeddings(list(weights), list(weights.values()))
+
+    return load_all
+
+
+def mapped(tensors: EmbeddingTensors, qk: Callable, v: Callable) -> EmbeddingTensors:
+    """Every part under the function for it."""
+    functions = {"qk": qk, "v": v}
+    return {path: {part: functions[part](tensor) for part, tensor in parts.items()} for path, parts in tensors.items()}
+
+
+def unchanged(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor
+
+
+def flipped(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.flip(-2)
+
+
+def joined(first: EmbeddingTensors, second: EmbeddingTensors, num_frames: int) -> EmbeddingTensors:
+    """One after the other in time."""
+    return {
+        path: {
+            part: concatenate([tensor, second[path][part]], [1.0, 1.0], num_frames) for part, tensor in parts.items()
+        }
+        for path, parts in first.items()
+    }
+
+
+def scale(embeddings: Embeddings) -> Iterator[Case]:
+    """What do scales between 0 and 1.5 do?"""
+    name = "figure_eight"
+    for value in SCALES:
+        yield Case(f"{value:g} · {name}", weighted(embeddings, {name: value}), {"reference": path_of(name)})
+
+
+def negative_scale(embeddings: Embeddings) -> Iterator[Case]:
+    """Does a negative scale mirror the path, or reverse it?"""
+    for name in ("zigzag", "spiral"):
+        path = path_of(name)
+        targets = {"mirrored": -path, "reversed": path[::-1]}
+        for value in (-0.5, -1.0):
+            yield Case(f"{value:g} · {name}", weighted(embeddings, {name: value}), targets)
+
+
+def sums(embeddings: Embeddings) -> Iterator[Case]:
+    """Do two motions at once give the sum of their paths?"""
+    for first, second in PAIRS:
+        paths = path_of(first), path_of(second)
+        for weight in (0.7, 1.0):
+            targets = {"sum": weight * (paths[0] + paths[1]), first: paths[0], second: paths[1]}
+            yield Case(
+                f"{weight:g} · ({first} + {second})",
+                weighted(embeddings, dict.fromkeys((first, second), weight)),
+                targets,
+            )
+
+
+def interpolation(embeddings: Embeddings) -> Iterator[Case]:
+    """Does the path go over from one to the other as the weights do?"""
+    for first, second in PAIRS:
+        paths = path_of(first), path_of(second)
+        for share in (0.25, 0.5, 0.75):
+            between = (1 - share) * paths[0] + share * paths[1]
+            load_both = weighted(embeddings, {first: 1 - share, second: share})
+            yield Case(f"{1 - share:g} · {first} + {share:g} · {second}", load_both, {"between": between})
+
+
+def reversal(embeddings: Embeddings) -> Iterator[Case]:
+    """Is it what is added that has to be flipped in time, or the embedding before its debiasing?"""
+    for name, (config, tensors) in embeddings.items():
+        path = path_of(name)
+        targets = {"reversed": path[::-1], "forward": path}
+        debias = VALUE_DEBIAS[config.debias]
+        after = mapped(tensors, flipped, lambda v, debias=debias: flipped(debias(v)))
+        yield Case(f"{name}, flipped after debiasing", load(config, after, debias="identity"), targets)
+        yield Case(f"{name}, flipped before debiasing", load(config, mapped(tensors, flipped, flipped)), targets)
+
+
+def sequence(embeddings: Embeddings) -> Iterator[Case]:
+    """Does one motion follow the other, in clips as long as the two together and in clips as long as one?"""
+    for first, second in PAIRS:
+        (config, tensors), (_, others) = embeddings[first], embeddings[second]
+        debias, total = VALUE_DEBIAS[config.debias], 2 * config.num_latent_frames
+        debiased = (mapped(entry, unchanged, debias) for entry in (tensors, others))
+        frames = {"num_frames": total, "num_latent_frames": total}
+        after = load(config, joined(*debiased, total), **frames, debias="identity")
+        before = load(config, joined(tensors, others, total), **frames)
+        path = np.concatenate([path_of(first), path_of(second)])
+        for length in (total, NUM_FRAMES):
+            targets = {"one, then the other": resampled(path, length)}
+            yield Case(f"{first}, {second}: {length} frames, joined after debiasing", after, targets, length)
+            yield Case(f"{first}, {second}: {length} frames, joined before debiasing", before, targets, length)
+
+
+QUESTIONS = {
+    function.__name__: function for function in (scale, negative_scale, sums, interpolation, reversal, sequence)
+}
+
+
+def draw(paths: dict[str, tuple[np.ndarray, list[np.ndarray]]], path: Path, columns: int = 5) -> None:
+    """One panel for each case: the paths of all clips, over the one that is expected."""
+    rows = -(-len(paths) // columns)
+    size = (2.9 * columns, 3.1 * rows)
+    figure, panels = plt.subplots(rows, columns, figsize=size, squeeze=False)
+    for panel in panels.flat[len(paths) :]:
+        panel.set_axis_off()
+    for panel, (title, (target, found)) in zip(panels.flat, paths.items(), strict=False):
+        for number, center in enumerate(found):
+            panel.plot(*center.T, "-o", ms=2, lw=0.8, alpha=0.8, color=f"C{number % 10}")
+        panel.plot(*target.T, "-", lw=2, color="black")
+        panel.plot(*target[0], "s", ms=6, color="black")
+        panel.set(xlim=(-1.1, 1.1), ylim=(1.1, -1.1), xticks=[], yticks=[], aspect="equal")
+        panel.set_title(title.replace(": ", ":\n").replace(", ", ",\n", 1), fontsize=8)
+    figure.tight_layout()
+    figure.savefig(path, dpi=90)
+    plt.close(figure)
+
+
+def print_table(question: str, rows: list[dict[str, Any]]) -> None:
+    print(f"\n{question}\n{'':62} cosine distance   gain  shape background")
+    for row in rows:
+        for name, found in row["targets"].items():
+            motion = f"{found['cosine']:6.2f} {found['distance']:8.2f} {found['gain']:6.2f}"
+            print(f"{row['case'] + ' / ' + name:62} {motion} {row['shape']:6.2f} {row['background']:10.2f}")
+
+
+if __name__ == "__main__":
+    main()
