@@ -19,7 +19,6 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from diffusers_motion_embed.adapter.registry import registry_of
-from diffusers_motion_embed.architectures import patch_size
 from diffusers_motion_embed.atomic import replace_files
 from diffusers_motion_embed.conditioning import capture_conditioning
 from diffusers_motion_embed.encoding import check_clip, encode_frames
@@ -75,7 +74,7 @@ def invert_clip(
             f"{type(pipe.scheduler).__name__} has no inversion here; use DDIM or flow matching."
         )
     component, model = next(iter(models.items()))
-    check_clip(pipe, frames, patch_size(model))
+    check_clip(pipe, frames, model)
     latents = encode_frames(pipe, frames).to(model.device, model.dtype)
     conditioning = capture_conditioning(pipe, component, frames, prompt, call_arguments)
     steps = _flow_steps if isinstance(noising, Flow) else _diffusion_steps
