@@ -14,6 +14,7 @@ metrics = ["opencv-python-headless>=5.0"]  # following points through a video, c
 demo = [*training, *metrics, "matplotlib>=3.11", "scikit-image>=0.26"]
 test = [
     *demo,
+    "ftfy>=6.3",  # with which diffusers' Wan and SkyReels pipelines clean prompts
     "hypothesis>=6.170",
     "pytest>=9.0",
     "pytest-xdist>=3.8",

@@ -42,7 +42,8 @@ class Architecture:
             there are none.
         timestep_position: Of the timestep among the arguments of the model's forward.
         timesteps: The timesteps of pure noise and of the finished clip; None if pipelines differ in that.
-        distilled_guidance: Whether the guidance scale is an input of the model, which takes the place of guidance.
+        first_frame_alone: Whether the VAEs that compress time make a latent frame of the first frame alone, and others
+            of as many frames each as they compress to one. Otherwise the first one is made of as many too.
     """
 
     model_class: str
@@ -57,7 +58,7 @@ class Architecture:
     spatial_attention: str | None = None
     timestep_position: int = 1
     timesteps: tuple[float, float] | None = (1000.0, 0.0)
-    distilled_guidance: bool = False
+    first_frame_alone: bool = True
 
     @property
     def has_levels(self) -> bool:
@@ -224,7 +225,6 @@ ARCHITECTURES = (
     Architecture(
         model_class="HunyuanVideoTransformer3DModel",
         attention=r"(single_)?transformer_blocks\.\d+\.attn",
-        distilled_guidance=True,
     ),
     Architecture(model_class="HunyuanVideo15Transformer3DModel", attention=r"transformer_blocks\.\d+\.attn"),
     Architecture(
@@ -248,6 +248,7 @@ ARCHITECTURES = (
     Architecture(
         model_class="AllegroTransformer3DModel",
         attention=r"transformer_blocks\.\d+\.attn1",
+        first_frame_alone=False,
         **_TEXT_BEFORE_TIMESTEP,
     ),
     Architecture(

@@ -4,6 +4,7 @@ Pipelines differ in all of that, so they are asked: the pipeline is called, and 
 """
 
 import inspect
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,19 +15,25 @@ from PIL import Image
 from torch import Tensor, nn
 
 from diffusers_motion_embed.architectures import find_architecture
-from diffusers_motion_embed.errors import UnsupportedModelError
-from diffusers_motion_embed.layouts import Layout
+from diffusers_motion_embed.errors import UnsupportedModelError, VideoError
+from diffusers_motion_embed.layouts import Layout, VideoSize
 from diffusers_motion_embed.loaders import supported_models
 
 
 # Without guidance a pipeline gives its model what belongs to the prompt, and nothing else.
-NO_GUIDANCE = ("guidance_scale", "min_guidance_scale", "max_guidance_scale", "guidance_scale_2")
+GUIDANCE = re.compile(r"((min|max|audio)_)?guidance_scale(_2)?")
 
 # Tensors that have something other than clips on their first axis.
 SHARED = ("control_hidden_states_scale",)
 
+# How pipelines call the number of frames.
+FRAMES = ("num_frames", "frames", "video_length")
+
 # Arguments that are the noise level once more.
-TIMES = ("sigma", "audio_sigma", "r_timestep")
+TIMES = ("sigma", "r_timestep")
+
+# Arguments that another model made of the noisy clip.
+MADE_OF_NOISE = ("down_block_additional_residuals",)
 
 
 class _Called(BaseException):
@@ -70,17 +77,21 @@ class Conditioning:
         if self.timestep.ndim > 1:
             timesteps = timesteps.view(-1, *[1] * (self.timestep.ndim - 1)) * (self.timestep != 0)
         times = dict.fromkeys([name for name in TIMES if self.arguments.get(name) is not None], timesteps)
+        if "audio_hidden_states" in self.arguments:  # the sound stays noise alone, whatever the clip's noise level
+            times["audio_timestep"] = self.timestep.max().expand(len(timesteps))
+            times["audio_sigma"] = times["audio_timestep"]
         noisy = torch.cat([noisy.to(rest), rest], dim=axis)
         return {**self.arguments, **times, self.input_name: noisy, "timestep": timesteps, "return_dict": False}
 
-    def prediction(self, output: tuple[Tensor, ...], like: Tensor) -> Tensor:
-        """The clip in what the model returned, (batch, channels, frames, height, width); some add a variance.
+    def prediction(self, output: tuple[Tensor, ...] | Tensor, like: Tensor) -> Tensor:
+        """The clip in what the model returned, (batch, channels, frames, height, width); some add a variance or more.
 
         Args:
             output: Of the model.
             like: A clip.
         """
-        return self.layout.restore(output[0], like.shape)[:, : like.shape[1]]
+        video = output[0] if isinstance(output, (tuple, list)) else output
+        return self.layout.restore(video, like.shape)[:, : like.shape[1]]
 
     def given_frames(self, num_frames: int) -> Tensor:
         """Which latent frames the pipeline gives without noise, such as the first; (num_frames,), bool."""
@@ -88,13 +99,37 @@ class Conditioning:
             return torch.zeros(num_frames, dtype=torch.bool, device=self.timestep.device)
         return (self.timestep[0].flatten().unflatten(0, (num_frames, -1)) == 0).any(1)
 
+    def check_size(self, latents: Tensor) -> None:
+        """Raise a `VideoError` unless the pipeline makes a clip of the size of `latents`, as before `inputs`."""
+        made = self.layout.video_size((self.model_input,), self.arguments)
+        sizes = zip(latents.shape[2:], self.layout.patch_size, strict=True)
+        wanted = VideoSize(*(size // patch for size, patch in sizes))
+        if made != wanted:
+            raise VideoError(
+                "For the reference clip the pipeline gives its model "
+                f"{made.num_frames} x {made.height} x {made.width} tokens (frames, height, width), and the clip has "
+                f"{wanted.num_frames} x {wanted.height} x {wanted.width}. Read it with another size, or say more in "
+                "call_arguments."
+            )
+
     def tensors(self) -> list[Tensor]:
         """Everything that the pipeline gave, to tell one conditioning from another."""
         return [*_tensors(self.arguments), self.model_input]
 
 
-def join(conditionings: list[Conditioning]) -> Conditioning:
-    """One conditioning for several clips."""
+def batches(conditionings: list[Conditioning]) -> Iterator[tuple[list[int], Conditioning]]:
+    """Numbers of the clips that can go through the model at once, and one conditioning for them.
+
+    Some pipelines cut text features to the length of the prompt; clips with such prompts go one after the other.
+    """
+    alike: dict[tuple, list[int]] = {}
+    for number, conditioning in enumerate(conditionings):
+        alike.setdefault(tuple(tensor.shape for tensor in conditioning.tensors()), []).append(number)
+    for numbers in alike.values():
+        yield numbers, _join_all([conditionings[number] for number in numbers])
+
+
+def _join_all(conditionings: list[Conditioning]) -> Conditioning:
     if len(conditionings) == 1:
         return conditionings[0]
     first, names = conditionings[0], conditionings[0].arguments
@@ -113,6 +148,11 @@ def _join(values: list[Any], copies: int, name: str) -> Any:
     first = values[0]
     if isinstance(first, dict):
         return {key: _join([value[key] for value in values], 1, key) for key in first}
+    if isinstance(first, (list, tuple)):  # features of pictures; of fewer axes are positions, the same for all clips
+        return [
+            _join(list(entries), 1, name) if isinstance(entries[0], Tensor) and entries[0].ndim > 2 else entries[0]
+            for entries in zip(*values, strict=True)
+        ]
     is_of_clips = isinstance(first, Tensor) and first.ndim > 0 and len(first) == copies and name not in SHARED
     return torch.cat(values) if is_of_clips else first
 
@@ -144,8 +184,8 @@ def clip_arguments(pipe: Any, frames: np.ndarray, prompt: str | None) -> dict[st
         "strength": 1.0,
         "height": frames.shape[1],
         "width": frames.shape[2],
-        "num_frames": len(frames),
-        "video_length": len(frames),
+        "use_resolution_binning": False,  # it would choose another size
+        **dict.fromkeys(FRAMES, len(frames)),
     }
     if "strength" not in known and "video" in known and known["video"].default is None:
         del wanted["video"]  # it controls the clip, as VACE's, and is not what the clip is made of
@@ -166,20 +206,32 @@ def capture_conditioning(
         component: Name of its model.
         frames: (frames, height, width, 3), uint8.
         prompt: None for pipelines without.
-        call_arguments: Further arguments of the pipeline's call.
+        call_arguments: Further arguments of the pipeline's call, before its own. With `prompt_embeds` of some name
+            among them it gets no prompt.
 
     Raises:
-        UnsupportedModelError: If the pipeline calls no model, or one for several clips at once.
+        UnsupportedModelError: If the pipeline calls no model, or one for several clips at once, or gives it what
+            another model made of the noisy clip.
     """
     model = getattr(pipe, component)
     architecture = find_architecture(model)
     known = inspect.signature(type(pipe).__call__).parameters
+    call_arguments = call_arguments or {}
+    if any(name.startswith("prompt_embeds") for name in call_arguments):
+        prompt = None
     plain = {"num_inference_steps": 2, "output_type": "latent", "generator": torch.Generator().manual_seed(0)}
-    if not architecture.distilled_guidance:
-        plain |= {name: 1.0 for name in NO_GUIDANCE if name in known}
+    if not getattr(model.config, "guidance_embeds", False):  # an input of the model, in place of guidance
+        plain |= dict.fromkeys(filter(GUIDANCE.fullmatch, known), 1.0)
     if getattr(pipe.config, "boundary_ratio", None) is None:
         plain.pop("guidance_scale_2", None)
-    arguments = _stopped_call(pipe, {**clip_arguments(pipe, frames, prompt), **plain, **(call_arguments or {})})
+    arguments = _stopped_call(pipe, {**clip_arguments(pipe, frames, prompt), **plain, **call_arguments})
+    made_of_noise = [name for name in MADE_OF_NOISE if arguments.get(name) is not None]
+    if made_of_noise:
+        raise UnsupportedModelError(
+            f"{type(pipe).__name__} gives its model {', '.join(made_of_noise)}, which depend on the noise, so it "
+            "cannot be trained. Train with the pipeline of the same model that has no ControlNet, such as "
+            "AnimateDiffPipeline.from_pipe(pipe), and load the embedding here."
+        )
     input_name = "sample" if "sample" in arguments else "hidden_states"
     model_input = arguments.pop(input_name)
     timestep = torch.as_tensor(arguments.pop("timestep"), device=model_input.device)
@@ -205,7 +257,9 @@ def _stopped_call(pipe: Any, arguments: dict[str, Any]) -> dict[str, Any]:
     settings = dict(getattr(pipe, "_progress_bar_config", {}))
     pipe.set_progress_bar_config(**{**settings, "disable": True})
     try:
-        pipe(**arguments)
+        with torch.random.fork_rng():  # some pipelines draw without their generator
+            torch.manual_seed(0)
+            pipe(**arguments)
     except _Called as called:
         return called.arguments
     finally:

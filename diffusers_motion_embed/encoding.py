@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from diffusers_motion_embed.architectures import find_architecture, patch_size
 from diffusers_motion_embed.errors import VideoError
 
 
@@ -14,20 +15,21 @@ SPATIAL_FACTORS = ("vae_scale_factor_spatial", "vae_spatial_compression_ratio", 
 TEMPORAL_FACTORS = ("vae_scale_factor_temporal", "vae_temporal_compression_ratio", "vae_temporal_scale_factor")
 
 
-def check_clip(pipe: Any, clip: np.ndarray, patch_size: tuple[int, int, int] = (1, 1, 1)) -> None:
+def check_clip(pipe: Any, clip: np.ndarray, model: nn.Module) -> None:
     """Raise a `VideoError` unless the clip is uint8 (frames, height, width, 3) of a size that the pipeline takes.
 
     Args:
         pipe: A diffusers video pipeline.
         clip: The clip.
-        patch_size: Latent frames, height and width that the model takes at a time.
+        model: The pipeline's model, which may take several latent frames or pixels at a time.
     """
     if not isinstance(clip, np.ndarray) or clip.ndim != 4 or clip.shape[-1] != 3 or clip.dtype != np.uint8:
         described = f"{clip.dtype} {clip.shape}" if isinstance(clip, np.ndarray) else type(clip).__name__
         raise VideoError(f"frames must be a uint8 array of shape (frames, height, width, 3), got {described}.")
+    patch_frames, patch_height, patch_width = patch_size(model)
     frames, height, width = clip.shape[:3]
     spatial = _first(pipe, (*SPATIAL_FACTORS, "vae_scale_factor"))
-    rows, columns = spatial * patch_size[1], spatial * patch_size[2]
+    rows, columns = spatial * patch_height, spatial * patch_width
     if height % rows or width % columns:
         raise VideoError(
             f"Height {height} must be a multiple of {rows} and width {width} of {columns}, because the VAE shrinks "
@@ -35,16 +37,16 @@ def check_clip(pipe: Any, clip: np.ndarray, patch_size: tuple[int, int, int] = (
             f"{max(1, height // rows) * rows} x {max(1, width // columns) * columns}."
         )
     factor = _first(pipe, TEMPORAL_FACTORS)
-    if (frames - 1) % factor or ((frames - 1) // factor + 1) % patch_size[0]:
-        fitting = [
-            count
-            for count in range(1, frames + 2 * factor * patch_size[0])
-            if (count - 1) % factor == 0 and ((count - 1) // factor + 1) % patch_size[0] == 0
-        ]
-        nearest = min(fitting, key=lambda count: abs(count - frames))
+    alone = 1 if find_architecture(model).first_frame_alone else 0  # frames that make a latent frame of their own
+    step = factor * patch_frames
+    least = step - (factor - 1) * alone
+    if (frames - least) % step or frames < least:
+        nearest = max(least, least + round((frames - least) / step) * step)
+        made = f"of the first and one of every {factor} that follow" if alone else f"of every {factor}"
         raise VideoError(
-            f"{type(pipe).__name__} cannot take {frames} frames, because its VAE makes one latent frame of the first "
-            f"and one of every {factor} that follow; use {nearest}, for instance."
+            f"{type(pipe).__name__} cannot take {frames} frames, because its VAE makes one latent frame {made}"
+            + (f", and its model takes {patch_frames} latent frames at a time" if patch_frames > 1 else "")
+            + f"; use {nearest}, for instance."
         )
 
 

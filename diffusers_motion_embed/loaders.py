@@ -18,6 +18,7 @@ from diffusers_motion_embed.adapter.registry import (
     MotionEmbeddingRegistry,
     add_embedding,
     check_debias,
+    check_scale,
     embedding_tensors,
     registry_of,
     remove_embedding,
@@ -167,7 +168,6 @@ def set_motion_embeddings(
         AdapterNameError: If a name is unknown or given twice.
         MotionScaleError: If a scale is not finite, or there is not one for each name.
     """
-    model = _one_model(pipe_or_model)
     names = [adapter_names] if isinstance(adapter_names, str) else list(adapter_names)
     if len(set(names)) != len(names):
         raise AdapterNameError(f"Each motion embedding can be named once; got {names}.")
@@ -175,7 +175,11 @@ def set_motion_embeddings(
         scales = [scales] * len(names)
     if len(scales) != len(names):
         raise MotionScaleError(f"Got {len(scales)} scales for {len(names)} motion embeddings, {names}.")
-    set_active(model, dict(zip(names, scales, strict=True)))
+    scale_of = dict(zip(names, scales, strict=True))
+    chosen = _chosen(pipe_or_model, names)
+    _check_scales(chosen, scales)
+    for model, here in chosen:
+        set_active(model, {name: scale_of[name] for name in here})
 
 
 def set_motion_scale(pipe_or_model: Any, scale: Scale, adapter_name: str | None = None) -> None:
@@ -192,8 +196,10 @@ def set_motion_scale(pipe_or_model: Any, scale: Scale, adapter_name: str | None 
         AdapterNameError: If the name is unknown, or nothing is loaded.
         MotionScaleError: If a number is not finite, or for an unknown part or block.
     """
-    model = _one_model(pipe_or_model)
-    set_scale(model, _named_or_active(registry_of(model), adapter_name), scale)
+    chosen = _chosen(pipe_or_model, _as_list(adapter_name))
+    _check_scales(chosen, [scale])
+    for model, names in chosen:
+        set_scale(model, names, scale)
 
 
 def set_motion_timing(
@@ -214,8 +220,8 @@ def set_motion_timing(
         AdapterNameError: If the name is unknown, or nothing is loaded.
         ValueError: Unless 0 <= start < end <= 1.
     """
-    registry = registry_of(_one_model(pipe_or_model))
-    set_timing(registry, _named_or_active(registry, adapter_name), start, end)
+    for model, names in _chosen(pipe_or_model, _as_list(adapter_name)):
+        set_timing(registry_of(model), names, start, end)
 
 
 def set_motion_debias(pipe_or_model: Any, debias: Debias, adapter_name: str | None = None) -> None:
@@ -233,8 +239,8 @@ def set_motion_debias(pipe_or_model: Any, debias: Debias, adapter_name: str | No
         AdapterNameError: If the name is unknown, or nothing is loaded.
         ValueError: If there is no such mode.
     """
-    registry = registry_of(_one_model(pipe_or_model))
-    set_debias(registry, _named_or_active(registry, adapter_name), debias)
+    for model, names in _chosen(pipe_or_model, _as_list(adapter_name)):
+        set_debias(registry_of(model), names, debias)
 
 
 def set_motion_frame_policy(pipe_or_model: Any, policy: FramePolicy, adapter_name: str | None = None) -> None:
@@ -252,8 +258,8 @@ def set_motion_frame_policy(pipe_or_model: Any, policy: FramePolicy, adapter_nam
         AdapterNameError: If the name is unknown, or nothing is loaded.
         ValueError: If there is no such policy.
     """
-    registry = registry_of(_one_model(pipe_or_model))
-    set_frame_policy(registry, _named_or_active(registry, adapter_name), policy)
+    for model, names in _chosen(pipe_or_model, _as_list(adapter_name)):
+        set_frame_policy(registry_of(model), names, policy)
 
 
 def get_list_motion_embeddings(pipe_or_model: Any) -> dict[str, list[str]]:
@@ -267,7 +273,8 @@ def get_list_motion_embeddings(pipe_or_model: Any) -> dict[str, list[str]]:
 
 def get_active_motion_embeddings(pipe_or_model: Any) -> list[str]:
     """Names of the active motion embeddings."""
-    return [name for model in _models_of(pipe_or_model).values() for name in registry_of(model).active]
+    names = [name for model in _models_of(pipe_or_model).values() for name in registry_of(model).active]
+    return list(dict.fromkeys(names))  # two models may have one motion under one name
 
 
 def disable_motion_embedding_layers(pipe_or_model: Any) -> None:
@@ -346,14 +353,12 @@ def save_motion_embedding(
         FileNotFoundError: If inverted noise is to be uploaded and there is none.
         ValueError: If a file to be uploaded is a link out of the folder.
     """
-    model = _one_model(pipe_or_model)
-    registry = registry_of(model)
     if with_inverted_noise and not Path(save_directory, NOISE_NAME).is_file():
         raise FileNotFoundError(
             f"There is no {NOISE_NAME} in {save_directory}; keep it there with save_inverted_noise."
         )
-    (name,) = _one_name(registry, adapter_name)
-    config = registry.loaded[name].config
+    model, name = _only_one(_chosen(pipe_or_model, _as_list(adapter_name)))
+    config = registry_of(model).loaded[name].config
     folder = write_embedding(save_directory, config, embedding_tensors(model, name), dtype=dtype)
     if push_to_hub:
         extra = [folder / NOISE_NAME] if with_inverted_noise else []
@@ -499,11 +504,39 @@ def _choose_model(models: dict[str, nn.Module], config: MotionEmbeddingConfig) -
     return name, models[name]
 
 
-def _one_model(pipe_or_model: Any) -> nn.Module:
-    models = _models_of(pipe_or_model)
-    chosen = next((model for model in models.values() if registry_of(model).loaded), next(iter(models.values())))
-    sync(chosen)
-    return chosen
+def _chosen(pipe_or_model: Any, names: list[str] | None) -> list[tuple[nn.Module, list[str]]]:
+    """The models with motion embeddings, each with those of `names` that it has; with its active ones if None."""
+    models = [model for model in _models_of(pipe_or_model).values() if registry_of(model).loaded]
+    if not models:
+        raise AdapterNameError("No motion embedding is loaded; call load_motion_embedding(...) first.")
+    together = MotionEmbeddingRegistry()
+    for model in models:
+        together.loaded |= registry_of(model).loaded
+        sync(model)
+    together.require(names or [])
+    return [
+        (model, [name for name in (registry.active if names is None else names) if name in registry.loaded])
+        for model, registry in ((model, registry_of(model)) for model in models)
+    ]
+
+
+def _only_one(chosen: list[tuple[nn.Module, list[str]]]) -> tuple[nn.Module, str]:
+    found = [(model, name) for model, names in chosen for name in names]
+    if len(found) != 1:
+        names = [name for _, name in found]
+        hint = "give its model instead of the pipeline" if len(set(names)) == 1 else "say which by adapter_name"
+        raise AdapterNameError(f"This works with one motion embedding, and there are {names}; {hint}.")
+    return found[0]
+
+
+def _check_scales(chosen: list[tuple[nn.Module, list[str]]], scales: list[Scale]) -> None:
+    for model, _ in chosen:  # all before the first is set
+        for scale in scales:
+            check_scale(model, scale)
+
+
+def _as_list(adapter_name: str | None) -> list[str] | None:
+    return None if adapter_name is None else [adapter_name]
 
 
 def _set_enabled(pipe_or_model: Any, enabled: bool) -> None:
@@ -534,20 +567,6 @@ def _name_to_swap(registry: MotionEmbeddingRegistry, adapter_name: str | None) -
             f"{sorted(registry.loaded)}. Load the first one without hotswap."
         )
     return adapter_name
-
-
-def _named_or_active(registry: MotionEmbeddingRegistry, adapter_name: str | None) -> list[str]:
-    if not registry.loaded:
-        raise AdapterNameError("No motion embedding is loaded; call load_motion_embedding(...) first.")
-    return registry.active if adapter_name is None else [adapter_name]
-
-
-def _one_name(registry: MotionEmbeddingRegistry, adapter_name: str | None) -> list[str]:
-    names = _named_or_active(registry, adapter_name)
-    registry.require(names)
-    if len(names) != 1:
-        raise AdapterNameError(f"Say which motion embedding by adapter_name; active: {names}.")
-    return names
 
 
 def _inferred_config(state_dict: Mapping[str, Tensor]) -> MotionEmbeddingConfig:

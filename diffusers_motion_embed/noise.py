@@ -4,6 +4,7 @@ Optional beside an embedding. Inverted noise holds the reference's layout as wel
 guess at what the reference showed.
 """
 
+import inspect
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, Unpack, get_args
@@ -19,7 +20,6 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from diffusers_motion_embed.adapter.registry import registry_of
-from diffusers_motion_embed.architectures import patch_size
 from diffusers_motion_embed.atomic import replace_files
 from diffusers_motion_embed.conditioning import capture_conditioning
 from diffusers_motion_embed.encoding import check_clip, encode_frames
@@ -75,7 +75,7 @@ def invert_clip(
             f"{type(pipe.scheduler).__name__} has no inversion here; use DDIM or flow matching."
         )
     component, model = next(iter(models.items()))
-    check_clip(pipe, frames, patch_size(model))
+    check_clip(pipe, frames, model)
     latents = encode_frames(pipe, frames).to(model.device, model.dtype)
     conditioning = capture_conditioning(pipe, component, frames, prompt, call_arguments)
     steps = _flow_steps if isinstance(noising, Flow) else _diffusion_steps
@@ -101,7 +101,11 @@ Step = Callable[[Tensor, Tensor], Tensor]
 
 def _diffusion_steps(scheduler: Any, num_inference_steps: int) -> Iterator[tuple[Tensor, Step]]:
     # As DDIMScheduler does it; an inversion clips nothing, or it could not be undone.
-    inverse = DDIMInverseScheduler.from_config(scheduler.config, clip_sample=False)
+    known = inspect.signature(DDIMInverseScheduler.__init__).parameters
+    settings = {name: value for name, value in scheduler.config.items() if name in known}
+    spacing = "trailing" if settings.get("timestep_spacing") == "trailing" else "leading"  # there is no other
+    inverse = DDIMInverseScheduler(**{**settings, "timestep_spacing": spacing, "clip_sample": False})
+    inverse.alphas_cumprod = scheduler.alphas_cumprod  # CogVideoX's schedulers make their own
     inverse.set_timesteps(num_inference_steps)
     for timestep in inverse.timesteps:
         yield timestep, lambda prediction, latents, t=timestep: inverse.step(prediction, t, latents).prev_sample

@@ -270,6 +270,11 @@ def set_scale(model: nn.Module, names: list[str], scale: Scale) -> None:
     registry.refresh()
 
 
+def check_scale(model: nn.Module, scale: Scale) -> None:
+    """Raise a `MotionScaleError` if `scale` is not finite, or is for something that the model does not have."""
+    _resolve(model, scale)
+
+
 def set_timing(registry: MotionEmbeddingRegistry, names: list[str], start: float, end: float) -> None:
     """Set when the named embeddings act.
 

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from diffusers_motion_embed.architectures import patch_size
 from diffusers_motion_embed.encoding import check_clip
 from diffusers_motion_embed.errors import UnsupportedModelError, VideoError
 from diffusers_motion_embed.loaders import supported_models
@@ -62,7 +61,7 @@ def check_references(pipe: Any, model: nn.Module, clips: list[np.ndarray], promp
         if not isinstance(prompt, str) or not prompt.strip():
             raise ValueError(f"A prompt is needed that says what the reference shows; got {prompt!r}.")
     for clip in clips:
-        check_clip(pipe, clip, patch_size(model))
+        check_clip(pipe, clip, model)
     if len({clip.shape for clip in clips}) > 1:
         shapes = ", ".join(str(clip.shape) for clip in clips)
         raise VideoError(

@@ -13,7 +13,7 @@ from diffusers.optimization import get_scheduler
 from torch import Tensor, nn
 
 from diffusers_motion_embed.adapter.registry import registry_of
-from diffusers_motion_embed.conditioning import Conditioning, join
+from diffusers_motion_embed.conditioning import Conditioning, batches
 from diffusers_motion_embed.errors import MotionEmbeddingError
 from diffusers_motion_embed.files import EmbeddingTensors
 from diffusers_motion_embed.noising import Noising
@@ -215,15 +215,18 @@ class Optimization:
     def _denoise(
         self, latents: Tensor, noise: Tensor, samples: Samples, conditionings: list[Conditioning]
     ) -> tuple[Tensor, Tensor]:
-        conditioning = join([conditionings[clip] for clip in samples.clips.tolist()])
         noisy, timesteps, target = self.noising.add_noise(
             latents, noise.to(latents), samples.levels.to(latents.device)
         )
-        given = conditioning.given_frames(latents.shape[2])[:, None, None]
-        inputs = conditioning.inputs(torch.where(given, latents, noisy), timesteps)
-        with torch.autocast(self.device, self.dtype, enabled=self.dtype is not None):
-            output = self.model(**inputs)
-        return torch.where(given, target, conditioning.prediction(output, latents)), target
+        predictions: dict[int, Tensor] = {}
+        for numbers, conditioning in batches([conditionings[clip] for clip in samples.clips.tolist()]):
+            given = conditioning.given_frames(latents.shape[2])[:, None, None]
+            inputs = conditioning.inputs(torch.where(given, latents[numbers], noisy[numbers]), timesteps[numbers])
+            with torch.autocast(self.device, self.dtype, enabled=self.dtype is not None):
+                output = self.model(**inputs)
+            prediction = conditioning.prediction(output, latents[numbers])
+            predictions |= zip(numbers, torch.where(given, target[numbers], prediction), strict=True)
+        return torch.stack([predictions[number] for number in range(len(latents))]), target
 
     def _note(self, samples: Samples, losses: Tensor) -> None:
         low, high = self.config.timestep_range

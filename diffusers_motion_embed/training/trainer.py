@@ -147,7 +147,12 @@ def train_motion_embedding(
 
     def conditionings(num_frames: int | None) -> list[Conditioning]:
         pairs = zip(clips, prompts, strict=True)
-        return [capture_conditioning(pipe, component, clip[:num_frames], text, call_arguments) for clip, text in pairs]
+        found = [
+            capture_conditioning(pipe, component, clip[:num_frames], text, call_arguments) for clip, text in pairs
+        ]
+        for conditioning in found:
+            conditioning.check_size(latents[:, :, :num_frames])
+        return found
 
     latents = torch.cat([encode_frames(pipe, clip) for clip in clips])
     given = conditionings(None), conditionings(1) if config.loss == "debiased_hybrid" else []
