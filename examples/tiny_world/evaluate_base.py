@@ -1,6 +1,6 @@
 """Measure a tiny model itself: does it draw what the prompt says?
 
-    python -m examples.tiny_world.evaluate_base --pretrained_model_name_or_path examples/tiny-wan
+    python -m examples.tiny_world.evaluate_base --pretrained_model_name_or_path examples/tiny-t2v
 
 Prints a table and writes it as JSON.
 """
