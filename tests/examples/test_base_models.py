@@ -120,5 +120,4 @@ def test_a_training_goes_on_where_it_stopped(model, tmp_path):
     assert [state["step"] for state in steps] == [1, 2]
     assert steps[1]["optimizer"]["state"][0]["step"] == 2
     pipe = DiffusionPipeline.from_pretrained(tmp_path / "out")
-    assert type(pipe) in FOLDERS.values()
     assert model.denoiser in pipe.components
