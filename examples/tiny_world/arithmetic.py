@@ -242,6 +242,7 @@ QUESTIONS = {
 
 def draw(paths: dict[str, tuple[np.ndarray, list[np.ndarray]]], path: Path, columns: int = 5) -> None:
     """One panel for each case: the paths of all clips, over the one that is expected."""
+    columns = min(columns, len(paths))
     rows = -(-len(paths) // columns)
     size = (2.9 * columns, 3.1 * rows)
     figure, panels = plt.subplots(rows, columns, figsize=size, squeeze=False)
