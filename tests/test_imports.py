@@ -18,6 +18,7 @@ MAY_IMPORT = {part: {part, *CHAIN[: CHAIN.index(part)]} for part in CHAIN}
 MAY_IMPORT["functional"] = {"functional"}
 MAY_IMPORT["atomic"] = {"atomic"}
 MAY_IMPORT["files"] |= {"atomic"}
+MAY_IMPORT["arithmetic"] = {"arithmetic", "errors", "functional", "config", "files"}
 MAY_IMPORT["convert"] = {"convert", "errors", "config", "files"}
 MAY_IMPORT["model_card"] = {"model_card", "config"}
 MAY_IMPORT["loaders"] |= {"model_card"}

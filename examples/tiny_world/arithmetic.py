@@ -19,8 +19,8 @@ import torch
 from tqdm import tqdm
 
 from diffusers_motion_embed import MotionEmbeddingConfig, enable_motion_embedding
+from diffusers_motion_embed.arithmetic import concatenate_motion_embeddings, reverse_motion_embedding
 from diffusers_motion_embed.files import EmbeddingTensors, read_embedding, to_state_dict
-from diffusers_motion_embed.functional import VALUE_DEBIAS, concatenate
 from examples.tiny_world.embeddings import trained_embedding
 from examples.tiny_world.evaluation import TINY_T2V, generate, load_tiny_pipeline, text_fidelity, use_one_thread
 from examples.tiny_world.measure import center_distance, displacement_cosine, measure_clip
@@ -127,10 +127,10 @@ def resampled(path: np.ndarray, num_frames: int) -> np.ndarray:
     return np.stack([np.interp(time, range(len(path)), axis) for axis in path.T], axis=1)
 
 
-def load(config: MotionEmbeddingConfig, tensors: EmbeddingTensors, **changes: Any) -> Callable[[Any], None]:
-    """Something to load tensors with, under a config with some changes."""
+def load(config: MotionEmbeddingConfig, tensors: EmbeddingTensors) -> Callable[[Any], None]:
+    """Something to load an embedding with."""
     state_dict = to_state_dict(config, tensors)
-    return lambda pipe: pipe.load_motion_embedding(state_dict, config=replace(config, **changes))
+    return lambda pipe: pipe.load_motion_embedding(state_dict, config=replace(config))
 
 
 def weighted(embeddings: Embeddings, weights: dict[str, float]) -> Callable[[Any], None]:
@@ -145,27 +145,11 @@ def weighted(embeddings: Embeddings, weights: dict[str, float]) -> Callable[[Any
     return load_all
 
 
-def mapped(tensors: EmbeddingTensors, qk: Callable, v: Callable) -> EmbeddingTensors:
-    """Every part under the function for it."""
-    functions = {"qk": qk, "v": v}
-    return {path: {part: functions[part](tensor) for part, tensor in parts.items()} for path, parts in tensors.items()}
-
-
-def unchanged(tensor: torch.Tensor) -> torch.Tensor:
-    return tensor
-
-
-def flipped(tensor: torch.Tensor) -> torch.Tensor:
-    return tensor.flip(-2)
-
-
-def joined(first: EmbeddingTensors, second: EmbeddingTensors, num_frames: int) -> EmbeddingTensors:
-    """One after the other in time."""
+def each_tensor(embeddings: list[EmbeddingTensors], function: Callable[[list], torch.Tensor]) -> EmbeddingTensors:
+    """Every part of every layer as the function of that part of the embeddings."""
     return {
-        path: {
-            part: concatenate([tensor, second[path][part]], [1.0, 1.0], num_frames) for part, tensor in parts.items()
-        }
-        for path, parts in first.items()
+        path: {part: function([tensors[path][part] for tensors in embeddings]) for part in parts}
+        for path, parts in embeddings[0].items()
     }
 
 
@@ -203,9 +187,9 @@ def interpolation(embeddings: Embeddings) -> Iterator[Case]:
     for first, second in PAIRS:
         paths = path_of(first), path_of(second)
         for share in (0.25, 0.5, 0.75):
-            between = (1 - share) * paths[0] + share * paths[1]
+            targets = {"between": (1 - share) * paths[0] + share * paths[1], first: paths[0], second: paths[1]}
             load_both = weighted(embeddings, {first: 1 - share, second: share})
-            yield Case(f"{1 - share:g} · {first} + {share:g} · {second}", load_both, {"between": between})
+            yield Case(f"{1 - share:g} · {first} + {share:g} · {second}", load_both, targets)
 
 
 def reversal(embeddings: Embeddings) -> Iterator[Case]:
@@ -213,26 +197,29 @@ def reversal(embeddings: Embeddings) -> Iterator[Case]:
     for name, (config, tensors) in embeddings.items():
         path = path_of(name)
         targets = {"reversed": path[::-1], "forward": path}
-        debias = VALUE_DEBIAS[config.debias]
-        after = mapped(tensors, flipped, lambda v, debias=debias: flipped(debias(v)))
-        yield Case(f"{name}, flipped after debiasing", load(config, after, debias="identity"), targets)
-        yield Case(f"{name}, flipped before debiasing", load(config, mapped(tensors, flipped, flipped)), targets)
+        yield Case(f"{name}, after debiasing", load(*reverse_motion_embedding(config, tensors)), targets)
+        before = each_tensor([tensors], lambda parts: parts[0].flip(-2))
+        yield Case(f"{name}, before debiasing", load(config, before), targets)
 
 
 def sequence(embeddings: Embeddings) -> Iterator[Case]:
-    """Does one motion follow the other, in clips as long as the two together and in clips as long as one?"""
+    """Does one motion follow the other: in clips as long as both, squeezed into one's length, or half and half?"""
+    half = NUM_FRAMES // 2
     for first, second in PAIRS:
-        (config, tensors), (_, others) = embeddings[first], embeddings[second]
-        debias, total = VALUE_DEBIAS[config.debias], 2 * config.num_latent_frames
-        debiased = (mapped(entry, unchanged, debias) for entry in (tensors, others))
-        frames = {"num_frames": total, "num_latent_frames": total}
-        after = load(config, joined(*debiased, total), **frames, debias="identity")
-        before = load(config, joined(tensors, others, total), **frames)
-        path = np.concatenate([path_of(first), path_of(second)])
-        for length in (total, NUM_FRAMES):
-            targets = {"one, then the other": resampled(path, length)}
-            yield Case(f"{first}, {second}: {length} frames, joined after debiasing", after, targets, length)
-            yield Case(f"{first}, {second}: {length} frames, joined before debiasing", before, targets, length)
+        pair = [embeddings[first], embeddings[second]]
+        both = load(*concatenate_motion_embeddings(pair))
+        paths = path_of(first), path_of(second)
+        path, title = np.concatenate(paths), f"{first}, {second}"
+        yield Case(f"{title}: {2 * NUM_FRAMES} frames", both, {"one, then the other": path}, 2 * NUM_FRAMES)
+        yield Case(f"{title}: {NUM_FRAMES} frames", both, {"one, then the other": resampled(path, NUM_FRAMES)})
+        # A reversal changes nothing but the order, and what is added.
+        added = [reverse_motion_embedding(*reverse_motion_embedding(*entry)) for entry in pair]
+        halves = each_tensor(
+            [tensors for _, tensors in added],
+            lambda parts: torch.cat([parts[0][..., :half, :], parts[1][..., half:, :]], -2),
+        )
+        path = np.concatenate([paths[0][:half], paths[1][half:]])
+        yield Case(f"{title}: half and half", load(added[0][0], halves), {"half of each": path})
 
 
 QUESTIONS = {
@@ -242,9 +229,10 @@ QUESTIONS = {
 
 def draw(paths: dict[str, tuple[np.ndarray, list[np.ndarray]]], path: Path, columns: int = 5) -> None:
     """One panel for each case: the paths of all clips, over the one that is expected."""
+    columns = min(columns, len(paths))
     rows = -(-len(paths) // columns)
     size = (2.9 * columns, 3.1 * rows)
-    figure, panels = plt.subplots(rows, columns, figsize=size, squeeze=False)
+    figure, panels = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained")
     for panel in panels.flat[len(paths) :]:
         panel.set_axis_off()
     for panel, (title, (target, found)) in zip(panels.flat, paths.items(), strict=False):
@@ -254,7 +242,6 @@ def draw(paths: dict[str, tuple[np.ndarray, list[np.ndarray]]], path: Path, colu
         panel.plot(*target[0], "s", ms=6, color="black")
         panel.set(xlim=(-1.1, 1.1), ylim=(1.1, -1.1), xticks=[], yticks=[], aspect="equal")
         panel.set_title(title.replace(": ", ":\n").replace(", ", ",\n", 1), fontsize=8)
-    figure.tight_layout()
     figure.savefig(path, dpi=90)
     plt.close(figure)
 

@@ -40,13 +40,13 @@ def cases(question, embeddings):
     return {case.title: case for case in arithmetic.QUESTIONS[question](embeddings)}
 
 
-def single_offsets(pipe, embeddings):
+def single_offsets(pipe, embeddings, num_frames=NUM_FRAMES):
     """Of figure of eight and zigzag alone, as loaded by hand."""
     found = []
     for name in ("figure_eight", "zigzag"):
         config, tensors = embeddings[name]
         pipe.load_motion_embedding(to_state_dict(config, tensors), config=replace(config))
-        found.append(offsets(pipe))
+        found.append(offsets(pipe, num_frames))
         pipe.unload_motion_embedding()
     return found
 
@@ -70,22 +70,26 @@ def test_sums_scales_and_mixtures_are_linear(text_to_video, embeddings):
     assert_same(mixture, {key: 0.75 * value + 0.25 * zigzag[key] for key, value in eight.items()})
 
 
-def test_flipping_after_debiasing_flips_what_is_added(text_to_video, embeddings):
-    found = cases("reversal", embeddings)
+def test_flipping_before_debiasing_changes_signs_and_frames(text_to_video, embeddings):
     _, forward = single_offsets(text_to_video, embeddings)
-    after = offsets_of(text_to_video, found["zigzag, flipped after debiasing"])
+    after = offsets_of(text_to_video, cases("reversal", embeddings)["zigzag, after debiasing"])
     assert_same(after, {key: value.flip(-2) for key, value in forward.items()})
-    before = offsets_of(text_to_video, found["zigzag, flipped before debiasing"])
+    before = offsets_of(text_to_video, cases("reversal", embeddings)["zigzag, before debiasing"])
     for (path, part), value in before.items():
-        if part == "v":  # differences change sign, and their frame
+        if part == "v":
             torch.testing.assert_close(value[:, 1:], -forward[path, part].flip(-2)[:, :-1], atol=1e-5, rtol=0)
 
 
-def test_a_sequence_joined_after_debiasing_adds_one_after_the_other(text_to_video, embeddings):
-    eight, zigzag = single_offsets(text_to_video, embeddings)
-    title = f"figure_eight, zigzag: {2 * NUM_FRAMES} frames, joined after debiasing"
-    found = offsets_of(text_to_video, cases("sequence", embeddings)[title], 2 * NUM_FRAMES)
-    assert_same(found, {key: torch.cat([value, zigzag[key]], -2) for key, value in eight.items()})
+def test_half_and_half_adds_the_first_frames_of_one_and_the_last_of_the_other(text_to_video, make_embedding):
+    settings = {"num_frames": 16, "num_latent_frames": 16}
+    embeddings = {
+        name: make_embedding(text_to_video.unet, seed=seed, **settings)
+        for seed, name in enumerate(arithmetic.OBJECT_REFERENCES)
+    }
+    eight, zigzag = single_offsets(text_to_video, embeddings, 16)
+    halves = offsets_of(text_to_video, cases("sequence", embeddings)["figure_eight, zigzag: half and half"], 16)
+    expected = {key: torch.cat([value[:, :8], zigzag[key][:, 8:]], -2) for key, value in eight.items()}
+    assert_same(halves, expected)
 
 
 def test_gain_is_how_much_the_path_is_stretched():
