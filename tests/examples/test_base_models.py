@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from diffusers import AutoencoderKL, DiffusionPipeline, TextToVideoSDPipeline
+from diffusers import AutoencoderKL, AutoencoderKLWan, DiffusionPipeline, TextToVideoSDPipeline
 from safetensors.torch import load_file
 
 from examples.tiny_world import train_animatediff, train_unet, train_vae, train_wan, train_wan_vae
@@ -71,6 +71,24 @@ def test_pairs_of_frames_after_the_first():
     assert pairs.shape == (2, 24, 3, 8, 8)
     assert pairs[0, :12, :, 0, 0].tolist() == [[0, 1, 3]] * 12
     assert pairs[0, 12:, :, 0, 0].tolist() == [[0, 2, 4]] * 12
+
+
+def test_the_clip_autoencoder_learns_what_the_class_then_computes():
+    torch.manual_seed(0)
+    trained = train_wan_vae.make_vae()
+    pixels = train_wan_vae.draw_clip(np.random.default_rng(0))[None]
+    latents = train_wan_vae.clip_latents(pixels)
+    decoded = trained.decode(latents).sample
+    (decoded.square().mean() + trained.encode(pixels).latent_dist.mean.square().mean()).backward()
+    torch.optim.AdamW(trained.parameters(), lr=1e-2, weight_decay=0.0).step()
+    ordinary = AutoencoderKLWan.from_config(trained.config)
+    ordinary.load_state_dict(trained.state_dict())
+    with torch.no_grad():
+        for vae_input, name in ((pixels, "encode"), (latents, "decode")):
+            expected, found = (getattr(vae, name)(vae_input, return_dict=False)[0] for vae in (ordinary, trained))
+            expected, found = (each if torch.is_tensor(each) else each.mean for each in (expected, found))
+            torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
+            assert found.shape[2] == {"encode": 3, "decode": 5}[name]
 
 
 def test_latents_that_show_the_object():
