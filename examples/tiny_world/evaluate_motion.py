@@ -4,11 +4,12 @@
 
 Trains one embedding for each reference, generates every prompt with it and, with the same noise, without it. Prints
 tables and writes everything as JSON. `--debias` takes several modes, to compare them on the same embeddings, which are
-trained through the first.
+trained through the first; `--at_steps` takes several steps of the same training.
 """
 
 import argparse
 import json
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,13 @@ from tqdm import tqdm
 
 from diffusers_motion_embed import MotionEmbeddingConfig, enable_motion_embedding, read_video
 from diffusers_motion_embed.functional import DEBIAS_MODES
-from diffusers_motion_embed.training import RECIPES, TrainingConfig, train_motion_embedding
+from diffusers_motion_embed.training import (
+    RECIPES,
+    CheckpointConfig,
+    TrainingConfig,
+    TrainingProgress,
+    train_motion_embedding,
+)
 from examples.tiny_world.evaluation import (
     GENERATION,
     TINY_T2V,
@@ -62,7 +69,9 @@ def main() -> None:
     for option in ("lr_scheduler", "loss"):
         add(f"--{option}", default=getattr(TrainingConfig, option))
     add("--timestep_sampling", type=timestep_sampling, default=TrainingConfig.timestep_sampling)
+    add("--antithetic_noise", action=argparse.BooleanOptionalAction, default=TrainingConfig.antithetic_noise)
     add("--debias_in_training", action=argparse.BooleanOptionalAction, default=TrainingConfig.debias_in_training)
+    add("--at_steps", type=int, nargs="+", default=[], help="Measure after these steps, rather than at the end.")
     add("--value_grid", type=int, nargs=2, default=MotionEmbeddingConfig.value_grid)
     add("--target_modules")
     add("--scale", type=float, default=1.0)
@@ -77,7 +86,7 @@ def main() -> None:
     num_frames = call_arguments(pipe)["num_frames"]
     scenes = {**object_references(num_frames), **camera_references(num_frames)}
     clips: list[dict[str, Any]] = []
-    seconds = {}
+    seconds: dict[str, dict[int, float]] = {}
     plain_clips = {}
     for name in options.references:
         is_camera = name in CAMERA_REFERENCES
@@ -87,22 +96,24 @@ def main() -> None:
             plain_clips[is_camera] = generate_all(pipe, prompts, options.num_seeds, "without")
         clips += measured(name, scene, prompts, plain_clips[is_camera], "without")
 
-        started = time.perf_counter()
-        train(pipe, name, scene, options)
-        seconds[name] = round(time.perf_counter() - started, 1)
-        pipe.set_motion_scale(options.scale)
-        if options.timing:
-            pipe.set_motion_timing(*options.timing)
-        for debias in options.debias:
-            pipe.set_motion_debias(debias)
-            generated = generate_all(pipe, prompts, options.num_seeds, f"{name}, {debias}")
-            clips += measured(name, scene, prompts, generated, debias)
-        pipe.unload_motion_embedding()
+        with tempfile.TemporaryDirectory() as folder:
+            seconds[name] = train(pipe, name, scene, options, Path(folder))
+            for step in seconds[name]:
+                pipe.load_motion_embedding(Path(folder, f"checkpoint-{step}"))
+                pipe.set_motion_scale(options.scale)
+                if options.timing:
+                    pipe.set_motion_timing(*options.timing)
+                for debias in options.debias:
+                    mode = f"{debias}, step {step}" if options.at_steps else debias
+                    pipe.set_motion_debias(debias)
+                    generated = generate_all(pipe, prompts, options.num_seeds, f"{name}, {mode}")
+                    clips += measured(name, scene, prompts, generated, mode)
+                pipe.unload_motion_embedding()
 
     result = {
         "settings": {key: str(value) for key, value in vars(options).items() if key != "output"} | GENERATION,
         "training_seconds": seconds,
-        "summary": summarize(clips, options.debias),
+        "summary": summarize(clips),
         "clips": clips,
     }
     options.output.parent.mkdir(parents=True, exist_ok=True)
@@ -110,7 +121,8 @@ def main() -> None:
     print_summary(result)
 
 
-def train(pipe: Any, name: str, scene: Scene, options: argparse.Namespace) -> None:
+def train(pipe: Any, name: str, scene: Scene, options: argparse.Namespace, folder: Path) -> dict[int, float]:
+    """Learn a reference's motion and save it as checkpoints; the seconds that it took, by step."""
     names = TrainingConfig.__dataclass_fields__.keys() & vars(options).keys()
     config = TrainingConfig(**{name: getattr(options, name) for name in names})
     embedding = MotionEmbeddingConfig(
@@ -121,9 +133,27 @@ def train(pipe: Any, name: str, scene: Scene, options: argparse.Namespace) -> No
     prompt = scene.appearance.prompt
     more = {key: value for key, value in call_arguments(pipe).items() if key == "max_sequence_length"}
     frames = reference_frames(name, scene)
+    steps = options.at_steps or [config.max_train_steps]
+    seconds = {}
+
+    def save(progress: TrainingProgress) -> None:
+        if progress.step in steps:
+            seconds[progress.step] = round(time.perf_counter() - started, 1)
+            progress.save_checkpoint()
+
+    started = time.perf_counter()
     train_motion_embedding(
-        pipe, frames, prompt, config, embedding_config=embedding, adapter_name=name, call_arguments=more
+        pipe,
+        frames,
+        prompt,
+        config,
+        embedding_config=embedding,
+        call_arguments=more,
+        checkpoints=CheckpointConfig(output_dir=folder),
+        callback=save,
     )
+    pipe.unload_motion_embedding()
+    return seconds
 
 
 def reference_frames(name: str, scene: Scene) -> np.ndarray:
@@ -162,7 +192,7 @@ def measured(
     return rows
 
 
-def summarize(clips: list[dict[str, Any]], modes: list[str]) -> dict[str, Any]:
+def summarize(clips: list[dict[str, Any]]) -> dict[str, Any]:
     """Means with 95 % intervals by kind of reference and mode.
 
     Of all clips, of their differences to the clips of the same prompt and seed without an embedding, and of the cosine
@@ -173,7 +203,7 @@ def summarize(clips: list[dict[str, Any]], modes: list[str]) -> dict[str, Any]:
     for kind in sorted({row["kind"] for row in clips}, reverse=True):
         of_kind = [row for row in clips if row["kind"] == kind]
         measures = [name for name, value in of_kind[0].items() if isinstance(value, float)]
-        for mode in ["without", *modes]:
+        for mode in dict.fromkeys(row["mode"] for row in of_kind):
             rows = [row for row in of_kind if row["mode"] == mode]
             pairs = [(row, plain[row["reference"], row["prompt"], row["seed"]]) for row in rows]
             figures = {
