@@ -125,6 +125,11 @@ def _add_training(group) -> None:
         help=f"{', '.join(TIMESTEP_SAMPLING)}, or a range such as 0.3-0.9, where 1 is noise alone.",
     )
     add("timestep_power", type=float, help="Above 1, high noise levels of that range are drawn more often.")
+    add(
+        "antithetic_noise",
+        action=argparse.BooleanOptionalAction,
+        help="Every second sample gets the opposite of the noise before.",
+    )
     add("debias_in_training", action=argparse.BooleanOptionalAction)
     add("train_batch_size", type=int, help="Samples in one pass, each with a noise level of its own.")
     add("gradient_accumulation_steps", type=int, help="Passes to one optimizer step.")

@@ -21,7 +21,15 @@ RECIPES = {
     "default": Recipe(),
     # arXiv 2403.20193 and its code: all noise levels, the value part as it is and of full grids, acting always
     "paper": Recipe(
-        {"max_train_steps": 400, "learning_rate": 0.02, "timestep_sampling": "uniform", "debias_in_training": False},
+        {
+            "max_train_steps": 400,
+            "learning_rate": 0.02,
+            "lr_scheduler": "constant",
+            "timestep_sampling": "uniform",
+            "antithetic_noise": False,
+            "debias_in_training": False,
+            "gradient_accumulation_steps": 1,
+        },
         {"value_grid": "full", "timing": (0.0, 1.0)},
     ),
 }

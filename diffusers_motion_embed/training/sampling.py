@@ -36,7 +36,7 @@ def draw_samples(
     """The samples of the given numbers.
 
     Args:
-        config: Seed and noise levels are used.
+        config: Seed, noise levels and `antithetic_noise` are used.
         first: Number of the first sample, from 0, counted over all steps and processes.
         num_samples: How many.
         num_clips: Reference clips to choose from, which take turns.
@@ -46,11 +46,17 @@ def draw_samples(
     numbers = range(first, first + num_samples)
     noise, levels, frames = [], [], []
     for number in numbers:
-        seed = np.random.SeedSequence((config.seed, number)).generate_state(1, np.uint64)[0]
-        generator = torch.Generator().manual_seed(int(seed) >> 1)  # torch takes 63 bits
-        noise.append(torch.randn(shape, generator=generator))
+        odd = number % 2 if config.antithetic_noise else 0
+        drawn = torch.randn(shape, generator=_generator(config.seed, number - odd, 0))
+        noise.append(-drawn if odd else drawn)
+        generator = _generator(config.seed, number, 1)
         uniform = torch.rand((), generator=generator, dtype=torch.float64)
         levels.append(low + (high - low) * uniform ** (1 / config.timestep_power))
         frames.append(torch.randint(shape[1], (), generator=generator))
     clips = torch.tensor([number % num_clips for number in numbers])
     return Samples(clips, torch.stack(noise), torch.stack(levels), torch.stack(frames))
+
+
+def _generator(*seed: int) -> torch.Generator:
+    state = np.random.SeedSequence(seed).generate_state(1, np.uint64)[0]
+    return torch.Generator().manual_seed(int(state) >> 1)  # torch takes 63 bits

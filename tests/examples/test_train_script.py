@@ -79,7 +79,10 @@ def test_bad_arguments_are_told_before_any_model_is_loaded(arguments, message, t
     assert not (tmp_path / "out").exists()
 
 
-SMALL = ("--num_frames", 4, "--height", 16, "--width", 16, "--max_train_steps", 4)
+SMALL = (
+    *("--num_frames", 4, "--height", 16, "--width", 16),
+    *("--max_train_steps", 4, "--gradient_accumulation_steps", 1),
+)
 
 
 @pytest.fixture

@@ -41,8 +41,15 @@ def test_every_option_of_training_is_an_argument():
 
 def test_the_papers_recipe_has_a_name_and_gives_way_to_arguments():
     training, embedding = configs("--recipe", "paper")
-    expected = {"max_train_steps": 400, "learning_rate": 0.02, "timestep_sampling": "uniform"}
-    assert training == TrainingConfig(**expected, debias_in_training=False)
+    assert training == TrainingConfig(
+        max_train_steps=400,
+        learning_rate=0.02,
+        lr_scheduler="constant",
+        timestep_sampling="uniform",
+        antithetic_noise=False,
+        debias_in_training=False,
+        gradient_accumulation_steps=1,
+    )
     assert embedding.value_grid == "full"
     assert embedding.timing == (0.0, 1.0)
     training, embedding = configs("--learning_rate", 0.5, "--recipe", "paper", "--value_grid", 2, 3)

@@ -12,13 +12,16 @@ from tests.helpers import assert_unchanged, snapshot
 from tests.pipelines.conftest import FAMILIES, make_pipe
 
 
+SMALL = {"max_train_steps": 3, "gradient_accumulation_steps": 1, "learning_rate": 0.01}
+
+
 def train(family, pipe, frames=None, prompt="a red circle", call_arguments=None, **options):
     losses = []
     train_motion_embedding(
         pipe,
         family.frames() if frames is None else frames,
         prompt if "prompt" in family.takes else None if isinstance(prompt, str) else [None] * len(prompt),
-        TrainingConfig(**{"max_train_steps": 3, "learning_rate": 0.01, **options}),
+        TrainingConfig(**{**SMALL, **options}),
         adapter_name="trained",
         call_arguments={**family.settings, **(call_arguments or {})},
         callback=lambda progress: losses.append(progress.logs()["loss"]),

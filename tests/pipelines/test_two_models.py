@@ -12,6 +12,7 @@ from tests.pipelines.conftest import FAMILIES, make_pipe
 
 
 BOUNDARY = 0.875
+SMALL = {"max_train_steps": 2, "train_batch_size": 8, "gradient_accumulation_steps": 1, "learning_rate": 0.01}
 FAMILY = FAMILIES["Wan2.2"]
 
 
@@ -34,7 +35,7 @@ def train(pipe, component=None, **options):
         pipe,
         FAMILY.frames(),
         "a red circle",
-        TrainingConfig(**{"max_train_steps": 2, "train_batch_size": 8, "learning_rate": 0.01, **options}),
+        TrainingConfig(**{**SMALL, **options}),
         embedding_config=MotionEmbeddingConfig(component=component),
         call_arguments=FAMILY.settings,
         progress_bar=False,

@@ -17,7 +17,7 @@ def draw(first, num_samples, num_clips=1, **options):
 
 
 def test_samples_depend_on_seed_and_number_alone():
-    all_at_once, one = draw(0, 6), draw(4, 1)
+    all_at_once, one = draw(0, 6, antithetic_noise=False), draw(4, 1, antithetic_noise=False)
     assert torch.equal(all_at_once.noise[4], one.noise[0])
     assert torch.equal(all_at_once.levels[4], one.levels[0])
     assert torch.equal(all_at_once.frames[4], one.frames[0])
@@ -25,8 +25,17 @@ def test_samples_depend_on_seed_and_number_alone():
     assert not torch.equal(draw(4, 1, seed=1).noise, one.noise)
 
 
+def test_every_second_sample_has_the_opposite_noise_and_a_level_of_its_own():
+    samples, independent = draw(0, 6), draw(0, 6, antithetic_noise=False)
+    assert torch.equal(samples.noise[1::2], -samples.noise[::2])
+    assert torch.equal(samples.noise[::2], independent.noise[::2])
+    assert torch.equal(samples.levels, independent.levels)
+    assert len(set(samples.levels.tolist())) == 6
+    assert torch.equal(draw(3, 1).noise[0], samples.noise[3])
+
+
 def test_noise_is_normal_and_independent_of_the_level():
-    samples = draw(0, 400, timestep_sampling="uniform")
+    samples = draw(0, 400, timestep_sampling="uniform", antithetic_noise=False)
     assert stats.kstest(samples.noise.flatten().numpy(), "norm").pvalue > 0.01
     assert abs(np.corrcoef(samples.noise.flatten(1)[:, 0], samples.levels)[0, 1]) < 0.15
 

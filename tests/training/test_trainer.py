@@ -25,7 +25,7 @@ def train(pipe, frames, prompt="a red circle", adapter_name="trained", callback=
         pipe,
         frames,
         prompt,
-        TrainingConfig(**{"max_train_steps": 3, **options}),
+        TrainingConfig(**{"max_train_steps": 3, "gradient_accumulation_steps": 1, **options}),
         embedding_config=make_config(**(embedding or {})),
         adapter_name=adapter_name,
         callback=callback,
