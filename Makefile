@@ -4,7 +4,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: install demo test test-all style quality clean
+.PHONY: install demo test test-all benchmark style quality clean
 
 install: $(VENV)/.installed-dev
 
@@ -25,6 +25,10 @@ test: install
 # The same with thousands of random files and hundreds of random sequences of calls; takes much longer.
 test-all: install
 	$(BIN)/python -m pytest --numprocesses 2 --hypothesis-profile all
+
+# What embeddings cost, as ratios; nothing else should run meanwhile.
+benchmark: install
+	$(BIN)/python -m benchmarks
 
 style: install
 	$(BIN)/ruff format .

@@ -35,7 +35,7 @@ class Architecture:
         default_paths: Regular expression for the layers that are adapted when nobody says which. Of a UNet with layers
             of 1280 channels those alone are.
         value_grid: Of the value part when nobody says otherwise.
-        layers: Regular expression for the paths of the layers between which activations can be forgotten in training.
+        layers: Regular expression for the paths of the layers whose activations training can forget and compute again.
         text_per_frame: Whether the model wants the text features once for every frame, (batch · frames, tokens,
             channels), rather than once for every clip.
         spatial_attention: Regular expression for the paths of the attention layers that see single frames; None if
@@ -166,7 +166,8 @@ _UNET = {
     "tokens": "rows",
     "value_grid": (4, 4),
     "default_paths": r"(down|up)_blocks\..*",
-    "layers": rf"{_SECTION}\.\w+\.\d+",
+    # What keeps most for the least work. Convolutions over pictures and the smallest pictures are the other way round.
+    "layers": r"(down|up)_blocks\..*(transformer_blocks\.\d+|temp_convs\.\d+\.conv\d|temporal_res_block)",
     "spatial_attention": rf"{_SECTION}\.attentions\.\d+\.transformer_blocks\.\d+\.attn[12]",
 }
 _TEMPORAL_UNET = _UNET | {

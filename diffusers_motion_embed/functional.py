@@ -118,12 +118,13 @@ def resample_grid(value: Tensor, grid: tuple[int, int]) -> Tensor:
     Returns:
         (height, width, f, c); the value itself when it has that grid already.
     """
-    height, width, frames, channels = value.shape
-    if (height, width) == tuple(grid):
+    if value.shape[:2] == tuple(grid):
         return value
-    flat = value.permute(2, 3, 0, 1).reshape(1, frames * channels, height, width)
+    # Frames and channels stay last in memory, so that nothing is copied, and the sum with activations reads both in
+    # the same order.
+    flat = value.flatten(2)[None].movedim(-1, 1)
     flat = F.interpolate(flat, size=grid, mode="bilinear", align_corners=False)
-    return flat.reshape(frames, channels, *grid).permute(2, 3, 0, 1)
+    return flat.movedim(1, -1)[0].unflatten(-1, value.shape[2:])
 
 
 def combine(embeddings: list[Tensor], weights: list[float], num_frames: int) -> Tensor:

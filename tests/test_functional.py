@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from diffusers_motion_embed.functional import (
     VALUE_DEBIAS,
@@ -96,6 +97,15 @@ def test_grid_is_resampled_between_cell_centres():
     # Two cells, 0 and 4, with centres at 1/4 and 3/4; four cells have centres at 1/8, 3/8, 5/8 and 7/8.
     value = torch.tensor([0.0, 4.0]).reshape(1, 2, 1, 1)
     assert resample_grid(value, (1, 4)).flatten().tolist() == [0.0, 1.0, 3.0, 4.0]
+
+
+def test_a_stretched_grid_keeps_the_order_in_memory():
+    # Of what it is added to; a sum over another order takes several times as long.
+    value = torch.randn(4, 4, 3, 5)
+    stretched = resample_grid(value, (6, 8))
+    assert stretched.is_contiguous()
+    alone = F.interpolate(value.permute(2, 3, 0, 1), size=(6, 8), mode="bilinear", align_corners=False)
+    torch.testing.assert_close(stretched, alone.permute(2, 3, 0, 1))
 
 
 def test_grid_keeps_axes_apart():

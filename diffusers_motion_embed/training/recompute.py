@@ -1,7 +1,7 @@
 """Recomputing activations in the backward pass instead of keeping them.
 
 `UNet3DConditionModel` refuses diffusers' `enable_gradient_checkpointing()`, so layers are wrapped here, for the time
-of a training run.
+of a training run. Which ones, the table of model classes says.
 """
 
 import contextlib
@@ -26,7 +26,8 @@ def recomputation(model: nn.Module, *, enabled: bool) -> Iterator[None]:
     pattern = find_architecture(model).layers
     layers = [module for path, module in model.named_modules() if enabled and re.fullmatch(pattern, path)]
     for layer in layers:
-        layer.forward = functools.partial(checkpoint, layer.forward, use_reentrant=False)
+        # The model is in evaluation mode, so that nothing in it is random.
+        layer.forward = functools.partial(checkpoint, layer.forward, use_reentrant=False, preserve_rng_state=False)
     try:
         yield
     finally:

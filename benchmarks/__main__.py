@@ -1,0 +1,71 @@
+"""`python -m benchmarks`: measures what is named, or everything, and writes it to a file as well."""
+
+import argparse
+import json
+import os
+import platform
+from collections.abc import Callable
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+
+from benchmarks.forward import BLOCK, measure_block, measure_forward
+from benchmarks.importing import measure_importing
+from benchmarks.loading import measure_loading
+from benchmarks.memory import measure_memory
+from benchmarks.models import SUBJECTS, UNET_3D
+from benchmarks.sizes import measure_sizes
+from benchmarks.timing import Figure
+from benchmarks.training import measure_steps
+
+
+# Each measurement in the order in which they run; a model class that is measured is one too.
+MEASUREMENTS: dict[str, Callable[[int], list[Figure]]] = {
+    **{f"forward:{each.model_class}": lambda rounds, each=each: measure_forward(each, rounds) for each in SUBJECTS},
+    "block": lambda rounds: measure_block(BLOCK, rounds),
+    "step": measure_steps,
+    "memory": lambda rounds: measure_memory(),
+    "loading": lambda rounds: measure_loading(UNET_3D, rounds),
+    "importing": measure_importing,
+    "sizes": lambda rounds: measure_sizes(),
+}
+
+
+def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("measurements", nargs="*", metavar="measurement", help=", ".join(MEASUREMENTS))
+    parser.add_argument("--rounds", type=int, default=30, help="How often each thing runs; at least 2.")
+    parser.add_argument("--threads", type=int, default=1, help="Of torch.")
+    parser.add_argument("--output", type=Path, default=Path("outputs/benchmarks.json"))
+    options = parser.parse_args(arguments)
+    unknown = set(options.measurements) - set(MEASUREMENTS)
+    if unknown:
+        parser.error(f"no such measurement: {', '.join(sorted(unknown))}; there are {', '.join(MEASUREMENTS)}")
+    if options.rounds < 2 or options.threads < 1:
+        parser.error("--rounds must be at least 2, and --threads at least 1")
+    return options
+
+
+def main(arguments: list[str] | None = None) -> None:
+    options = parse_arguments(arguments)
+    torch.set_num_threads(options.threads)
+    report = {
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores, {options.threads} used",
+        "versions": {name: version(name) for name in ("torch", "diffusers", "peft")},
+        "rounds": options.rounds,
+        "figures": {},
+    }
+    if options.output.is_file():  # what is not measured again stays
+        report["figures"] = json.loads(options.output.read_text())["figures"]
+    for name in options.measurements or MEASUREMENTS:
+        figures = MEASUREMENTS[name](options.rounds)
+        print(*figures, sep="\n", flush=True)
+        report["figures"][name] = [asdict(figure) for figure in figures]
+        options.output.parent.mkdir(parents=True, exist_ok=True)
+        options.output.write_text(json.dumps(report, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
