@@ -3,11 +3,12 @@
     python -m examples.tiny_world.evaluate_motion --num_seeds 8
 
 Trains one embedding for each reference, generates every prompt with it and, with the same noise, without it. Prints
-tables and writes everything as JSON. `--debias` takes several modes, to compare them on the same embeddings, which are
-trained through the first; `--at_steps` takes several steps of the same training.
+tables and writes everything as JSON. `--debias` and `--scale` take several values, to compare them on the same
+embeddings, which are trained through the first debiasing; `--at_steps` takes several steps of the same training.
 """
 
 import argparse
+import itertools
 import json
 import tempfile
 import time
@@ -74,7 +75,13 @@ def main() -> None:
     add("--at_steps", type=int, nargs="+", default=[], help="Measure after these steps, rather than at the end.")
     add("--value_grid", type=int, nargs=2, default=MotionEmbeddingConfig.value_grid)
     add("--target_modules")
-    add("--scale", type=float, default=1.0)
+    add(
+        "--scale",
+        type=json.loads,
+        nargs="+",
+        default=[1.0],
+        help="Of the embedding, as numbers or by part, such as 1 1.5 '{\"v\": 0.5}'.",
+    )
     add("--timing", type=float, nargs=2, help="Start and end of its action, as shares of the noise schedule.")
     add("--output", type=Path, default=Path("outputs/motion.json"))
     recipe = RECIPES[parser.parse_known_args()[0].recipe]
@@ -100,12 +107,13 @@ def main() -> None:
             seconds[name] = train(pipe, name, scene, options, Path(folder))
             for step in seconds[name]:
                 pipe.load_motion_embedding(Path(folder, f"checkpoint-{step}"))
-                pipe.set_motion_scale(options.scale)
                 if options.timing:
                     pipe.set_motion_timing(*options.timing)
-                for debias in options.debias:
-                    mode = f"{debias}, step {step}" if options.at_steps else debias
+                for debias, scale in itertools.product(options.debias, options.scale):
+                    mode = f"{debias}, scale {json.dumps(scale)}" if len(options.scale) > 1 else debias
+                    mode += f", step {step}" if options.at_steps else ""
                     pipe.set_motion_debias(debias)
+                    pipe.set_motion_scale(scale)
                     generated = generate_all(pipe, prompts, options.num_seeds, f"{name}, {mode}")
                     clips += measured(name, scene, prompts, generated, mode)
                 pipe.unload_motion_embedding()

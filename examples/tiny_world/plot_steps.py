@@ -8,6 +8,7 @@ Bands are 95 % intervals.
 
 import argparse
 import json
+import re
 from pathlib import Path
 
 from matplotlib.figure import Figure
@@ -31,9 +32,9 @@ def read_curve(file: Path) -> dict[int, tuple[float, float, float]]:
     """Displacement cosine of objects by step: its mean and the ends of its 95 % interval."""
     curve = {}
     for mode, figures in json.loads(file.read_text())["summary"].items():
-        kind, *_, step = mode.replace(",", "").split()
-        if kind == "object" and step.isdigit():
-            curve[int(step)] = tuple(figures["measures"]["cosine"]["mean"])
+        found = re.fullmatch(r"object, .*step (\d+)", mode)
+        if found:
+            curve[int(found[1])] = tuple(figures["measures"]["cosine"]["mean"])
     if not curve:
         raise ValueError(f"{file} has no figures by step; evaluate_motion.py writes them with --at_steps.")
     return dict(sorted(curve.items()))

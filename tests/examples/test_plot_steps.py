@@ -30,4 +30,4 @@ def test_a_curve_is_of_objects_by_step(tmp_path):
 
 def test_a_file_without_steps_is_refused(tmp_path):
     with pytest.raises(ValueError, match="has no figures by step"):
-        read_curve(write(tmp_path, "object, without", "object, difference"))
+        read_curve(write(tmp_path, "object, without", "object, difference, scale 2"))
