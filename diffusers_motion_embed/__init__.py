@@ -9,6 +9,7 @@ from diffusers_motion_embed.adapter import (
     MotionEmbeddingModel,
     register_motion_embedding,
 )
+from diffusers_motion_embed.arithmetic import concatenate_motion_embeddings, reverse_motion_embedding
 from diffusers_motion_embed.errors import (
     AdapterNameError,
     EmbeddingAccessError,
@@ -70,6 +71,7 @@ __all__ = [
     "TargetModulesError",
     "UnsupportedModelError",
     "VideoError",
+    "concatenate_motion_embeddings",
     "delete_motion_embedding",
     "disable_motion_embedding_layers",
     "enable_motion_embedding",
@@ -83,6 +85,7 @@ __all__ = [
     "push_motion_embedding_to_hub",
     "read_video",
     "register_motion_embedding",
+    "reverse_motion_embedding",
     "save_inverted_noise",
     "save_motion_embedding",
     "set_motion_debias",

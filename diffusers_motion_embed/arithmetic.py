@@ -1,25 +1,78 @@
 """New embeddings from stored ones: a motion backwards, and motions one after the other.
 
 Both calculate with what an embedding adds to the model, after its debiasing; docs/motion_arithmetic.md shows why, and
-what else was tried. Weighted sums need no new embedding: `set_motion_embeddings` makes them as it loads.
+what else was tried. Weighted sums need no new embedding: `set_motion_embeddings` adds up what is loaded.
 """
 
 from dataclasses import replace
+from pathlib import Path
+from typing import Unpack
 
 import torch
 from torch import Tensor
 
 from diffusers_motion_embed.config import MotionEmbeddingConfig
 from diffusers_motion_embed.errors import IncompatibleEmbeddingError
-from diffusers_motion_embed.files import EmbeddingTensors
+from diffusers_motion_embed.files import EmbeddingTensors, read_embedding, write_embedding
 from diffusers_motion_embed.functional import VALUE_DEBIAS, concatenate
+from diffusers_motion_embed.hub import HubArguments, fetch_embedding
 
 
 Embedding = tuple[MotionEmbeddingConfig, EmbeddingTensors]
 
 
-def reverse_motion_embedding(config: MotionEmbeddingConfig, tensors: EmbeddingTensors) -> Embedding:
-    """The same motion backwards.
+def reverse_motion_embedding(
+    source: str | Path, save_directory: str | Path, **hub_arguments: Unpack[HubArguments]
+) -> Path:
+    """Save the same motion backwards, as an embedding of its own.
+
+    Args:
+        source: Folder of an embedding, path of its safetensors file, or id of its repository on the Hub.
+        save_directory: Folder to write; an embedding that is there already is replaced.
+        **hub_arguments: Where exactly it is, as in `load_motion_embedding`.
+
+    Returns:
+        The folder, for `load_motion_embedding`. Its debiasing is "identity", because it holds what is added.
+
+    Raises:
+        EmbeddingNotFoundError: If there is no such folder, repository, revision or file.
+        EmbeddingAccessError: If the Hub refuses it.
+        EmbeddingDownloadError: If the Hub cannot be reached.
+        EmbeddingFileError: If it is no sound motion embedding.
+    """
+    embedding = read_embedding(fetch_embedding(source, **hub_arguments))
+    return write_embedding(save_directory, *reversed_embedding(*embedding))
+
+
+def concatenate_motion_embeddings(
+    sources: list[str | Path], save_directory: str | Path, **hub_arguments: Unpack[HubArguments]
+) -> Path:
+    """Save motions one after the other, as one embedding for clips with as many frames as all of them together.
+
+    Used at fewer frames, it is squeezed into them like any other embedding: everything has to move faster.
+
+    Args:
+        sources: Each as in `reverse_motion_embedding`.
+        save_directory: Folder to write; an embedding that is there already is replaced.
+        **hub_arguments: Of all sources, as in `load_motion_embedding`.
+
+    Returns:
+        The folder, for `load_motion_embedding`. Its debiasing is "identity", because it holds what is added.
+
+    Raises:
+        EmbeddingNotFoundError: If there is no such folder, repository, revision or file.
+        EmbeddingAccessError: If the Hub refuses one.
+        EmbeddingDownloadError: If the Hub cannot be reached.
+        EmbeddingFileError: If one is no sound motion embedding.
+        IncompatibleEmbeddingError: If they differ in model class, timing, layers, widths or value grids.
+        ValueError: If there are none.
+    """
+    embeddings = [read_embedding(fetch_embedding(source, **hub_arguments)) for source in sources]
+    return write_embedding(save_directory, *concatenated_embedding(embeddings))
+
+
+def reversed_embedding(config: MotionEmbeddingConfig, tensors: EmbeddingTensors) -> Embedding:
+    """As `reverse_motion_embedding`, in memory.
 
     Args:
         config: As of `files.read_embedding`.
@@ -37,10 +90,8 @@ def reverse_motion_embedding(config: MotionEmbeddingConfig, tensors: EmbeddingTe
     return replace(config, debias="identity", value_rank=None, training=training), flipped
 
 
-def concatenate_motion_embeddings(embeddings: list[Embedding]) -> Embedding:
-    """One motion after the other, for clips with as many frames as all of them together.
-
-    Used at fewer frames, it is squeezed into them like any other embedding, and everything moves faster.
+def concatenated_embedding(embeddings: list[Embedding]) -> Embedding:
+    """As `concatenate_motion_embeddings`, in memory.
 
     Args:
         embeddings: Configs and tensors, as of `files.read_embedding`; they are left as they are.

@@ -7,8 +7,8 @@ import torch
 
 import diffusers_motion_embed as dme
 from diffusers_motion_embed.adapter.layer import LayerEmbedding
-from diffusers_motion_embed.arithmetic import concatenate_motion_embeddings, reverse_motion_embedding
-from diffusers_motion_embed.files import read_embedding, write_embedding
+from diffusers_motion_embed.arithmetic import concatenated_embedding, reversed_embedding
+from diffusers_motion_embed.files import read_embedding
 from diffusers_motion_embed.functional import DEBIAS_MODES
 from tests.helpers import NUM_FRAMES, generate, make_config
 
@@ -34,16 +34,16 @@ def offset(config, tensors, part):
 @pytest.mark.parametrize("part", ["qk", "v"])
 def test_what_is_added_runs_backwards(debias, part):
     forward = embedding(debias=debias)
-    backward = reverse_motion_embedding(*forward)
+    backward = reversed_embedding(*forward)
     torch.testing.assert_close(offset(*backward, part), offset(*forward, part).flip(-2))
-    torch.testing.assert_close(offset(*reverse_motion_embedding(*backward), part), offset(*forward, part))
+    torch.testing.assert_close(offset(*reversed_embedding(*backward), part), offset(*forward, part))
 
 
 @pytest.mark.parametrize("debias", DEBIAS_MODES)
 @pytest.mark.parametrize("part", ["qk", "v"])
 def test_what_is_added_comes_one_after_the_other(debias, part):
     first, second, third = embedding(0), embedding(1, num_frames=6, debias=debias), embedding(2, debias="centered")
-    joined = concatenate_motion_embeddings([first, second, third])
+    joined = concatenated_embedding([first, second, third])
     assert (joined[0].num_frames, joined[0].num_latent_frames) == (2 * NUM_FRAMES + 6,) * 2
     expected = torch.cat([offset(*entry, part) for entry in (first, second, third)], dim=-2)
     torch.testing.assert_close(offset(*joined, part), expected)
@@ -52,18 +52,18 @@ def test_what_is_added_comes_one_after_the_other(debias, part):
 def test_the_originals_stay_as_they_are():
     config, tensors = embedding()
     before = {part: tensor.clone() for part, tensor in tensors[PATH].items()}
-    reverse_motion_embedding(config, tensors)
-    concatenate_motion_embeddings([(config, tensors)] * 2)
+    reversed_embedding(config, tensors)
+    concatenated_embedding([(config, tensors)] * 2)
     assert (config.debias, config.num_frames, config.training) == ("difference", NUM_FRAMES, {})
     assert all(torch.equal(tensor, before[part]) for part, tensor in tensors[PATH].items())
 
 
 def test_where_it_comes_from_is_kept():
     config, tensors = embedding(training={"prompt": "a red circle"})
-    backward = reverse_motion_embedding(config, tensors)
+    backward = reversed_embedding(config, tensors)
     assert backward[0].training == {"prompt": "a red circle", "reversed": True}
-    assert reverse_motion_embedding(*backward)[0].training["reversed"] is False
-    joined, _ = concatenate_motion_embeddings([(config, tensors), backward])
+    assert reversed_embedding(*backward)[0].training["reversed"] is False
+    joined, _ = concatenated_embedding([(config, tensors), backward])
     assert joined.training == {"combination": "cat", "embeddings": [config.training, backward[0].training]}
 
 
@@ -81,21 +81,20 @@ def test_where_it_comes_from_is_kept():
 )
 def test_embeddings_that_do_not_go_together(other, message):
     with pytest.raises(dme.IncompatibleEmbeddingError, match=message):
-        concatenate_motion_embeddings([embedding(), other])
+        concatenated_embedding([embedding(), other])
 
 
 def test_nothing_to_concatenate():
     with pytest.raises(ValueError, match="no embeddings"):
-        concatenate_motion_embeddings([])
+        concatenated_embedding([])
 
 
 def test_files_of_both_load_into_a_pipeline(text_to_video, embedding_folder, tmp_path):
     forward = embedding_folder(text_to_video.unet)
-    backward = write_embedding(tmp_path / "backward", *reverse_motion_embedding(*read_embedding(forward)))
-    again = write_embedding(tmp_path / "again", *reverse_motion_embedding(*read_embedding(backward)))
-    both = write_embedding(
-        tmp_path / "both", *concatenate_motion_embeddings([read_embedding(forward), read_embedding(backward)])
-    )
+    backward = dme.reverse_motion_embedding(forward, tmp_path / "backward")
+    again = dme.reverse_motion_embedding(backward, tmp_path / "again")
+    both = dme.concatenate_motion_embeddings([forward, backward], tmp_path / "both")
+    assert [path.name for path in (backward, again, both)] == ["backward", "again", "both"]
     clips = []
     for folder in (forward, again, backward):
         text_to_video.load_motion_embedding(folder)
@@ -105,3 +104,21 @@ def test_files_of_both_load_into_a_pipeline(text_to_video, embedding_folder, tmp
     assert (clips[0] - clips[2]).abs().max() > 1e-3
     assert text_to_video.load_motion_embedding(both).num_frames == 2 * NUM_FRAMES
     assert generate(text_to_video, num_frames=2 * NUM_FRAMES).shape[1] == 2 * NUM_FRAMES
+
+
+def test_an_embedding_is_turned_round_in_its_own_folder(text_to_video, embedding_folder):
+    folder = embedding_folder(text_to_video.unet)
+    _, expected = reversed_embedding(*read_embedding(folder))
+    assert dme.reverse_motion_embedding(folder, folder) == folder
+    config, found = read_embedding(folder)
+    assert (config.debias, config.training["reversed"]) == ("identity", True)
+    for path, parts in expected.items():
+        for part, tensor in parts.items():
+            assert torch.equal(found[path][part], tensor)
+
+
+@pytest.mark.parametrize("sources", [[], ["nowhere/at/all"]])
+def test_nothing_is_written_if_a_source_is_wrong(sources, tmp_path):
+    with pytest.raises((ValueError, dme.EmbeddingNotFoundError)):
+        dme.concatenate_motion_embeddings(sources, tmp_path / "new")
+    assert not (tmp_path / "new").exists()

@@ -16,10 +16,11 @@ from typing import Any
 import matplotlib
 import numpy as np
 import torch
+from PIL import Image
 from tqdm import tqdm
 
 from diffusers_motion_embed import MotionEmbeddingConfig, enable_motion_embedding
-from diffusers_motion_embed.arithmetic import concatenate_motion_embeddings, reverse_motion_embedding
+from diffusers_motion_embed.arithmetic import concatenated_embedding, reversed_embedding
 from diffusers_motion_embed.files import EmbeddingTensors, read_embedding, to_state_dict
 from examples.tiny_world.embeddings import trained_embedding
 from examples.tiny_world.evaluation import TINY_T2V, generate, load_tiny_pipeline, text_fidelity, use_one_thread
@@ -79,7 +80,11 @@ def main() -> None:
             pipe.unload_motion_embedding()
             paths[case.title] = (next(iter(case.targets.values())), [clip.center for clip in seen])
             result[question].append(figures(case, seen))
-        draw(paths, options.pictures / f"{question}.png")
+        picture = options.pictures / f"{question}.png"
+        if question == "sequence":  # two motions over each other are a tangle
+            draw_over_time(paths, picture)
+        else:
+            draw(paths, picture)
         options.output.parent.mkdir(parents=True, exist_ok=True)
         options.output.write_text(json.dumps(result, indent=1) + "\n")
         print_table(question, result[question])
@@ -197,7 +202,7 @@ def reversal(embeddings: Embeddings) -> Iterator[Case]:
     for name, (config, tensors) in embeddings.items():
         path = path_of(name)
         targets = {"reversed": path[::-1], "forward": path}
-        yield Case(f"{name}, after debiasing", load(*reverse_motion_embedding(config, tensors)), targets)
+        yield Case(f"{name}, after debiasing", load(*reversed_embedding(config, tensors)), targets)
         before = each_tensor([tensors], lambda parts: parts[0].flip(-2))
         yield Case(f"{name}, before debiasing", load(config, before), targets)
 
@@ -207,13 +212,13 @@ def sequence(embeddings: Embeddings) -> Iterator[Case]:
     half = NUM_FRAMES // 2
     for first, second in PAIRS:
         pair = [embeddings[first], embeddings[second]]
-        both = load(*concatenate_motion_embeddings(pair))
+        both = load(*concatenated_embedding(pair))
         paths = path_of(first), path_of(second)
         path, title = np.concatenate(paths), f"{first}, {second}"
         yield Case(f"{title}: {2 * NUM_FRAMES} frames", both, {"one, then the other": path}, 2 * NUM_FRAMES)
         yield Case(f"{title}: {NUM_FRAMES} frames", both, {"one, then the other": resampled(path, NUM_FRAMES)})
         # A reversal changes nothing but the order, and what is added.
-        added = [reverse_motion_embedding(*reverse_motion_embedding(*entry)) for entry in pair]
+        added = [reversed_embedding(*reversed_embedding(*entry)) for entry in pair]
         halves = each_tensor(
             [tensors for _, tensors in added],
             lambda parts: torch.cat([parts[0][..., :half, :], parts[1][..., half:, :]], -2),
@@ -227,22 +232,50 @@ QUESTIONS = {
 }
 
 
-def draw(paths: dict[str, tuple[np.ndarray, list[np.ndarray]]], path: Path, columns: int = 5) -> None:
-    """One panel for each case: the paths of all clips, over the one that is expected."""
+def draw(paths: dict[str, tuple[np.ndarray, list[np.ndarray]]], path: Path, columns: int = 4) -> None:
+    """One panel for each case: the paths of all clips, over the one that is expected; dots where they begin."""
+    figure, panels = panels_for(paths, columns)
+    for panel, (target, found) in zip(panels, paths.values(), strict=True):
+        panel.plot(*target.T, "-", lw=5, color="0.8", solid_joinstyle="round")
+        panel.plot(*target[0], "o", ms=10, color="0.6")
+        for number, center in enumerate(found):
+            panel.plot(*center.T, "-", lw=1, color=f"C{number % 10}")
+            panel.plot(*center[0], "o", ms=4, color=f"C{number % 10}")
+        panel.set(xlim=(-0.9, 0.9), ylim=(0.9, -0.9), xticks=[], yticks=[], aspect="equal")
+    save(figure, path)
+
+
+def draw_over_time(paths: dict[str, tuple[np.ndarray, list[np.ndarray]]], path: Path, columns: int = 3) -> None:
+    """One panel for each case: how far to the right (red) and down (blue) clips are in each frame, over the target."""
+    figure, panels = panels_for(paths, columns)
+    for panel, (target, found) in zip(panels, paths.values(), strict=True):
+        for axis, (dark, pale) in enumerate((("tab:red", "lightpink"), ("tab:blue", "lightsteelblue"))):
+            panel.plot(target[:, axis], "-", lw=5, color=pale, zorder=1)
+            for center in found:
+                panel.plot(center[:, axis], "-", lw=0.8, color=dark)
+        panel.set(xlim=(0, len(target) - 1), xticks=range(0, len(target), 5), ylim=(-0.9, 0.9), yticks=[])
+    save(figure, path)
+
+
+def panels_for(paths: dict[str, Any], columns: int) -> tuple[Any, list]:
+    """A figure, and a panel with its title for each case."""
     columns = min(columns, len(paths))
     rows = -(-len(paths) // columns)
-    size = (2.9 * columns, 3.1 * rows)
-    figure, panels = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained")
-    for panel in panels.flat[len(paths) :]:
+    figure, grid = plt.subplots(
+        rows, columns, figsize=(2.9 * columns, 3.1 * rows), dpi=80, squeeze=False, layout="constrained"
+    )
+    panels = list(grid.flat)
+    for panel in panels[len(paths) :]:
         panel.set_axis_off()
-    for panel, (title, (target, found)) in zip(panels.flat, paths.items(), strict=False):
-        for number, center in enumerate(found):
-            panel.plot(*center.T, "-o", ms=2, lw=0.8, alpha=0.8, color=f"C{number % 10}")
-        panel.plot(*target.T, "-", lw=2, color="black")
-        panel.plot(*target[0], "s", ms=6, color="black")
-        panel.set(xlim=(-1.1, 1.1), ylim=(1.1, -1.1), xticks=[], yticks=[], aspect="equal")
-        panel.set_title(title.replace(": ", ":\n").replace(", ", ",\n", 1), fontsize=8)
-    figure.savefig(path, dpi=90)
+    for panel, title in zip(panels, paths, strict=False):
+        panel.set_title(title.replace(": ", "\n"), fontsize=10)
+    return figure, panels[: len(paths)]
+
+
+def save(figure: Any, path: Path) -> None:
+    """As a PNG of few colours, a third of the size that matplotlib writes."""
+    figure.canvas.draw()
+    Image.fromarray(np.asarray(figure.canvas.buffer_rgba())).convert("RGB").quantize(64).save(path, optimize=True)
     plt.close(figure)
 
 

@@ -11,8 +11,11 @@ from diffusers_motion_embed import (
     EmbeddingNotFoundError,
     IncompatibleEmbeddingError,
     MotionEmbeddingError,
+    concatenate_motion_embeddings,
+    reverse_motion_embedding,
 )
-from tests.helpers import assert_unchanged, generate, snapshot
+from diffusers_motion_embed.files import read_embedding
+from tests.helpers import NUM_FRAMES, assert_unchanged, generate, snapshot
 from tests.hub.faults import corrupt, cut, hang_up, refuse, resize
 
 
@@ -189,3 +192,16 @@ def test_after_a_fault_all_is_well_or_as_before(pipe, hub, hub_client, files, ex
     hub.faults.clear()
     pipe.load_motion_embedding(REPO)
     assert torch.equal(generate(pipe), expected)
+
+
+def test_new_embeddings_are_made_of_repositories(hub, hub_client, files, tmp_path):
+    hub.commit(REPO, files)
+    first = hub.commit(REPO, {"note.txt": b"later"}, revision="second")
+    backward = reverse_motion_embedding(REPO, tmp_path / "backward", revision=first)
+    both = concatenate_motion_embeddings([REPO, backward], tmp_path / "both")
+    config, tensors = read_embedding(both)
+    assert config.num_frames == 2 * NUM_FRAMES
+    for parts in tensors.values():
+        for tensor in parts.values():
+            forward, mirrored = tensor.split(NUM_FRAMES, dim=-2)
+            torch.testing.assert_close(mirrored.flip(-2), forward)
