@@ -34,7 +34,7 @@ def reverse_motion_embedding(config: MotionEmbeddingConfig, tensors: EmbeddingTe
         path: {part: tensor.flip(-2) for part, tensor in parts.items()}
         for path, parts in _added(config, tensors).items()
     }
-    return replace(config, debias="identity", value_rank=None, training=training), flipped
+    return replace(config, debias="identity", training=training), flipped
 
 
 def concatenate_motion_embeddings(embeddings: list[Embedding]) -> Embedding:
@@ -73,7 +73,6 @@ def concatenate_motion_embeddings(embeddings: list[Embedding]) -> Embedding:
         num_frames=sum(config.num_frames for config in configs),
         num_latent_frames=num_latent_frames,
         debias="identity",
-        value_rank=None,
         training={"combination": "cat", "embeddings": [config.training for config in configs]},
     )
     return config, joined
