@@ -87,7 +87,7 @@ def reversed_embedding(config: MotionEmbeddingConfig, tensors: EmbeddingTensors)
         path: {part: tensor.flip(-2) for part, tensor in parts.items()}
         for path, parts in _added(config, tensors).items()
     }
-    return replace(config, debias="identity", value_rank=None, training=training), flipped
+    return replace(config, debias="identity", training=training), flipped
 
 
 def concatenated_embedding(embeddings: list[Embedding]) -> Embedding:
@@ -124,7 +124,6 @@ def concatenated_embedding(embeddings: list[Embedding]) -> Embedding:
         num_frames=sum(config.num_frames for config in configs),
         num_latent_frames=num_latent_frames,
         debias="identity",
-        value_rank=None,
         training={"combination": "cat", "embeddings": [config.training for config in configs]},
     )
     return config, joined

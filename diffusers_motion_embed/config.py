@@ -37,8 +37,6 @@ class MotionEmbeddingConfig(PeftConfig):
         timing: Part of the noise schedule in which it acts, unless the one who loads it says otherwise: (start, end),
             0 is pure noise, 1 the finished clip; None is all of it. Training sets it to the noise levels that it
             trained at. Through a PeftModel, which knows nothing of noise levels, it acts always.
-        value_rank: None if value parts are stored as they are; a number if they are stored as the product of so many
-            spatial maps and sequences of frames.
         model_class: Name of the diffusers model class that the embedding belongs to.
         component: Name of that model in its pipeline.
         generation: Settings with which previews were made: fps, num_inference_steps, guidance_scale, scheduler, ...
@@ -66,7 +64,6 @@ class MotionEmbeddingConfig(PeftConfig):
     parts: tuple[str, ...] = ("qk", "v")
     debias: str = "difference"
     timing: tuple[float, float] | None = None
-    value_rank: int | None = None
     model_class: str | None = None
     component: str | None = None
     generation: dict[str, Any] = field(default_factory=dict)
@@ -123,8 +120,6 @@ class MotionEmbeddingConfig(PeftConfig):
             )
         if self.timing is not None and not _is_timing(self.timing):
             raise ValueError(f"timing must be (start, end) with 0 <= start < end <= 1, or None; got {self.timing!r}.")
-        if self.value_rank is not None and not _is_count(self.value_rank):
-            raise ValueError(f"value_rank must be a whole number of at least 1, or None; got {self.value_rank!r}.")
         if isinstance(self.parts, str) or not self.parts or set(self.parts) - {"qk", "v"}:
             raise ValueError(f'parts must be "qk", "v" or both, as a list; got {self.parts!r}.')
         if self.debias not in DEBIAS_MODES:

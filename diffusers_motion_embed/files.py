@@ -3,9 +3,9 @@
     adapter_config.json         the settings, for people and for PEFT
     adapter_model.safetensors   the numbers; its header repeats the settings and wins over the JSON
 
-Keys are `base_model.model.<path of the attention>.motion_embedding_<part>`, with the parts `qk`, `v`, and for
-compressed value parts `v_maps` and `v_sequences`. Everything is checked before it is returned, and written whole or
-not at all.
+Keys are `base_model.model.<path of the attention>.motion_embedding_<part>`, with the parts `qk` and `v`, or in
+compact form `qk_codes` and `qk_levels`, `v_codes` and `v_levels`. Everything is checked before it is returned, and
+written whole or not at all.
 """
 
 import json
@@ -22,9 +22,10 @@ from safetensors.torch import save
 from torch import Tensor
 
 from diffusers_motion_embed.atomic import remove_leftovers, replace_files
+from diffusers_motion_embed.compact import MAX_BITS, compress, expand, num_bits
 from diffusers_motion_embed.config import PEFT_TYPE, MotionEmbeddingConfig
 from diffusers_motion_embed.errors import EmbeddingFileError, EmbeddingNotFoundError
-from diffusers_motion_embed.functional import compress_value, expand_value
+from diffusers_motion_embed.functional import VALUE_DEBIAS, identity
 
 
 # An embedding outside of any model: path of the attention layer -> part -> tensor.
@@ -35,8 +36,8 @@ CONFIG_NAME = "adapter_config.json"
 WEIGHTS_NAME = "adapter_model.safetensors"
 NOISE_NAME = "inverted_noise.safetensors"
 HEADER_KEY = "motion_embedding_config"
-KEY = re.compile(rf"base_model\.model\.(?P<path>.+)\.{PREFIX}(?P<part>qk|v|v_maps|v_sequences)")
-PART_DIMENSIONS = {"qk": 2, "v": 4, "v_maps": 3, "v_sequences": 3}
+KEY = re.compile(rf"base_model\.model\.(?P<path>.+)\.{PREFIX}(?P<part>qk|v)(?P<form>|_codes|_levels)")
+PART_DIMENSIONS = {"qk": 2, "v": 4}
 FLOAT_DTYPES = ("F64", "F32", "F16", "BF16")
 MAX_NUMBERS = 2**28  # in one embedding: 1 GiB in float32; ZeroScope's full grids at all places are 166 million
 
@@ -87,8 +88,9 @@ def parse_embedding(
             raise EmbeddingFileError(
                 f"{source} is not a motion embedding{_guess_kind(state_dict)}: it has the key {key!r}."
             )
-        _check_tensor(key, tensor, match["part"], config, source)
-        stored.setdefault(match["path"], {})[match["part"]] = tensor.detach().to(torch.float32, copy=True)
+        _check_tensor(key, tensor, match["part"], match["form"], config, source)
+        dtype = torch.uint8 if match["form"] == "_codes" else torch.float32
+        stored.setdefault(match["path"], {})[match["part"] + match["form"]] = tensor.detach().to(dtype, copy=True)
     if not stored:
         raise EmbeddingFileError(f"{source} holds no tensors.")
     targets = config.target_modules if isinstance(config.target_modules, list) else []
@@ -102,24 +104,35 @@ def parse_embedding(
 
 
 def to_state_dict(
-    config: MotionEmbeddingConfig, tensors: EmbeddingTensors, dtype: torch.dtype = torch.float32
+    config: MotionEmbeddingConfig,
+    tensors: EmbeddingTensors,
+    dtype: torch.dtype = torch.float32,
+    max_error: float | None = None,
 ) -> dict[str, Tensor]:
-    """Tensors under the keys of the file format, value parts compressed if the config says so."""
+    """Tensors under the keys of the file format, in compact form if `max_error` is given.
+
+    Raises:
+        ValueError: If a number is not finite in `dtype`, or `max_error` is none from 0 to 1.
+    """
+    if max_error is not None and not 0 <= max_error < 1:
+        raise ValueError(f"max_error must be a share from 0 to below 1, or None; got {max_error!r}.")
     state_dict = {}
     for path, parts in tensors.items():
         for part, tensor in parts.items():
-            stored = {part: tensor.detach()}
-            if part == "v" and config.value_rank is not None:
-                maps, sequences = compress_value(tensor.detach(), config.value_rank)
-                stored = {"v_maps": maps, "v_sequences": sequences}
-            for name, piece in stored.items():
-                stored_piece = piece.to("cpu", dtype).contiguous()
-                if not torch.isfinite(stored_piece).all():
-                    raise ValueError(
-                        f"The {part} part of {path} holds NaN or infinite numbers as {dtype}. Its training diverged, "
-                        "or it needs float32."
-                    )
-                state_dict[f"base_model.model.{path}.{PREFIX}{name}"] = stored_piece
+            key = f"base_model.model.{path}.{PREFIX}{part}"
+            compact = None
+            if max_error is not None:
+                treatment = VALUE_DEBIAS[config.debias] if part == "v" else None
+                compact = compress(tensor.detach().cpu(), max_error, treatment or identity)
+            if compact is not None:
+                state_dict[f"{key}_codes"], state_dict[f"{key}_levels"] = compact
+                continue
+            state_dict[key] = tensor.detach().to("cpu", dtype).contiguous()
+            if not torch.isfinite(state_dict[key]).all():
+                raise ValueError(
+                    f"The {part} part of {path} holds NaN or infinite numbers as {dtype}. Its training diverged, "
+                    "or it needs float32."
+                )
     return state_dict
 
 
@@ -129,6 +142,7 @@ def write_embedding(
     tensors: EmbeddingTensors,
     *,
     dtype: torch.dtype = torch.float32,
+    max_error: float | None = None,
 ) -> Path:
     """Write an embedding folder, whole or not at all. Other files of an existing folder are kept.
 
@@ -140,17 +154,20 @@ def write_embedding(
         config: Settings of the embedding.
         tensors: Its numbers by path and part.
         dtype: Of the stored numbers.
+        max_error: Compact form: every number is one of a few levels, as few as keep the relative error of each part,
+            debiased as the config says, at most this; see `compact`. A part for which that takes more than 8 bits is
+            stored whole, as all are with None.
 
     Returns:
         The folder.
 
     Raises:
         NotADirectoryError: If there is a file of that name.
-        ValueError: If a number is not finite in `dtype`.
+        ValueError: If a number is not finite in `dtype`, or `max_error` is none from 0 to 1.
     """
     folder = Path(save_directory)
     check_save_directory(folder)
-    state_dict = to_state_dict(config, tensors, dtype)
+    state_dict = to_state_dict(config, tensors, dtype, max_error)
     text = json.dumps(config_to_dict(config), indent=2, sort_keys=True)
     folder.mkdir(parents=True, exist_ok=True)
     # One entry only: safetensors writes several in random order, and the same embedding is to be the same bytes.
@@ -229,9 +246,11 @@ def _read_safetensors_once(path: Path) -> tuple[dict[str, Tensor], dict[str, str
             sizes = {name: file.get_slice(name) for name in names}
             numbers = 0
             for name, piece in sizes.items():
-                if KEY.fullmatch(name) and piece.get_dtype() not in FLOAT_DTYPES:
+                match = KEY.fullmatch(name)
+                expected = ("U8",) if match and match["form"] == "_codes" else FLOAT_DTYPES
+                if match and piece.get_dtype() not in expected:
                     raise EmbeddingFileError(
-                        f"{path}: {name} is of dtype {piece.get_dtype()}; expected one of {', '.join(FLOAT_DTYPES)}."
+                        f"{path}: {name} is of dtype {piece.get_dtype()}; expected one of {', '.join(expected)}."
                     )
                 numbers += torch.Size(piece.get_shape()).numel()
             if numbers > MAX_NUMBERS:
@@ -290,24 +309,31 @@ def parse_config(values: Any, place: str) -> MotionEmbeddingConfig:
     return config
 
 
-def _check_tensor(key: str, tensor: Tensor, part: str, config: MotionEmbeddingConfig, source: str) -> None:
-    if not isinstance(tensor, Tensor) or not tensor.is_floating_point():
+def _check_tensor(key: str, tensor: Tensor, part: str, form: str, config: MotionEmbeddingConfig, source: str) -> None:
+    if form == "_codes" and not (isinstance(tensor, Tensor) and tensor.dtype == torch.uint8):
+        raise EmbeddingFileError(f"{source}: {key} must hold bytes, got {_describe(tensor)}.")
+    if form != "_codes" and not (isinstance(tensor, Tensor) and tensor.is_floating_point()):
         raise EmbeddingFileError(f"{source}: {key} must hold floating-point numbers, got {_describe(tensor)}.")
-    if tensor.ndim != PART_DIMENSIONS[part] or 0 in tensor.shape:
+    dimensions = 1 if form == "_levels" else PART_DIMENSIONS[part]
+    if tensor.ndim != dimensions or 0 in tensor.shape:
         raise EmbeddingFileError(
-            f"{source}: {key} has shape {tuple(tensor.shape)}; expected {PART_DIMENSIONS[part]} axes of at least 1."
+            f"{source}: {key} has shape {tuple(tensor.shape)}; expected {dimensions} axes of at least 1."
         )
-    limited = part in ("v", "v_maps") and config.value_grid not in (None, "full")
+    check_finite(tensor, key, source)
+    if form == "_levels":
+        if len(tensor) not in {2**bits for bits in range(1, MAX_BITS + 1)}:
+            raise EmbeddingFileError(f"{source}: {key} has {len(tensor)} levels; expected a power of two up to 256.")
+        return
+    limited = part == "v" and config.value_grid not in (None, "full")
     if limited and any(map(gt, tensor.shape[:2], config.value_grid)):
         raise EmbeddingFileError(
             f"{source}: {key} has a grid of {tuple(tensor.shape[:2])}, and the config's value_grid is "
             f"{config.value_grid}."
         )
-    if part != "v_maps" and tensor.shape[-2] != config.num_latent_frames:
+    if tensor.shape[-2] != config.num_latent_frames:
         raise EmbeddingFileError(
             f"{source}: {key} has {tensor.shape[-2]} frames, and the config says {config.num_latent_frames}."
         )
-    check_finite(tensor, key, source)
 
 
 def check_finite(tensor: Tensor, what: str, source: str) -> None:
@@ -323,20 +349,20 @@ def _describe(value: Any) -> str:
 
 
 def _expanded_size(parts: dict[str, Tensor]) -> int:
-    size = sum(tensor.numel() for tensor in parts.values())
-    if "v_maps" in parts and "v_sequences" in parts:
-        size += parts["v_maps"][..., 0].numel() * parts["v_sequences"][0].numel()
-    return size
+    codes = [(parts[name], parts.get(name.replace("_codes", "_levels"))) for name in parts if name.endswith("_codes")]
+    sizes = [tensor.numel() for name, tensor in parts.items() if not name.endswith("_codes")]
+    return sum(sizes) + sum(code.numel() * 8 // num_bits(levels) for code, levels in codes if levels is not None)
 
 
 def _expanded(path: str, parts: dict[str, Tensor], config: MotionEmbeddingConfig, source: str) -> dict[str, Tensor]:
     parts = dict(parts)
-    maps, sequences = parts.pop("v_maps", None), parts.pop("v_sequences", None)
-    if maps is not None or sequences is not None:
-        if maps is None or sequences is None or "v" in parts or maps.shape[-1] != sequences.shape[0]:
-            raise EmbeddingFileError(f"{source}: the factors of the value part of {path} do not belong together.")
-        parts["v"] = expand_value(maps, sequences)
-        check_finite(parts["v"], f"the value part of {path}", source)
+    for part in PART_DIMENSIONS:
+        codes, levels = parts.pop(f"{part}_codes", None), parts.pop(f"{part}_levels", None)
+        if codes is None and levels is None:
+            continue
+        if codes is None or levels is None or part in parts or codes.shape[-1] * 8 % num_bits(levels):
+            raise EmbeddingFileError(f"{source}: codes and levels of {path}'s {part} part do not belong together.")
+        parts[part] = expand(codes, levels)
     if set(parts) != set(config.parts):
         raise EmbeddingFileError(
             f"{source}: {path} has the parts {sorted(parts)}, and the config says {config.parts}."

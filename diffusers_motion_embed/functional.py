@@ -193,27 +193,3 @@ def add_to_tokens(hidden_states: Tensor, offset: Tensor, first: int, num_tokens:
     if num_tokens == hidden_states.shape[1]:
         return video
     return torch.cat([hidden_states[:, :first], video, hidden_states[:, first + num_tokens :]], dim=1)
-
-
-def compress_value(value: Tensor, rank: int) -> tuple[Tensor, Tensor]:
-    """The best approximation of a value part by `rank` spatial maps times as many sequences of frames (an SVD).
-
-    Args:
-        value: (h, w, f, c).
-        rank: At least 1; more than min(h · w, f · c) is cut to that.
-
-    Returns:
-        Maps (h, w, rank) and sequences (rank, f, c), whose product `expand_value` forms.
-    """
-    height, width, frames, channels = value.shape
-    u, s, vh = torch.linalg.svd(value.reshape(height * width, frames * channels).float(), full_matrices=False)
-    rank = min(rank, len(s))
-    root = s[:rank].sqrt()
-    return (u[:, :rank] * root).reshape(height, width, rank), (root[:, None] * vh[:rank]).reshape(
-        rank, frames, channels
-    )
-
-
-def expand_value(maps: Tensor, sequences: Tensor) -> Tensor:
-    """The value part (h, w, f, c) of its factors, maps (h, w, rank) and sequences (rank, f, c)."""
-    return torch.einsum("hwr,rfc->hwfc", maps, sequences)

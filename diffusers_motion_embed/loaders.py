@@ -317,6 +317,7 @@ def save_motion_embedding(
     adapter_name: str | None = None,
     *,
     dtype: torch.dtype = torch.float32,
+    max_error: float | None = None,
     push_to_hub: bool = False,
     repo_id: str | None = None,
     license: str = "other",
@@ -333,6 +334,8 @@ def save_motion_embedding(
         save_directory: Folder to write; an embedding that is there already is replaced.
         adapter_name: Which one; the only active one by default.
         dtype: Of the stored numbers; half precision halves the file.
+        max_error: Compact form: every number becomes one of a few levels, as few as keep the relative error of each
+            part at most this; 0.25 takes a tenth of the bytes, see docs/file_format.md. None stores all numbers.
         push_to_hub: Upload it too: the two files of the embedding, `README.md` (the folder's own, or else a model card
             that is made for it, unless the repository has one), and files of the folder named preview, such as
             `preview.mp4`. Nothing else leaves the machine.
@@ -351,7 +354,7 @@ def save_motion_embedding(
     Raises:
         AdapterNameError: If the name is unknown, or none is given and not exactly one is active.
         FileNotFoundError: If inverted noise is to be uploaded and there is none.
-        ValueError: If a file to be uploaded is a link out of the folder.
+        ValueError: If `max_error` is none from 0 to 1, or a file to be uploaded is a link out of the folder.
     """
     if with_inverted_noise and not Path(save_directory, NOISE_NAME).is_file():
         raise FileNotFoundError(
@@ -359,7 +362,7 @@ def save_motion_embedding(
         )
     model, name = _only_one(_chosen(pipe_or_model, _as_list(adapter_name)))
     config = registry_of(model).loaded[name].config
-    folder = write_embedding(save_directory, config, embedding_tensors(model, name), dtype=dtype)
+    folder = write_embedding(save_directory, config, embedding_tensors(model, name), dtype=dtype, max_error=max_error)
     if push_to_hub:
         extra = [folder / NOISE_NAME] if with_inverted_noise else []
         repo_id = repo_id or folder.resolve().name
@@ -376,7 +379,7 @@ def push_motion_embedding_to_hub(
         pipe_or_model: A diffusers video pipeline, or its model.
         repo_id: Of the repository, made if need be.
         adapter_name: Which one; the only active one by default.
-        **arguments: `dtype`, `license`, `private`, `token`, `commit_message`, `create_pr`, as for
+        **arguments: `dtype`, `max_error`, `license`, `private`, `token`, `commit_message`, `create_pr`, as for
             `save_motion_embedding`.
 
     Raises:
@@ -576,11 +579,10 @@ def _inferred_config(state_dict: Mapping[str, Tensor]) -> MotionEmbeddingConfig:
         match = KEY.fullmatch(key)
         if match is None or not isinstance(tensor, Tensor) or tensor.ndim < 2:
             continue
-        parts.add(match["part"].partition("_")[0])
-        if match["part"] in ("v", "v_maps"):
+        parts.add(match["part"])
+        frames = max(1, tensor.shape[-2])
+        if match["part"] == "v":
             grid = tuple(map(max, grid, tensor.shape[:2]))
-        if match["part"] != "v_maps":
-            frames = max(1, tensor.shape[-2])
     return MotionEmbeddingConfig(num_frames=frames, parts=tuple(parts) or ("qk", "v"), value_grid=grid)
 
 

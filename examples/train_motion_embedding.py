@@ -162,7 +162,8 @@ def write_results(
     """The embedding's folder: its files, validation videos, a preview; on request on the Hub too."""
 
     def save(**arguments: Any) -> None:
-        pipe.save_motion_embedding(output_dir, ADAPTER_NAME, dtype=SAVE_DTYPES[options.save_dtype], **arguments)
+        stored = {"dtype": SAVE_DTYPES[options.save_dtype], "max_error": options.max_error}
+        pipe.save_motion_embedding(output_dir, ADAPTER_NAME, **stored, **arguments)
 
     save()
     if options.save_inverted_noise:

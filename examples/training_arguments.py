@@ -43,7 +43,6 @@ def make_configs(options: argparse.Namespace) -> tuple[TrainingConfig, MotionEmb
         debias=options.debias,
         timing=options.timing,
         value_grid="full" if options.value_grid == FULL_GRIDS else options.value_grid,
-        value_rank=options.value_rank,
         generation={
             "num_inference_steps": options.num_inference_steps,
             "guidance_scale": options.guidance_scale,
@@ -151,13 +150,13 @@ def _add_embedding(group) -> None:
     )
     add("--debias", choices=DEBIAS_MODES, default=MotionEmbeddingConfig.debias)
     add("--timing", type=float, nargs=2, metavar=("START", "END"), help="Default: the noise levels trained at.")
-    add("--value_rank", type=int, help="Store value parts as the product of so many maps and sequences.")
     add(
         "--save_dtype",
         choices=["float32", "float16", "bfloat16"],
         default="float32",
         help="Of the stored numbers; half halves the file.",
     )
+    add("--max_error", type=float, help="Store the embedding in compact form, with this relative error at most.")
 
 
 def _add_output(group) -> None:

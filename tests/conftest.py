@@ -174,8 +174,8 @@ def make_embedding():
 def embedding_folder(tmp_path, make_embedding):
     """A function from a model to a folder with a random embedding that fits it."""
 
-    def make(model, name="embedding", **settings):
-        return write_embedding(tmp_path / name, *make_embedding(model, **settings))
+    def make(model, name="embedding", max_error=None, **settings):
+        return write_embedding(tmp_path / name, *make_embedding(model, **settings), max_error=max_error)
 
     return make
 

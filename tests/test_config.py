@@ -15,7 +15,7 @@ def test_defaults_are_as_documented():
     assert config.debias == "difference"
     assert config.format_version == 1
     assert config.generation == config.training == {}
-    unknown = ("height", "width", "latent_height", "latent_width", "target_modules", "exclude_modules", "value_rank")
+    unknown = ("height", "width", "latent_height", "latent_width", "target_modules", "exclude_modules")
     assert all(getattr(config, name) is None for name in (*unknown, "model_class", "component"))
 
 
@@ -66,8 +66,6 @@ def test_sizes_are_whole_numbers_of_at_least_one(name, value):
         pytest.param("value_grid", (4,), "value_grid must be two whole numbers", id="grid-one-side"),
         pytest.param("value_grid", (4, 0), "value_grid must be two whole numbers of at least 1", id="grid-zero"),
         pytest.param("value_grid", "44", "value_grid must be two whole numbers", id="grid-text"),
-        pytest.param("value_rank", 0, "value_rank must be a whole number of at least 1, or None; got 0", id="rank"),
-        pytest.param("value_rank", 1.0, "value_rank must be a whole number", id="rank-float"),
         pytest.param("parts", [], 'parts must be "qk", "v" or both', id="no-parts"),
         pytest.param("parts", "qk", 'parts must be "qk", "v" or both, as a list; got \'qk\'', id="parts-text"),
         pytest.param("parts", ["qk", "k"], 'parts must be "qk", "v" or both', id="unknown-part"),
@@ -104,7 +102,6 @@ def test_json_gives_the_same_settings_back(tmp_path):
         exclude_modules=r"mid_block\..*",
         parts=("v",),
         debias="identity",
-        value_rank=3,
         model_class="UNet3DConditionModel",
         component="unet",
         generation={"fps": 8},

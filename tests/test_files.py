@@ -113,21 +113,62 @@ def test_half_precision_halves_the_numbers_and_is_read_as_float32(tmp_path, tens
     assert_equal(read_embedding(folder)[1], rounded)
 
 
-def test_a_compressed_value_part_is_stored_as_factors(tmp_path, tensors):
-    folder = write_embedding(tmp_path / "compressed", make_config(value_rank=1), tensors)
+@pytest.mark.parametrize("debias", ["identity", "difference"])
+def test_the_compact_form_is_small_and_within_the_bound(tmp_path, debias):
+    tensors = {"attn1": {"qk": torch.randn(FRAMES, 64), "v": torch.randn(HEIGHT, WIDTH, FRAMES, 64)}}
+    folder = write_embedding(tmp_path / "compact", make_config(debias=debias), tensors, max_error=0.25)
     stored = load_file(folder / WEIGHTS_NAME)
-    assert stored[f"{STEM}v_maps"].shape == (HEIGHT, WIDTH, 1)
-    assert stored[f"{STEM}v_sequences"].shape == (1, FRAMES, CHANNELS)
-    assert f"{STEM}v" not in stored
-    value = tensors[PATHS[0]]["v"].reshape(HEIGHT * WIDTH, -1)
-    u, s, vh = torch.linalg.svd(value, full_matrices=False)
-    read = read_embedding(folder)[1][PATHS[0]]["v"].reshape(HEIGHT * WIDTH, -1)
-    torch.testing.assert_close(read, s[0] * torch.outer(u[:, 0], vh[0]), atol=1e-5, rtol=0)
+    stem = "base_model.model.attn1.motion_embedding_"
+    assert stored[f"{stem}qk_codes"].shape == (FRAMES, 64 * 3 // 8)
+    assert stored[f"{stem}v_codes"].shape == (HEIGHT, WIDTH, FRAMES, 64 * 3 // 8)
+    assert stored[f"{stem}v_levels"].shape == (2**3,)
+    assert len(stored) == 4
+    parts = read_embedding(folder)[1]["attn1"]
+    for part, stored_part in parts.items():
+        error, value = stored_part - tensors["attn1"][part], tensors["attn1"][part]
+        if part == "v" and debias == "difference":
+            error, value = (torch.cat([x[:, :, :1], x.diff(dim=2)], dim=2) for x in (error, value))
+        assert 0 < error.norm() / value.norm() <= 0.25
 
 
-def test_a_value_part_compressed_at_full_rank_is_kept(tmp_path, tensors):
-    folder = write_embedding(tmp_path / "compressed", make_config(value_rank=HEIGHT * WIDTH), tensors)
-    torch.testing.assert_close(read_embedding(folder)[1], tensors, atol=1e-5, rtol=0)
+def test_a_part_for_which_codes_cannot_keep_the_bound_is_stored_whole(tmp_path, tensors):
+    folder = write_embedding(tmp_path / "compact", make_config(), tensors, max_error=1e-6)
+    assert_equal(read_embedding(folder)[1], tensors)
+    assert f"{STEM}v" in load_file(folder / WEIGHTS_NAME)
+
+
+@pytest.mark.parametrize(
+    ("tensor", "value", "message"),
+    [
+        pytest.param("v_levels", None, "do not belong together", id="no-levels"),
+        pytest.param("v_codes", None, "do not belong together", id="no-codes"),
+        pytest.param("v", torch.zeros(2, 2, 4, 64), "do not belong together", id="also-whole"),
+        pytest.param("v_levels", torch.zeros(2**7), "do not belong together", id="bits-that-cut-rows"),
+        pytest.param("v_levels", torch.zeros(3), "3 levels; expected a power of two", id="no-power-of-two"),
+        pytest.param("v_levels", torch.zeros(2**9), "512 levels; expected a power of two", id="too-many-levels"),
+        pytest.param("v_levels", torch.zeros(1), "1 levels; expected a power of two", id="too-few-levels"),
+        pytest.param("v_levels", torch.zeros(8, 1), "expected 1 axes", id="levels-of-two-axes"),
+        pytest.param("v_levels", torch.full((8,), torch.inf), "NaN or infinite numbers", id="infinite-levels"),
+        pytest.param("v_levels", torch.zeros(8, dtype=torch.uint8), "dtype U8; expected", id="levels-of-bytes"),
+        pytest.param("v_codes", torch.zeros(2, 2, 4, 24), "dtype F32; expected one of U8", id="codes-of-floats"),
+        pytest.param("v_codes", torch.zeros(2, 2, 4, 3, dtype=torch.uint8), "different width", id="width"),
+        pytest.param("v_codes", torch.zeros(2, 2, 3, 24, dtype=torch.uint8), "has 3 frames", id="frames"),
+        pytest.param("v_codes", torch.zeros(3, 2, 4, 24, dtype=torch.uint8), r"grid of \(3, 2\)", id="grid"),
+    ],
+)
+def test_a_compact_form_that_cannot_be_is_refused(tmp_path, tensor, value, message):
+    tensors = {path: {"qk": torch.randn(4, 64), "v": torch.randn(2, 2, 4, 64)} for path in PATHS}
+    folder = write_embedding(tmp_path / "compact", make_config(), tensors, max_error=0.25)
+    rewrite(folder, {f"{STEM}{tensor}": value})
+    with pytest.raises(EmbeddingFileError, match=message):
+        read_embedding(folder)
+
+
+@pytest.mark.parametrize("max_error", [-0.1, 1.0, float("nan")])
+def test_a_bound_that_is_no_share_is_refused(tmp_path, tensors, max_error):
+    with pytest.raises(ValueError, match="max_error must be a share"):
+        write_embedding(tmp_path / "compact", make_config(), tensors, max_error=max_error)
+    assert not (tmp_path / "compact").exists()
 
 
 @pytest.mark.parametrize("part", ["qk", "v"])
@@ -266,32 +307,10 @@ NAN, INFINITY = float("nan"), float("inf")
         pytest.param("v", torch.zeros(2, 2, 4, 7), "are of different width", id="widths"),
         pytest.param("v", None, r"has the parts \['qk'\], and the config says", id="missing-part"),
         pytest.param("spatial", torch.zeros(4, 6), r"it has the key '.*motion_embedding_spatial'", id="unknown-part"),
-        pytest.param("v_maps", torch.zeros(2, 2, 1), "factors of .* do not belong together", id="lone-factor"),
+        pytest.param("v_levels", torch.zeros(2), "codes and levels of .* do not belong together", id="lone-levels"),
     ],
 )
 def test_tensors_that_cannot_be_are_refused(folder, part, tensor, message):
-    rewrite(folder, {f"{STEM}{part}": tensor})
-    with pytest.raises(EmbeddingFileError, match=message):
-        read_embedding(folder)
-
-
-@pytest.mark.parametrize(
-    ("part", "tensor", "message"),
-    [
-        pytest.param("v_maps", None, "do not belong together", id="sequences-alone"),
-        pytest.param("v_sequences", None, "do not belong together", id="maps-alone"),
-        pytest.param("v_maps", torch.zeros(2, 2, 3), "do not belong together", id="ranks-differ"),
-        pytest.param("v", torch.zeros(2, 2, 4, 6), "do not belong together", id="factors-and-product"),
-        pytest.param("v_maps", torch.zeros(4, 2), "expected 3 axes", id="flat-maps"),
-        pytest.param("v_sequences", torch.zeros(2, 5, 6), "has 5 frames, and the config says 4", id="frames"),
-        pytest.param("v_sequences", torch.zeros(2, 4, 7), "are of different width", id="widths"),
-        pytest.param("v_maps", torch.full((2, 2, 2), NAN), "NaN or infinite numbers", id="nan"),
-        pytest.param("v_maps", torch.full((2, 2, 2), 3e38), "NaN or infinite numbers", id="product-overflows"),
-    ],
-)
-def test_factors_that_cannot_be_are_refused(tmp_path, tensors, part, tensor, message):
-    tensors[PATHS[0]]["v"] *= 1e4
-    folder = write_embedding(tmp_path / "compressed", make_config(value_rank=2), tensors)
     rewrite(folder, {f"{STEM}{part}": tensor})
     with pytest.raises(EmbeddingFileError, match=message):
         read_embedding(folder)

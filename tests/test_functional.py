@@ -8,9 +8,7 @@ from diffusers_motion_embed.functional import (
     VALUE_DEBIAS,
     add_to_rows,
     combine,
-    compress_value,
     concatenate,
-    expand_value,
     fit_frames,
     resample_frames,
     resample_grid,
@@ -125,12 +123,3 @@ def test_rows_are_batch_slowest():
 def test_one_offset_serves_all_rows():
     hidden_states = torch.zeros(6, 2, 1)
     assert add_to_rows(hidden_states, column(1, 2)[None])[4].flatten().tolist() == [1, 2]
-
-
-def test_compressed_value_is_exact_at_full_rank_and_best_below():
-    value = torch.randn(2, 3, 4, 5)
-    exact = expand_value(*compress_value(value, 6))
-    torch.testing.assert_close(exact, value, atol=1e-5, rtol=0)
-    error = (expand_value(*compress_value(value, 2)) - value).norm()
-    singular_values = torch.linalg.svdvals(value.reshape(6, 20))
-    torch.testing.assert_close(error, singular_values[2:].norm(), atol=1e-4, rtol=0)

@@ -119,13 +119,14 @@ def test_a_damaged_file_is_refused_or_sound(model, original, tmp_path, change):
     assert sorted(path.name for path in folder.iterdir()) == [CONFIG_NAME, WEIGHTS_NAME]
 
 
-def test_small_factors_of_a_value_part_beyond_memory_are_refused_before_they_are_multiplied():
-    side = int(MAX_NUMBERS**0.5) + 1
+def test_codes_of_more_numbers_than_are_accepted_are_refused_before_they_are_expanded():
     state_dict = {
-        "base_model.model.attn1.motion_embedding_v_maps": torch.zeros(side, 1, 1),
-        "base_model.model.attn1.motion_embedding_v_sequences": torch.zeros(1, 4, side),
+        "base_model.model.attn1.motion_embedding_v_codes": torch.zeros(
+            1, 1, 4, MAX_NUMBERS // 32 + 1, dtype=torch.uint8
+        ),
+        "base_model.model.attn1.motion_embedding_v_levels": torch.zeros(2),
     }
-    config = make_config(parts=["v"], value_grid=(side, 1), value_rank=1)
+    config = make_config(parts=["v"], value_grid=(1, 1))
     with pytest.raises(MotionEmbeddingError, match=f"at most {MAX_NUMBERS}"):
         parse_embedding(state_dict, config, "test")
 

@@ -11,11 +11,12 @@ PACKAGE = "diffusers_motion_embed"
 
 # Every part of the package, and the parts that it may import. Subpackages count as one part.
 CHAIN = (
-    *("errors", "functional", "layouts", "architectures", "config"),
+    *("errors", "functional", "compact", "layouts", "architectures", "config"),
     *("files", "hub", "adapter", "loaders", "pipelines"),
 )
 MAY_IMPORT = {part: {part, *CHAIN[: CHAIN.index(part)]} for part in CHAIN}
 MAY_IMPORT["functional"] = {"functional"}
+MAY_IMPORT["compact"] = {"compact", "functional"}
 MAY_IMPORT["atomic"] = {"atomic"}
 MAY_IMPORT["files"] |= {"atomic"}
 MAY_IMPORT["arithmetic"] = {"arithmetic", "errors", "functional", "config", "files", "hub"}

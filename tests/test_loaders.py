@@ -3,6 +3,7 @@
 import copy
 import warnings
 
+import numpy as np
 import pytest
 import torch
 from diffusers import DiffusionPipeline, StableDiffusionPipeline, UNet2DConditionModel
@@ -36,6 +37,41 @@ def test_a_saved_embedding_gives_the_same_clip(pipe, embedding_folder, tmp_path)
     pipe.unload_motion_embedding()
     pipe.load_motion_embedding(saved)
     assert torch.equal(generate(pipe), before)
+
+
+def test_the_compact_form_acts_as_its_levels_wherever_the_whole_form_does(pipe, embedding_dict, tmp_path):
+    first, second = (embedding_dict(pipe.unet, seed=seed) for seed in (1, 2))
+    pipe.load_motion_embedding(first, "whole")
+    folder = pipe.save_motion_embedding(tmp_path / "compact", max_error=0.6)
+    compact = load_file(folder / WEIGHTS_NAME)
+    assert 8 * sum(tensor.nbytes for tensor in compact.values()) < sum(tensor.nbytes for tensor in first.values())
+    by_hand = {}
+    for key in [key for key in compact if key.endswith("_codes")]:
+        stem = key.removesuffix("_codes")
+        levels = compact[f"{stem}_levels"].numpy()
+        bits = np.unpackbits(compact[key].numpy(), axis=-1, bitorder="little")
+        bits = bits.reshape(*bits.shape[:-1], -1, len(levels).bit_length() - 1)
+        by_hand[stem] = torch.from_numpy(levels[bits @ 2 ** np.arange(bits.shape[-1])])
+    assert by_hand.keys() == first.keys()
+
+    def clips(source):
+        """Alone, beside another one, and swapped in for another one."""
+        pipe.unload_motion_embedding()
+        pipe.load_motion_embedding(source, "motion")
+        found = [generate(pipe)]
+        pipe.load_motion_embedding(second, "second")
+        pipe.set_motion_embeddings(["motion", "second"], [0.5, 0.25])
+        found.append(generate(pipe))
+        pipe.load_motion_embedding(source, "second", hotswap=True)
+        return [*found, generate(pipe)]
+
+    whole = clips(first)
+    for by_folder, by_dictionary, as_levels, uncompressed in zip(
+        clips(folder), clips(compact), clips(by_hand), whole, strict=True
+    ):
+        assert torch.equal(by_folder, by_dictionary)
+        assert torch.equal(by_folder, as_levels)
+        assert (by_folder - uncompressed).abs().max() > 1e-3
 
 
 def test_folder_file_subfolder_and_dictionary_are_the_same(pipe, embedding_folder):

@@ -24,10 +24,11 @@ from diffusers_motion_embed.adapter.selection import (
     stored_shapes,
 )
 from diffusers_motion_embed.architectures import find_architecture
+from diffusers_motion_embed.compact import expand
 from diffusers_motion_embed.config import MotionEmbeddingConfig
 from diffusers_motion_embed.errors import AdapterNameError, EmbeddingFileError, IncompatibleEmbeddingError
 from diffusers_motion_embed.files import PREFIX, read_embedding
-from diffusers_motion_embed.functional import Debias, combine, concatenate, expand_value, resample_grid
+from diffusers_motion_embed.functional import Debias, combine, concatenate, resample_grid
 from diffusers_motion_embed.hub import fetch_embedding
 from diffusers_motion_embed.layouts import Layout
 
@@ -130,7 +131,7 @@ class MotionEmbeddingModel(BaseTuner):
             stored, tensors = read_embedding(fetch_embedding(**peft_config.source))
             check_fits(self.model, stored, tensors)
             # The file's header wins over the JSON, which is all that PEFT has read.
-            for name in ("num_frames", "num_latent_frames", "value_grid", "parts", "debias", "value_rank"):
+            for name in ("num_frames", "num_latent_frames", "value_grid", "parts", "debias"):
                 setattr(peft_config, name, getattr(stored, name))
             paths, self._shapes = list(tensors), stored_shapes(tensors)
         else:
@@ -243,7 +244,7 @@ class MotionEmbeddingModel(BaseTuner):
     def _remap_adapter_state_dict_for_load(
         cls, model: nn.Module, config: PeftConfig, adapter_name: str, state_dict: dict[str, Tensor]
     ) -> dict[str, Tensor]:
-        return super()._remap_adapter_state_dict_for_load(model, config, adapter_name, expand_factors(state_dict))
+        return super()._remap_adapter_state_dict_for_load(model, config, adapter_name, expand_codes(state_dict))
 
 
 def _part(parameters: nn.ParameterDict, name: str, like: Tensor, num_frames: int) -> Tensor:
@@ -254,16 +255,15 @@ def _part(parameters: nn.ParameterDict, name: str, like: Tensor, num_frames: int
     return part if part.ndim == 2 else resample_grid(part, like.shape[:2])
 
 
-def expand_factors(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Replace stored factors of value parts by the value parts."""
+def expand_codes(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Replace the compact form of parts by the parts."""
     expanded = {}
     for key, tensor in state_dict.items():
-        if key.endswith("_v_maps"):
-            base = key.removesuffix("_maps")
-            sequences = state_dict.get(f"{base}_sequences")
-            if sequences is None or sequences.shape[0] != tensor.shape[-1]:
-                raise EmbeddingFileError(f"The factors {key} and {base}_sequences do not belong together.")
-            expanded[base] = expand_value(tensor.float(), sequences.float())
-        elif not key.endswith("_v_sequences"):
+        if key.endswith("_codes"):
+            part = key.removesuffix("_codes")
+            if f"{part}_levels" not in state_dict:
+                raise EmbeddingFileError(f"{key} has no levels to go with.")
+            expanded[part] = expand(tensor, state_dict[f"{part}_levels"])
+        elif not key.endswith("_levels"):
             expanded[key] = tensor
     return expanded

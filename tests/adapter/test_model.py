@@ -148,7 +148,7 @@ def test_inference_follows_the_debiasing_of_the_settings(model, plain, tmp_path,
     "settings",
     [
         pytest.param({}, id="as-is"),
-        pytest.param({"value_rank": 2}, id="compressed"),
+        pytest.param({"max_error": 0.5}, id="compact"),
         pytest.param({"value_grid": "full"}, id="full-grids"),
         pytest.param({"parts": ["qk"]}, id="query-key-alone"),
         pytest.param({"target_modules": ["attn2"]}, id="some-layers"),

@@ -24,7 +24,7 @@ def configs(*arguments):
 def test_without_arguments_everything_is_as_in_python():
     training, embedding = configs()
     assert training == TrainingConfig()
-    for name in ("target_modules", "value_grid", "debias", "timing", "value_rank"):
+    for name in ("target_modules", "value_grid", "debias", "timing"):
         assert getattr(embedding, name) == getattr(MotionEmbeddingConfig(), name), name
 
 

@@ -1,0 +1,89 @@
+"""The compact form of an embedding's numbers: each is one of a few levels, of which the file has a table.
+
+The levels are those of Lloyd and Max, which have the smallest mean squared error; as few bits are spent as keep the
+error in bounds. What an embedding learns is spread over all of its numbers, so that factors of low rank need more
+bytes for the same error (docs/measured.md).
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from diffusers_motion_embed.functional import identity
+
+
+MAX_BITS = 8
+ROUNDS = 1000  # of improving the levels, at most: 8 levels need fewer than 100, 64 need several hundred
+
+
+def compress(
+    values: Tensor, max_error: float, treatment: Callable[[Tensor], Tensor] = identity
+) -> tuple[Tensor, Tensor] | None:
+    """Numbers as codes of levels, with as few bits as a bound of the error allows.
+
+    Args:
+        values: (..., c).
+        max_error: Largest norm of the error after the treatment, as a share of the norm of what is treated.
+        treatment: What becomes of the values where they are used, such as a debiasing.
+
+    Returns:
+        Codes (..., c · bits / 8), uint8, the bits of each row one after the other, and levels (2 ** bits,), from which
+        `expand` restores the values. None if the bound asks for more than 8 bits, or c · bits is no multiple of 8.
+    """
+    values = values.float().contiguous()
+    norm = treatment(values).norm()
+    for bits in range(1, MAX_BITS + 1):
+        levels = find_levels(values, bits)
+        numbers = torch.bucketize(values, (levels[1:] + levels[:-1]) / 2)
+        if treatment(levels[numbers] - values).norm() <= max_error * norm:
+            return None if values.shape[-1] * bits % 8 else (_pack(numbers, bits), levels)
+    return None
+
+
+def expand(codes: Tensor, levels: Tensor) -> Tensor:
+    """The values (..., c), float32, of codes (..., c · bits / 8), uint8, and levels (2 ** bits,)."""
+    return levels.float()[_unpack(codes, num_bits(levels))]
+
+
+def num_bits(levels: Tensor) -> int:
+    """Bits of a code of these levels."""
+    return len(levels).bit_length() - 1
+
+
+def find_levels(values: Tensor, bits: int) -> Tensor:
+    """The levels of Lloyd and Max, (2 ** bits,), ascending: each the mean of the values that are nearest to it.
+
+    Args:
+        values: Any shape, float32.
+        bits: At least 1.
+    """
+    ordered = values.flatten().double().sort().values
+    sums = torch.cat([ordered.new_zeros(1), ordered.cumsum(0)])
+    middles = (torch.arange(2**bits, device=values.device) + 0.5) / 2**bits
+    levels = ordered[(middles * len(ordered)).long()]
+    for _ in range(ROUNDS):
+        inner = torch.searchsorted(ordered, (levels[1:] + levels[:-1]) / 2)
+        edges = torch.cat([inner.new_zeros(1), inner, inner.new_full((1,), len(ordered))])
+        counts = edges.diff()
+        means = (sums[edges[1:]] - sums[edges[:-1]]) / counts
+        improved = torch.where(counts > 0, means, levels)
+        if torch.equal(improved, levels):
+            break
+        levels = improved
+    return levels.float()
+
+
+def _pack(numbers: Tensor, bits: int) -> Tensor:
+    return _regroup(numbers.to(torch.uint8), bits, 8)
+
+
+def _unpack(codes: Tensor, bits: int) -> Tensor:
+    return _regroup(codes, 8, bits).int()
+
+
+def _regroup(numbers: Tensor, bits: int, new_bits: int) -> Tensor:
+    """Rows of numbers of some bits each, lowest first, cut into numbers of other bits; uint8, which spares memory."""
+    places, new_places = (torch.arange(n, dtype=torch.uint8, device=numbers.device) for n in (bits, new_bits))
+    stream = (numbers[..., None] >> places & 1).flatten(-2).unflatten(-1, (-1, new_bits))
+    return (stream << new_places).sum(-1, dtype=torch.uint8)
