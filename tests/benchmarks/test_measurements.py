@@ -70,9 +70,9 @@ def test_bytes_of_the_embedded_model(monkeypatch):
     monkeypatch.setattr("benchmarks.sizes.TARGETS", TARGETS[:1])
     sizes = {figure.name.rpartition(", ")[2]: figure.value for figure in measure_sizes()[:3]}
     assert sizes["float32"] == 2 * sizes["float16"]
-    # 12 frames and 4 x 4 places of the value part and one of the other, 4 bytes each, of two attentions in each block;
+    # 16 frames and 4 x 4 places of the value part and one of the other, 4 bytes each, of two attentions in each block;
     # 48 channels in one block down and two up, 96 in one down and two up.
-    assert sizes["float32"] == 2 * 3 * (48 + 96) * (1 + 4 * 4) * 12 * 4
+    assert sizes["float32"] == 2 * 3 * (48 + 96) * (1 + 4 * 4) * 16 * 4
     assert sizes["compact"] < sizes["float16"]
 
 
