@@ -1,8 +1,8 @@
 """The compact form of an embedding's numbers: each is one of a few levels, of which the file has a table.
 
-The levels are those of Lloyd and Max, which have the smallest mean squared error; as few bits are spent as keep the
-error in bounds. What an embedding learns is spread over all of its numbers, so that factors of low rank need more
-bytes for the same error (docs/measured.md).
+The levels are those of Lloyd and Max, which have the smallest mean squared error, stretched so that the whole is as
+strong as before; as few bits are spent as keep the error in bounds. What an embedding learns is spread over all of its
+numbers, so that factors of low rank need more bytes for the same error (docs/measured.md).
 """
 
 from collections.abc import Callable
@@ -36,6 +36,7 @@ def compress(
     for bits in range(1, MAX_BITS + 1):
         levels = find_levels(values, bits)
         numbers = torch.bucketize(values, (levels[1:] + levels[:-1]) / 2)
+        levels = levels * _gain(values, levels[numbers])
         if treatment(levels[numbers] - values).norm() <= max_error * norm:
             return None if values.shape[-1] * bits % 8 else (_pack(numbers, bits), levels)
     return None
@@ -72,6 +73,12 @@ def find_levels(values: Tensor, bits: int) -> Tensor:
             break
         levels = improved
     return levels.float()
+
+
+def _gain(values: Tensor, found: Tensor) -> Tensor:
+    """Factor with which the found values are as strong as the values, along these; means alone are weaker."""
+    strength = (values * found).sum()
+    return (values * values).sum() / strength if strength > 0 else torch.ones(())
 
 
 def _pack(numbers: Tensor, bits: int) -> Tensor:

@@ -2,14 +2,16 @@
 
     python -m examples.tiny_world.compact --num_seeds 3
 
-Prints bytes, relative errors and means over all clips. The spread is the standard deviation, from noise to noise, of a
-mean over the prompts; what the compact form changes is to be smaller.
+Prints bytes of the files, relative errors and means over all clips. The spread is the standard deviation, from noise
+to noise, of a mean over the prompts; what the compact form changes is to be smaller. Factors of low rank are there for
+comparison: in float16, and as many as fit into 3 bits for each number of the value parts.
 """
 
 import argparse
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from diffusers_motion_embed import enable_motion_embedding
 from diffusers_motion_embed.files import WEIGHTS_NAME, read_embedding, write_embedding
@@ -52,6 +54,7 @@ def main() -> None:
             print(f"{form:12} {share:5.3f}  {relative_error(whole, folder):5.3f}  " + as_text(by_seed.mean(0)))
             if form == "whole":
                 print(f"{'  spread':26} " + as_text(by_seed.std(0, ddof=1)))
+        print(f"{'low rank':12} {'':5}  {low_rank_error(whole):5.3f}")
 
 
 def as_text(figures: np.ndarray) -> str:
@@ -65,6 +68,18 @@ def relative_error(whole: Path, compact: Path) -> float:
     debias = VALUE_DEBIAS[config.debias]
     errors = [debias(other[path]["v"] - parts["v"]).square().sum() for path, parts in tensors.items()]
     return float((sum(errors) / sum(debias(parts["v"]).square().sum() for parts in tensors.values())).sqrt())
+
+
+def low_rank_error(whole: Path) -> float:
+    """As `relative_error`, of the best factors (positions and frames, channels), 3 bits for each number."""
+    config, tensors = read_embedding(whole)
+    lost, total = 0.0, 0.0
+    for parts in tensors.values():
+        matrix = VALUE_DEBIAS[config.debias](parts["v"]).flatten(0, 2)
+        rank = int(3 * matrix.numel() / (16 * sum(matrix.shape)))
+        energies = torch.linalg.svdvals(matrix).square()
+        lost, total = lost + float(energies[rank:].sum()), total + float(energies.sum())
+    return (lost / total) ** 0.5
 
 
 if __name__ == "__main__":
