@@ -49,9 +49,9 @@ def draw(curves: dict[str, dict[int, tuple[float, float, float]]]) -> Figure:
         means, lows, highs = zip(*curve.values(), strict=True)
         (line,) = axes.plot(steps, means, marker="o", markersize=4, label=title)
         axes.fill_between(steps, lows, highs, color=line.get_color(), alpha=0.2, linewidth=0)
-    axes.set(xlabel="training steps", ylabel="displacement cosine", ylim=(0, 1))
+    axes.set(xlabel="training steps", ylabel="displacement cosine", ylim=(-0.1, 1))
     axes.grid(alpha=0.3)
-    axes.legend(loc="lower right")
+    axes.legend(loc="center right")
     return figure
 
 
