@@ -35,6 +35,10 @@ def measure_block(size: Size, rounds: int) -> list[Figure]:
     plain = TransformerTemporalModel(channels // size.head_dim, size.head_dim, channels, norm_num_groups=size.groups)
     plain = plain.eval().requires_grad_(False)
     hidden_states = torch.randn(size.num_frames, channels, size.height, size.width)
+
+    def run(block: nn.Module) -> object:
+        return block(hidden_states, num_frames=size.num_frames)
+
     figures = []
     for grid in ((4, 4), (size.height, size.width)):
         adapted = twin(plain)
@@ -44,7 +48,6 @@ def measure_block(size: Size, rounds: int) -> list[Figure]:
             layer.embeddings["motion"] = LayerEmbedding(0.1 * qk, 0.1 * v, "difference")
             attach(attention, adapted, layer)
         name = f"temporal block, {size}, value grid {grid[0]} x {grid[1]}"
-        run = lambda block: block(hidden_states, num_frames=size.num_frames)  # noqa: E731
         figures += _compare(name, plain, adapted, run, rounds, BLOCK_GOAL)
     return figures
 
