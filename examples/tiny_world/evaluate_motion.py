@@ -63,7 +63,7 @@ def main() -> None:
     add("--num_seeds", type=int, default=8, help="Clips of each prompt and reference.")
     add("--debias", nargs="+", choices=DEBIAS_MODES, default=["difference"])
     add("--recipe", choices=RECIPES, default="default")
-    for option in ("max_train_steps", "train_batch_size", "lr_warmup_steps"):
+    for option in ("max_train_steps", "train_batch_size", "gradient_accumulation_steps", "lr_warmup_steps"):
         add(f"--{option}", type=int, default=getattr(TrainingConfig, option))
     for option in ("learning_rate", "qk_learning_rate", "v_learning_rate", "weight_decay", "timestep_power"):
         add(f"--{option}", type=float, default=getattr(TrainingConfig, option))
