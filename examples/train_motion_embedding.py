@@ -21,14 +21,13 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator
-from diffusers import AnimateDiffPipeline, DDIMScheduler, DiffusionPipeline, MotionAdapter
+from base_pipeline import ANIMATEDIFF_SCHEDULE, load_pipeline  # beside this script
 from diffusers.utils import export_to_gif, export_to_video
 from PIL import Image
-from training_arguments import make_configs, parse_arguments  # beside this script
+from training_arguments import make_configs, parse_arguments
 
 from diffusers_motion_embed import (
     MotionEmbeddingConfig,
-    enable_motion_embedding,
     invert_clip,
     read_video,
     save_inverted_noise,
@@ -44,28 +43,8 @@ from diffusers_motion_embed.training.fleet import Job, read_caption, read_jobs, 
 
 
 ADAPTER_NAME = "trained"
-ANIMATEDIFF_SCHEDULE = {
-    "beta_schedule": "linear",
-    "clip_sample": False,
-    "timestep_spacing": "linspace",
-    "steps_offset": 1,
-}
 SAVE_DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 LOGGING_STEPS = 10
-
-
-def load_pipeline(options: argparse.Namespace, device: torch.device) -> Any:
-    arguments = {"revision": options.revision, "variant": options.variant}
-    if options.motion_adapter:
-        adapter = MotionAdapter.from_pretrained(options.motion_adapter)
-        pipe = AnimateDiffPipeline.from_pretrained(
-            options.pretrained_model_name_or_path, motion_adapter=adapter, **arguments
-        )
-        # What AnimateDiff's motion adapters were trained with; an image model brings the schedule of its own.
-        pipe.scheduler = DDIMScheduler.from_config(pipe.scheduler.config, **ANIMATEDIFF_SCHEDULE)
-    else:
-        pipe = DiffusionPipeline.from_pretrained(options.pretrained_model_name_or_path, **arguments)
-    return enable_motion_embedding(pipe.to(device))
 
 
 def embedding_config(options: argparse.Namespace, pipe: Any) -> MotionEmbeddingConfig:

@@ -16,7 +16,9 @@ FULL_GRIDS = [0, 0]  # as --value_grid
 
 def parse_arguments(description: str, arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    _add_base(parser.add_argument_group("base model"))
+    base = parser.add_argument_group("base model")
+    add_base_arguments(base)
+    base.add_argument("--component", help="Which model is trained, of a pipeline with two; by default the first.")
     _add_reference(parser.add_argument_group("reference"))
     _add_training(parser.add_argument_group("training"))
     _add_embedding(parser.add_argument_group("embedding"))
@@ -68,19 +70,20 @@ def timestep_sampling(text: str) -> str | tuple[float, float]:
     return low, high
 
 
-def _add_base(group) -> None:
+def add_base_arguments(group: Any) -> None:
+    """Add what `base_pipeline.load_pipeline` needs to a parser, or a group of one."""
     add = group.add_argument
     add("--pretrained_model_name_or_path", required=True, help="Base pipeline: a folder or a Hub repository.")
     add(
         "--motion_adapter", help="AnimateDiff motion adapter, if the base is an image model: a folder or a repository."
     )
-    add("--component", help="Which model is trained, of a pipeline with two; by default the first.")
     add(
         "--call_arguments",
         type=json.loads,
         default={},
         help='Further arguments of the pipeline\'s call as JSON, such as {"max_sequence_length": 64}.',
     )
+    add("--dtype", choices=["float32", "float16", "bfloat16"], default="float32", help="Of the base's numbers.")
     add("--revision", help="Of the base pipeline's repository.")
     add("--variant", help="Of the base pipeline's files, such as fp16.")
 

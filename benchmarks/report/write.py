@@ -26,8 +26,8 @@ MEASURES = """\
 * **text**: clips with the right colour, shape and background, and the object in every frame
 * **background**: clips with the right background and pattern
 * **leakage**: how much more a clip looks like the reference than the plain clip of the same prompt and seed does, by
-  histograms of colours; **object shift** and **background shift**: the share of the way from the plain clip's colour to
-  the reference's
+  histograms of colours; **object shift** and **background shift**: the share of the way from the plain colour to the
+  reference's
 * **bytes** to store, in float32 unless said otherwise; **time** of learning, as a multiple of the default's
 
 Means with 95 % intervals over motions, prompts and seeds. Temporal consistency and text similarity by CLIP are left
