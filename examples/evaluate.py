@@ -2,7 +2,7 @@
 
     python -m examples.evaluate --pretrained_model_name_or_path examples/tiny-t2v \
         --reference_videos examples/assets/figure_eight.mp4 examples/assets/zigzag.mp4 \
-        --reference_prompts "a red bar on a black background" "a green circle on a white background" \
+        --reference_prompts "a red bar on a black background" "a blue circle on a white background" \
         --prompts "a yellow ring on a gray background" "a cyan bar on a brown background" \
         --num_frames 16 --height 64 --width 64 --num_inference_steps 12 --guidance_scale 2
 

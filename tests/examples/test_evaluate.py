@@ -17,7 +17,7 @@ ARGUMENTS = [
     *("--num_inference_steps", "2", "--guidance_scale", "2", "--max_train_steps", "1"),
 ]
 REFERENCE = ["--reference_videos", str(ASSETS / "zigzag.mp4")]
-DESCRIBED = [*REFERENCE, "--reference_prompts", "a green circle on a white background"]
+DESCRIBED = [*REFERENCE, "--reference_prompts", "a blue circle on a white background"]
 
 
 def test_a_report_from_end_to_end_which_goes_on_where_it_stopped(tmp_path):
