@@ -15,18 +15,23 @@ from benchmarks.forward import BLOCK, measure_block, measure_forward
 from benchmarks.importing import measure_importing
 from benchmarks.loading import measure_loading
 from benchmarks.memory import measure_memory
-from benchmarks.models import SUBJECTS, UNET_3D
+from benchmarks.models import SUBJECTS, UNET_3D, UNET_MOTION, WIDER
 from benchmarks.sizes import measure_sizes
 from benchmarks.timing import Figure
-from benchmarks.training import measure_steps
+from benchmarks.training import CHOICES, measure_steps
 
 
 # Each measurement in the order in which they run; a model class that is measured is one too.
 MEASUREMENTS: dict[str, Callable[[int], list[Figure]]] = {
     **{f"forward:{each.model_class}": lambda rounds, each=each: measure_forward(each, rounds) for each in SUBJECTS},
+    **{
+        f"forward:{each.model_class}:wider": lambda rounds, each=each: measure_forward(each.at(WIDER), rounds)
+        for each in (UNET_3D, UNET_MOTION)
+    },
     "block": lambda rounds: measure_block(BLOCK, rounds),
     "step": measure_steps,
     "memory": lambda rounds: measure_memory(),
+    "recomputation": lambda rounds: measure_steps(rounds, cases=CHOICES) + measure_memory(cases=CHOICES),
     "loading": lambda rounds: measure_loading(UNET_3D, rounds),
     "importing": measure_importing,
     "sizes": lambda rounds: measure_sizes(),

@@ -18,19 +18,19 @@ from tqdm.auto import tqdm
 
 from benchmarks.models import UNET_3D, Size
 from benchmarks.timing import Figure
-from benchmarks.training import CASES, forward, step
+from benchmarks.training import CASES, CHOICES, Case, forward, step
 
 
 FORWARD = "forward"
 
 
-def measure_memory(size: Size = UNET_3D.size) -> list[Figure]:
+def measure_memory(size: Size = UNET_3D.size, cases: tuple[Case, ...] = CASES) -> list[Figure]:
     """The cases of the training steps."""
-    names = [FORWARD, *map(str, CASES)]
+    names = [FORWARD, *map(str, cases)]
     peaks = {name: _peak_of(name, size) for name in tqdm(names, "memory", leave=False)}
     title = f"peak memory, {UNET_3D.at(size)}"
     figures = [Figure(f"{title}, {FORWARD}", peaks[FORWARD], "bytes")]
-    for case in CASES:
+    for case in cases:
         share = peaks[str(case)] / peaks[FORWARD]
         figures.append(Figure(f"{title}, step over forward, {case}", share, goal=case.memory_goal))
     return figures
@@ -54,7 +54,7 @@ def _measure_here(name: str, size: Size) -> int:
     if name == FORWARD:
         run = forward(model, subject.inputs())
     else:
-        run = step(next(case for case in CASES if str(case) == name), model, size)
+        run = step(next(case for case in CASES + CHOICES if str(case) == name), model, size)
     run()
     before = _kilobytes("VmRSS")
     Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew

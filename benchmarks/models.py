@@ -156,6 +156,7 @@ def _frames(size: Size, channels: int) -> Tensor:
 
 
 FOUR_LEVELS = Size((64, 128, 256, 256), 16, 16, 24)
+WIDER = Size((128, 256, 512, 512), 16, 16, 16)  # between that and the real ones, which begin with 320 channels
 
 UNET_3D = Subject(
     "UNet3DConditionModel",

@@ -9,12 +9,31 @@ from torch import nn
 
 from benchmarks.models import UNET_3D, Size, embed, twin
 from benchmarks.timing import Figure, alternate, ratio
-from diffusers_motion_embed.architectures import find_architecture
+from diffusers_motion_embed.architectures import ARCHITECTURES, find_architecture
 from diffusers_motion_embed.conditioning import Conditioning
 from diffusers_motion_embed.noising import noising_of
 from diffusers_motion_embed.training import TrainingConfig
 from diffusers_motion_embed.training.optimization import Optimization
 from diffusers_motion_embed.training.recompute import recomputation
+
+
+_PICTURE_NORMS = r"(down|up)_blocks\..*\.resnets\.\d+\.norm\d"
+_NORMS = r"(down|up)_blocks\..*\.temp_convs\.\d+\.conv\d"  # before a temporal convolution, which is not repeated
+_FEED_FORWARDS = r"(down|up)_blocks\..*\.transformer_blocks\.\d+\.ff"
+_TRANSFORMERS = r"(down|up)_blocks\..*\.transformer_blocks\.\d+"
+
+DEFAULT = "the default"
+
+# Regular expressions for what is recomputed.
+RECOMPUTED = {
+    "nothing": None,
+    "norms, feed-forwards": f"{_NORMS}|{_FEED_FORWARDS}",
+    "norms, feed-forwards, norms of pictures": f"{_NORMS}|{_FEED_FORWARDS}|{_PICTURE_NORMS}",
+    DEFAULT: next(each.layers for each in ARCHITECTURES if each.model_class == UNET_3D.model_class),
+    "norms, transformer blocks": f"{_NORMS}|{_TRANSFORMERS}",
+    "norms, transformer blocks, norms of pictures": f"{_NORMS}|{_TRANSFORMERS}|{_PICTURE_NORMS}",
+    "every layer whole": r"(down|up)_blocks\.\d+\.\w+\.\d+",
+}
 
 
 @dataclass(frozen=True)
@@ -23,18 +42,18 @@ class Case:
 
     Args:
         layers: "deep" for the deepest level with attention, down and up, as in the paper; "all".
-        recompute: Whether activations are computed again in the backward pass.
+        recomputed: Whose activations are computed again in the backward pass, a name in `RECOMPUTED`.
         time_goal: In plain forwards.
         memory_goal: In peaks of a plain forward.
     """
 
     layers: str
-    recompute: bool
+    recomputed: str
     time_goal: float | None = None
     memory_goal: float | None = None
 
     def __str__(self) -> str:
-        return f"{self.layers} layers{', recomputation' if self.recompute else ''}"
+        return f"{self.layers} layers, recomputed: {self.recomputed}"
 
     def target_modules(self, size: Size) -> str:
         """Regular expression for the adapted layers of a UNet."""
@@ -42,24 +61,26 @@ class Case:
 
 
 CASES = (
-    Case("deep", recompute=False, time_goal=1.75),
-    Case("deep", recompute=True, time_goal=2.0, memory_goal=2.25),
-    Case("all", recompute=False),
-    Case("all", recompute=True),
+    Case("deep", "nothing", time_goal=1.75),
+    Case("deep", DEFAULT, time_goal=2.0, memory_goal=2.25),
+    Case("all", "nothing"),
+    Case("all", DEFAULT),
 )
+# Other choices, which show what memory costs in time.
+CHOICES = tuple(Case("deep", name) for name in RECOMPUTED)
 
 
-def measure_steps(rounds: int, size: Size = UNET_3D.size) -> list[Figure]:
+def measure_steps(rounds: int, size: Size = UNET_3D.size, cases: tuple[Case, ...] = CASES) -> list[Figure]:
     """Noise, forward, backward, AdamW; base loss, batch 1."""
     subject = UNET_3D.at(size)
     plain = subject.build()
     again = twin(plain)
     inputs = subject.inputs()
     runs = {"forward": forward(plain, inputs), "again": forward(again, inputs)}
-    runs |= {str(case): step(case, twin(plain), size) for case in CASES}
+    runs |= {str(case): step(case, twin(plain), size) for case in cases}
     name = f"training step, {subject}"
     seconds = alternate(runs, rounds, name)
-    figures = [ratio(f"{name}, {case}", seconds[str(case)], seconds["forward"], case.time_goal) for case in CASES]
+    figures = [ratio(f"{name}, {case}", seconds[str(case)], seconds["forward"], case.time_goal) for case in cases]
     return [*figures, ratio(f"{name}, forward over forward", seconds["again"], seconds["forward"])]
 
 
@@ -80,7 +101,7 @@ def step(case: Case, model: nn.Module, size: Size) -> Callable[[], None]:
     run = Optimization(model, noising_of(scheduler), clip, [conditioning], [], tensors, {}, config)
 
     def one_step() -> None:
-        with recomputation(model, enabled=case.recompute):
+        with recomputation(model, RECOMPUTED[case.recomputed]):
             run.step()
 
     return one_step

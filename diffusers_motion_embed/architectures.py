@@ -167,7 +167,11 @@ _UNET = {
     "value_grid": (4, 4),
     "default_paths": r"(down|up)_blocks\..*",
     # What keeps most for the least work. Convolutions over pictures and the smallest pictures are the other way round.
-    "layers": r"(down|up)_blocks\..*(transformer_blocks\.\d+|temp_convs\.\d+\.conv\d|temporal_res_block)",
+    # The last two temporal blocks are left out: when their turn comes there is most room, as nothing is had again yet.
+    "layers": (
+        r"(?!up_blocks\.3\.(temp_attentions|motion_modules)\.[12]\.)"
+        r"(down|up)_blocks\..*(transformer_blocks\.\d+|temp_convs\.\d+\.conv\d|temporal_res_block)"
+    ),
     "spatial_attention": rf"{_SECTION}\.attentions\.\d+\.transformer_blocks\.\d+\.attn[12]",
 }
 _TEMPORAL_UNET = _UNET | {

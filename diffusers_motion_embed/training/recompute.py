@@ -12,19 +12,16 @@ from collections.abc import Iterator
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from diffusers_motion_embed.architectures import find_architecture
-
 
 @contextlib.contextmanager
-def recomputation(model: nn.Module, *, enabled: bool) -> Iterator[None]:
-    """The model with its layers recomputed, as it was afterwards.
+def recomputation(model: nn.Module, paths: str | None) -> Iterator[None]:
+    """The model with some of its layers recomputed, as it was afterwards.
 
     Args:
-        model: Of a supported class.
-        enabled: False does nothing.
+        model: Any.
+        paths: Regular expression for the paths of these layers, such as `Architecture.layers`; None is none of them.
     """
-    pattern = find_architecture(model).layers
-    layers = [module for path, module in model.named_modules() if enabled and re.fullmatch(pattern, path)]
+    layers = [module for path, module in model.named_modules() if paths and re.fullmatch(paths, path)]
     for layer in layers:
         # The model is in evaluation mode, so that nothing in it is random.
         layer.forward = functools.partial(checkpoint, layer.forward, use_reentrant=False, preserve_rng_state=False)

@@ -177,7 +177,8 @@ def train_motion_embedding(
             run = Optimization(model, noising, latents, *given, tensors, spatial, config, accelerator)
             if state is not None:
                 run.load_state(*state)
-            with recomputation(model, enabled=config.gradient_checkpointing):
+            recomputed = find_architecture(model).layers if config.gradient_checkpointing else None
+            with recomputation(model, recomputed):
                 _run_steps(run, checkpoints, embedding_config, callback, progress_bar)
         for tensor in run.parameters:
             tensor.requires_grad_(False)

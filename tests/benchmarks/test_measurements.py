@@ -1,6 +1,7 @@
 """Every measurement at a toy size: that it runs, and names what it measured. How long things take is not asked."""
 
 import json
+import re
 import sys
 
 import pytest
@@ -12,7 +13,7 @@ from benchmarks.loading import measure_loading
 from benchmarks.memory import measure_memory
 from benchmarks.models import SUBJECTS, TOY_SIZES, UNET_3D, Size
 from benchmarks.sizes import TARGETS, measure_sizes
-from benchmarks.training import CASES, measure_steps
+from benchmarks.training import CASES, DEFAULT, RECOMPUTED, measure_steps
 
 
 TOY = TOY_SIZES[UNET_3D]
@@ -45,6 +46,21 @@ def test_steps_of_every_case():
     assert all(str(case) in figure.name for case, figure in zip(CASES, figures[:-1], strict=True))
 
 
+def test_every_choice_of_what_is_recomputed_keeps_less_than_nothing_does():
+    model = UNET_3D.build()
+    paths = [path for path, _ in model.named_modules()]
+    found = {
+        name: {path for path in paths if pattern and re.fullmatch(pattern, path)}
+        for name, pattern in RECOMPUTED.items()
+    }
+    assert not found.pop("nothing")
+    assert all(found.values())
+    assert found[DEFAULT] < found["norms, transformer blocks"]
+    assert found["norms, transformer blocks"] - found[DEFAULT] == {
+        f"up_blocks.3.temp_attentions.{number}.transformer_blocks.0" for number in (1, 2)
+    }
+
+
 def test_loading():
     assert_ratios(measure_loading(UNET_3D.at(TOY), 2), 1)
 
@@ -57,10 +73,9 @@ def test_importing(monkeypatch):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the kernel's own count")
-def test_a_step_that_keeps_what_it_computes_needs_more_memory(monkeypatch):
+def test_a_step_that_keeps_what_it_computes_needs_more_memory():
     kept = CASES[2]
-    monkeypatch.setattr("benchmarks.memory.CASES", (kept,))
-    forward, step = measure_memory(Size((32, 64), 8, 16, 16, head_dim=16, groups=8))
+    forward, step = measure_memory(Size((32, 64), 8, 16, 16, head_dim=16, groups=8), (kept,))
     assert forward.value > 1e6
     assert step.value > 1.5
     assert str(kept) in step.name

@@ -19,6 +19,7 @@ from diffusers_motion_embed import (
     unload_motion_embedding,
 )
 from diffusers_motion_embed.adapter.registry import embedding_tensors
+from diffusers_motion_embed.architectures import find_architecture
 from diffusers_motion_embed.training.recompute import recomputation
 from tests.helpers import assert_unchanged, snapshot
 from tests.models.zoo import ZOO, make_model, predict, run
@@ -126,7 +127,7 @@ def test_recomputing_layers_gives_the_same_gradients(model, embedding):
     for tensor in tensors:
         tensor.requires_grad_(True)
     expected = gradients_of(model, tensors)
-    with recomputation(model, enabled=True):
+    with recomputation(model, find_architecture(model).layers):
         checks = [gradients_of(model, tensors)]
     if getattr(model, "_supports_gradient_checkpointing", False):
         model.enable_gradient_checkpointing()
