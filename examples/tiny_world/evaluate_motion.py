@@ -37,6 +37,7 @@ from examples.tiny_world.evaluation import (
     mean_and_interval,
     object_fidelity,
     text_fidelity,
+    training_arguments,
     use_one_thread,
 )
 from examples.tiny_world.measure import measure_clip
@@ -139,7 +140,6 @@ def train(pipe: Any, name: str, scene: Scene, options: argparse.Namespace, folde
         value_grid="full" if options.value_grid == FULL_GRIDS else options.value_grid,
     )
     prompt = scene.appearance.prompt
-    more = {key: value for key, value in call_arguments(pipe).items() if key == "max_sequence_length"}
     frames = reference_frames(name, scene)
     steps = options.at_steps or [config.max_train_steps]
     seconds = {}
@@ -156,7 +156,7 @@ def train(pipe: Any, name: str, scene: Scene, options: argparse.Namespace, folde
         prompt,
         config,
         embedding_config=embedding,
-        call_arguments=more,
+        call_arguments=training_arguments(pipe),
         checkpoints=CheckpointConfig(output_dir=folder),
         callback=save,
     )

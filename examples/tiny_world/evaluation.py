@@ -48,7 +48,18 @@ def call_arguments(pipe: Any) -> dict[str, Any]:
     return {**CALL_ARGUMENTS[type(pipe).__name__], "height": FRAME_SIZE, "width": FRAME_SIZE, **GENERATION}
 
 
-def generate(pipe: Any, prompts: list[str], seeds: list[int], num_frames: int | None = None) -> np.ndarray:
+def training_arguments(pipe: Any) -> dict[str, Any]:
+    """Those of them that training needs too."""
+    return {name: value for name, value in call_arguments(pipe).items() if name == "max_sequence_length"}
+
+
+def generate(
+    pipe: Any,
+    prompts: list[str],
+    seeds: list[int],
+    num_frames: int | None = None,
+    latents: torch.Tensor | None = None,
+) -> np.ndarray:
     """Generate one clip for each prompt and seed; a seed gives the same initial noise whatever is loaded.
 
     Args:
@@ -56,6 +67,7 @@ def generate(pipe: Any, prompts: list[str], seeds: list[int], num_frames: int | 
         prompts: One for each clip.
         seeds: One for each clip.
         num_frames: Of the clips; as the pipeline was trained by default.
+        latents: Initial noise, one for each clip, instead of what the seeds give.
 
     Returns:
         Clips, (clips, frames, size, size, 3), uint8.
@@ -63,7 +75,7 @@ def generate(pipe: Any, prompts: list[str], seeds: list[int], num_frames: int | 
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
     arguments = call_arguments(pipe)
     arguments["num_frames"] = num_frames or arguments["num_frames"]
-    clips = pipe(prompts, generator=generators, output_type="np", **arguments).frames
+    clips = pipe(prompts, generator=generators, latents=latents, output_type="np", **arguments).frames
     return (np.asarray(clips) * 255).round().astype(np.uint8)
 
 

@@ -1,0 +1,67 @@
+"""Motion embeddings by this package (after arXiv 2403.20193), as a method among the others."""
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from benchmarks.peers.generation import NoisePrior, generator_of, inverted_noise
+from benchmarks.peers.method import Reference, Transfer
+from benchmarks.peers.training import denoiser, within
+from diffusers_motion_embed import MotionEmbeddingConfig, enable_motion_embedding
+from diffusers_motion_embed.adapter.registry import embedding_tensors, registry_of
+from diffusers_motion_embed.adapter.scales import Scale
+from diffusers_motion_embed.files import parse_embedding, to_state_dict
+from diffusers_motion_embed.training import TrainingConfig, train_motion_embedding
+from examples.tiny_world.evaluation import training_arguments
+
+
+NAME = "motion"
+
+
+@dataclass(frozen=True)
+class MotionEmbedding:
+    """A `Method`.
+
+    Args:
+        config: Of the training; the steps come from the budget.
+        embedding: Layers, parts, value grid, debiasing.
+        scale: Of the embedding.
+        prior: Of the initial noise; None begins with fresh noise.
+        max_error: Of the compact form, in which it is then stored and read again.
+    """
+
+    config: TrainingConfig = field(default_factory=TrainingConfig)
+    embedding: MotionEmbeddingConfig = field(default_factory=MotionEmbeddingConfig)
+    scale: Scale = 1.0
+    prior: NoisePrior | None = None
+    max_error: float | None = None
+
+    @contextlib.contextmanager
+    def learn(self, pipe: Any, reference: Reference, num_samples: int, seed: int) -> Iterator[Transfer]:
+        """See `Method`."""
+        enable_motion_embedding(pipe)
+        inverted = inverted_noise(pipe, reference) if self.prior else None
+        train_motion_embedding(
+            pipe,
+            reference.frames,
+            reference.prompt,
+            within(self.config, num_samples, seed),
+            embedding_config=replace(self.embedding),
+            adapter_name=NAME,
+            call_arguments=training_arguments(pipe),
+        )
+        try:
+            pipe.set_motion_scale(self.scale, NAME)
+            _, model = denoiser(pipe)
+            config, tensors = registry_of(model).loaded[NAME].config, embedding_tensors(model, NAME)
+            stored = to_state_dict(config, tensors, max_error=self.max_error)
+            if self.max_error is not None:
+                _, read = parse_embedding(stored, config, "the compact form")
+                for path, parts in read.items():
+                    for part, tensor in parts.items():
+                        tensors[path][part].copy_(tensor)
+            size = sum(tensor.nbytes for tensor in stored.values())
+            yield Transfer(generator_of(pipe, inverted, self.prior), size)
+        finally:
+            pipe.delete_motion_embedding(NAME)

@@ -1,0 +1,41 @@
+"""`python -m benchmarks.report`: measures what is missing, hours if need be, and writes the report of all there is."""
+
+import argparse
+import shlex
+import sys
+from pathlib import Path
+
+from benchmarks.report.experiments import GROUPS
+from benchmarks.report.runner import Runner, tasks_of
+from benchmarks.report.write import write_report
+from examples.tiny_world.evaluation import TINY_T2V, load_tiny_pipeline, use_one_thread
+from examples.tiny_world.references import OBJECT_REFERENCES
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.report", description=__doc__)
+    add = parser.add_argument
+    add("--pretrained_model_name_or_path", type=Path, default=TINY_T2V)
+    add("--groups", nargs="+", choices=GROUPS, default=list(GROUPS), help="Of experiments to measure.")
+    add("--references", nargs="+", choices=OBJECT_REFERENCES, default=list(OBJECT_REFERENCES))
+    add("--num_seeds", type=int, default=1, help="Clips of each prompt and reference.")
+    add("--measures", type=Path, default=Path("outputs/report"), help="Where measures are kept, so that it goes on.")
+    add("--output", type=Path, default=Path("docs/report"))
+    options = parser.parse_args(arguments)
+    use_one_thread()
+
+    pipe = load_tiny_pipeline(options.pretrained_model_name_or_path)
+    name = options.pretrained_model_name_or_path.name
+    folder = options.measures / name
+    runner = Runner(pipe, folder, options.num_seeds)
+    tasks = tasks_of(options.groups, options.references)
+    left = sum(not runner.is_done(task) for task in tasks)
+    print(f"{len(tasks)} measurements, {left} to do; each is kept in {folder}, and an interrupted run goes on.")
+    runner.run(tasks)
+    command = shlex.join(["python", "-m", "benchmarks.report", *(sys.argv[1:] if arguments is None else arguments)])
+    page = write_report(folder, options.output, options.references, f"Report on {name}", command)
+    print(f"Wrote {page}")
+
+
+if __name__ == "__main__":
+    main()

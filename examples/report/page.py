@@ -1,0 +1,64 @@
+"""A page of Markdown with its pictures, written as a whole."""
+
+import os
+import platform
+import shutil
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from examples.pictures import contact_sheet
+
+
+PACKAGES = ("torch", "diffusers", "peft", "diffusers_motion_embed")
+
+
+class Page:
+    """Collects a report; nothing is on disk before `write`.
+
+    Args:
+        title: Of the page.
+        command: With which it is made.
+    """
+
+    def __init__(self, title: str, command: str) -> None:
+        versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
+        self.parts = [
+            f"# {title}",
+            f"    {command}",
+            f"Versions: {versions}, Python {platform.python_version()}; {os.cpu_count()} cores, {platform.machine()}.",
+        ]
+        self._folder = tempfile.TemporaryDirectory()
+
+    def add(self, text: str) -> None:
+        """A paragraph, heading or table."""
+        self.parts.append(text)
+
+    def plot(self, figure: Figure, name: str, title: str) -> None:
+        """A plot, with what it shows in words."""
+        figure.savefig(Path(self._folder.name, f"{name}.png"), dpi=100)
+        self.parts.append(f"![{title}]({name}.png)")
+
+    def sheet(self, rows: list[tuple[str, np.ndarray]], name: str, title: str) -> None:
+        """Clips under one another, (frames, height, width, 3), uint8, as a WebP."""
+        factor = max(1, 96 // rows[0][1].shape[2])
+        contact_sheet(rows, factor=factor).save(Path(self._folder.name, f"{name}.webp"), quality=80)
+        self.parts.append(f"![{title}]({name}.webp)")
+
+    def write(self, folder: Path) -> Path:
+        """Put the page and its pictures into `folder`, in the place of an earlier report.
+
+        Returns:
+            The page.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        for old in (*folder.glob("*.png"), *folder.glob("*.webp")):
+            old.unlink()
+        for picture in Path(self._folder.name).iterdir():
+            shutil.copy(picture, folder)
+        page = folder / "README.md"
+        page.write_text("\n\n".join(self.parts) + "\n", encoding="utf-8")
+        return page
