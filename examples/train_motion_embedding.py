@@ -12,7 +12,6 @@ The output folder is an embedding repository: `pipe.load_motion_embedding("outpu
 """
 
 import argparse
-import inspect
 import shutil
 import signal
 from pathlib import Path
@@ -21,19 +20,17 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator
-from diffusers import AnimateDiffPipeline, DDIMScheduler, DiffusionPipeline, MotionAdapter
+from base_pipelines import generate_clip, generation_settings, load_pipeline  # these two are beside this script
 from diffusers.utils import export_to_gif, export_to_video
 from PIL import Image
-from training_arguments import make_configs, parse_arguments  # beside this script
+from training_arguments import make_configs, parse_arguments
 
 from diffusers_motion_embed import (
     MotionEmbeddingConfig,
-    enable_motion_embedding,
     invert_clip,
     read_video,
     save_inverted_noise,
 )
-from diffusers_motion_embed.conditioning import clip_arguments
 from diffusers_motion_embed.files import check_save_directory
 from diffusers_motion_embed.training import (
     CheckpointConfig,
@@ -44,38 +41,14 @@ from diffusers_motion_embed.training.fleet import Job, read_caption, read_jobs, 
 
 
 ADAPTER_NAME = "trained"
-ANIMATEDIFF_SCHEDULE = {
-    "beta_schedule": "linear",
-    "clip_sample": False,
-    "timestep_spacing": "linspace",
-    "steps_offset": 1,
-}
 SAVE_DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 LOGGING_STEPS = 10
-
-
-def load_pipeline(options: argparse.Namespace, device: torch.device) -> Any:
-    arguments = {"revision": options.revision, "variant": options.variant}
-    if options.motion_adapter:
-        adapter = MotionAdapter.from_pretrained(options.motion_adapter)
-        pipe = AnimateDiffPipeline.from_pretrained(
-            options.pretrained_model_name_or_path, motion_adapter=adapter, **arguments
-        )
-        # What AnimateDiff's motion adapters were trained with; an image model brings the schedule of its own.
-        pipe.scheduler = DDIMScheduler.from_config(pipe.scheduler.config, **ANIMATEDIFF_SCHEDULE)
-    else:
-        pipe = DiffusionPipeline.from_pretrained(options.pretrained_model_name_or_path, **arguments)
-    return enable_motion_embedding(pipe.to(device))
 
 
 def embedding_config(options: argparse.Namespace, pipe: Any) -> MotionEmbeddingConfig:
     """The settings of the embedding, with how its previews are made."""
     _, config = make_configs(options)
-    config.generation |= {"pipeline": type(pipe).__name__, "scheduler": type(pipe.scheduler).__name__}
-    if options.motion_adapter:
-        adapter = Path(options.motion_adapter)
-        config.generation["motion_adapter"] = adapter.name if adapter.is_dir() else options.motion_adapter
-        config.generation["scheduler_config"] = ANIMATEDIFF_SCHEDULE
+    config.generation |= generation_settings(options, pipe)
     if options.validation_prompt:
         config.generation["prompt"] = options.validation_prompt[0]
     return config
@@ -169,20 +142,12 @@ def write_results(
     if options.save_inverted_noise:
         save_inverted_noise(output_dir, invert_clip(pipe, clip, call_arguments=options.call_arguments))
     for number, prompt in enumerate(options.validation_prompt):
-        settings = {"num_inference_steps": options.num_inference_steps, "guidance_scale": options.guidance_scale}
-        known = inspect.signature(type(pipe).__call__).parameters
-        video = pipe(
-            **clip_arguments(pipe, clip, prompt),
-            **{name: value for name, value in settings.items() if name in known},
-            **options.call_arguments,
-            generator=torch.Generator().manual_seed(options.seed),
-            output_type="np",
-        ).frames[0]
+        video = generate_clip(pipe, options, clip, prompt, options.seed)
         path = output_dir / f"validation_{number}.mp4"
         export_to_video(video, str(path), fps=options.fps)
         print(f"{path}: {prompt}")
         if accelerator is not None:
-            track_video(accelerator, f"validation_{number}", np.asarray(video), options)
+            track_video(accelerator, f"validation_{number}", video, options)
         if number == 0:
             write_preview(path, len(clip), options.fps)
     if options.push_to_hub:
