@@ -24,9 +24,9 @@ ANIMATEDIFF_SCHEDULE = {
 
 def load_pipeline(options: argparse.Namespace, device: torch.device | str) -> Any:
     """The pipeline of --pretrained_model_name_or_path and --motion_adapter, ready for motion embeddings."""
-    arguments = {"revision": options.revision, "variant": options.variant}
+    arguments = {"revision": options.revision, "variant": options.variant, "dtype": getattr(torch, options.dtype)}
     if options.motion_adapter:
-        adapter = MotionAdapter.from_pretrained(options.motion_adapter)
+        adapter = MotionAdapter.from_pretrained(options.motion_adapter, dtype=arguments["dtype"])
         pipe = AnimateDiffPipeline.from_pretrained(
             options.pretrained_model_name_or_path, motion_adapter=adapter, **arguments
         )

@@ -89,6 +89,7 @@ def add_base(group) -> None:
     )
     add("--revision", help="Of the base pipeline's repository.")
     add("--variant", help="Of the base pipeline's files, such as fp16.")
+    add("--dtype", choices=["float32", "float16", "bfloat16"], default="float32", help="Of the base's weights.")
 
 
 def _add_reference(group) -> None:
