@@ -1,0 +1,144 @@
+"""The command that measures embeddings on a pipeline and writes a report."""
+
+import re
+
+import numpy as np
+import pytest
+import torch
+
+from diffusers_motion_embed import enable_motion_embedding, read_video
+from diffusers_motion_embed.metrics import ClipFeatures, appearance_leakage, motion_fidelity, track
+from examples import evaluate
+from examples.report.clip_store import ClipStore, digest_of
+from examples.report.evaluation import measure
+from examples.tiny_world.evaluation import EXAMPLES, TINY_T2V, load_tiny_pipeline
+from tests.metrics.clip_model import make_clip_model
+
+
+PROMPTS = ["a yellow ring on a gray background", "a blue square on a white background"]
+SIZE = {"num_frames": 16, "height": 64, "width": 64}
+
+
+def command(output, *arguments):
+    given = ["--pretrained_model_name_or_path", TINY_T2V, "--output_dir", output, "--prompts", *PROMPTS]
+    given += [item for name, value in SIZE.items() for item in (f"--{name}", value)]
+    given += ["--num_inference_steps", 2, "--guidance_scale", 2, *arguments]
+    evaluate.main([str(argument) for argument in given])
+    return (output / "report" / "README.md").read_text()
+
+
+def tables(page):
+    """Means by row and column of each table."""
+    found = []
+    for block in re.findall(r"(?:^\|.*\n)+", page, re.M):
+        header, _, *rows = ([cell.strip() for cell in line.strip("|").split("|")] for line in block.splitlines())
+        found.append(
+            {
+                row[0]: {name: float(cell.split()[0]) for name, cell in zip(header[1:], row[1:], strict=True)}
+                for row in rows
+            }
+        )
+    return found
+
+
+@pytest.fixture
+def video(tmp_path):
+    path = tmp_path / "eight.mp4"
+    path.write_bytes((EXAMPLES / "assets/figure_eight.mp4").read_bytes())
+    path.with_suffix(".txt").write_text("a red bar on a black background")
+    return path
+
+
+def clip(pipe, prompt, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    video = pipe(prompt, **SIZE, num_inference_steps=2, guidance_scale=2.0, generator=generator, output_type="np")
+    return (np.asarray(video.frames[0]) * 255).round().astype(np.uint8)
+
+
+def test_learned_embeddings_are_measured_and_nothing_is_done_twice(video, tmp_path):
+    training = ("--max_train_steps", 3, "--gradient_accumulation_steps", 1)
+    page = command(tmp_path / "out", "--reference_videos", video, "--motion_scales", 1, 0.5, *training)
+    whole, of_reference = tables(page)
+    assert whole == of_reference  # of the only reference
+    assert {name: row["clips"] for name, row in whole.items()} == {"without": 2, "scale 1": 2, "scale 0.5": 2}
+    assert (whole["without"]["leakage (color_histogram)"]) == 0
+
+    reference, pipe = read_video(video, **SIZE), enable_motion_embedding(load_tiny_pipeline())
+    plain = [clip(pipe, prompt) for prompt in PROMPTS]
+    pipe.load_motion_embedding(tmp_path / "out/embeddings/eight")
+    pipe.set_motion_scale(0.5)
+    moved = [clip(pipe, prompt) for prompt in PROMPTS]
+    for name, clips in {"without": plain, "scale 0.5": moved}.items():
+        expected = np.mean([motion_fidelity(each, reference).score for each in clips])
+        assert whole[name]["motion fidelity (lk)"] == pytest.approx(expected, abs=6e-4)
+        expected = np.mean([appearance_leakage(*pair, reference).leakage for pair in zip(clips, plain, strict=True)])
+        assert whole[name]["leakage (color_histogram)"] == pytest.approx(expected, abs=6e-4)
+    for picture in re.findall(r"\]\((.+?)\)", page):
+        assert (tmp_path / "out/report" / picture).stat().st_size > 1000
+
+    kept = [path for path in (tmp_path / "out").rglob("*") if path.suffix in (".npy", ".safetensors")]
+    assert len(kept) == 7  # six clips and an embedding
+    times = {path: path.stat().st_mtime_ns for path in kept}
+    again = command(tmp_path / "out", "--reference_videos", video, "--motion_scales", 1, 0.5, *training)
+    assert {path: path.stat().st_mtime_ns for path in kept} == times
+    assert tables(again) == [whole, of_reference]
+
+
+def test_a_clip_model_adds_consistency_and_text(tmp_path):
+    for part in make_clip_model():
+        part.save_pretrained(tmp_path)
+    features = ClipFeatures.from_pretrained(str(tmp_path))
+    paths = [EXAMPLES / f"assets/{name}.mp4" for name in ("arc", "bounce", "zigzag")]
+    plain, generated, reference = (read_video(path, 16) for path in paths)
+    found = measure(generated, plain, reference, track(reference), PROMPTS[0], features)
+    frames, text = features(generated), features.of_text(PROMPTS[0])
+    assert found["temporal consistency"] == pytest.approx((frames[1:] * frames[:-1]).sum(1).mean())
+    assert found["text similarity"] == pytest.approx((frames @ text).mean())
+    of_clip = [(features(clip) @ features(reference).T).mean() for clip in (generated, plain)]
+    assert found["leakage (clip)"] == pytest.approx(of_clip[0] - of_clip[1], abs=1e-6)
+    assert found["motion fidelity (lk)"] == pytest.approx(motion_fidelity(generated, reference).score)
+
+
+def test_half_a_clip_is_not_trusted_and_another_identity_is_another_clip(tmp_path):
+    store, made = ClipStore(tmp_path / "clips"), []
+
+    def make():
+        made.append(len(made))
+        return np.full((2, 3, 3, 3), len(made), np.uint8)
+
+    assert store.get({"seed": 0}, make).max() == 1
+    assert store.get({"seed": 0}, make).max() == 1
+    assert store.get({"seed": 1}, make).max() == 2
+    for path in (tmp_path / "clips").iterdir():
+        path.write_bytes(path.read_bytes()[:-5])
+    assert store.get({"seed": 0}, make).max() == 3
+    assert ClipStore(tmp_path / "clips").get({"seed": 0}, make).max() == 3
+    assert len(made) == 3
+
+
+def test_another_embedding_in_the_same_folder_is_another_source(tmp_path):
+    assert digest_of("someone/motion") == "someone/motion"
+    (tmp_path / "adapter_model.safetensors").write_bytes(b"one")
+    before = digest_of(tmp_path)
+    (tmp_path / "adapter_model.safetensors").write_bytes(b"two")
+    assert digest_of(tmp_path) != before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        pytest.param(["a.mp4", "b/a.mp4"], "a name of its own", id="one-name-twice"),
+        pytest.param(["a.mp4", "b.mp4", "--embeddings", "one"], "2 reference videos and 1 embeddings", id="too-few"),
+    ],
+)
+def test_what_does_not_go_together_is_told(arguments, message, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        command(tmp_path, "--reference_videos", *arguments)
+    assert message in capsys.readouterr().err
+
+
+def test_a_reference_without_caption_is_told_before_the_model_is_loaded(video, tmp_path):
+    video.with_suffix(".txt").unlink()
+    with pytest.raises(Exception, match="No prompt for"):
+        command(tmp_path / "out", "--reference_videos", video)
+    assert not (tmp_path / "out").exists()
