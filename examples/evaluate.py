@@ -4,7 +4,7 @@
         --pretrained_model_name_or_path examples/tiny-t2v \
         --reference_videos examples/assets/figure_eight.mp4 examples/assets/zigzag.mp4 \
         --embeddings outputs/figure_eight outputs/zigzag \
-        --prompts "a yellow ring on a gray background" "a blue square on a white background" \
+        --prompts "a yellow ring on a gray background" "a cyan bar on a brown background" \
         --num_frames 16 --height 64 --width 64 --num_inference_steps 12 --guidance_scale 2 \
         --output_dir outputs/evaluation
 
@@ -54,11 +54,13 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     add = group.add_argument
     add("--reference_videos", type=Path, nargs="+", required=True, help="Video files or folders of images.")
     add_frames(group)
+    add("--reference_prompts", nargs="+", help="What they show, to learn from them; else the text files beside them.")
     add("--embeddings", nargs="+", help="Folders or repositories, one for each reference; else they are learned.")
     add("--prompts", nargs="+", required=True, help="Of the clips that are made with each embedding.")
     add("--num_seeds", type=int, default=1, help="Clips of each prompt.")
     add("--motion_scales", type=float, nargs="+", default=[1.0])
     add("--clip_model", help="Folder or id of a CLIP model, for consistency and fit to the prompt.")
+    add("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     add("--output_dir", type=Path, required=True)
     add_generation(group)
     add_training(parser.add_argument_group("training, without --embeddings"))
@@ -67,8 +69,10 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     names = [video.stem for video in options.reference_videos]
     if len(set(names)) < len(names):
         parser.error("Give every reference video a name of its own.")
-    if options.embeddings and len(options.embeddings) != len(names):
-        parser.error(f"There are {len(names)} reference videos and {len(options.embeddings)} embeddings.")
+    for name in ("embeddings", "reference_prompts"):
+        given = getattr(options, name)
+        if given and len(given) != len(names):
+            parser.error(f"There are {len(names)} reference videos and {len(given)} {name}.")
     return options
 
 
@@ -166,10 +170,11 @@ def main(arguments: list[str] | None = None) -> None:
     make_configs(options)  # tells of wrong values before anything is loaded
     size = {"height": options.height, "width": options.width, "start": options.start, "stride": options.stride}
     references = {video.stem: read_video(video, options.num_frames, **size) for video in options.reference_videos}
-    prompts = None if options.embeddings else [read_caption(video) for video in options.reference_videos]
-    pipe = load_pipeline(options, "cuda" if torch.cuda.is_available() else "cpu")
+    if not options.embeddings:
+        prompts = options.reference_prompts or [read_caption(video) for video in options.reference_videos]
+    pipe = load_pipeline(options, options.device)
     pipe.set_progress_bar_config(disable=True)
-    if prompts is None:
+    if options.embeddings:
         embeddings = dict(zip(references, options.embeddings, strict=True))
     else:
         embeddings = {

@@ -9,6 +9,7 @@ import torch
 from diffusers_motion_embed import enable_motion_embedding, read_video
 from diffusers_motion_embed.metrics import ClipFeatures, appearance_leakage, motion_fidelity, track
 from examples import evaluate
+from examples.base_pipelines import load_pipeline
 from examples.report.clip_store import ClipStore, digest_of
 from examples.report.evaluation import measure
 from examples.tiny_world.evaluation import EXAMPLES, TINY_T2V, load_tiny_pipeline
@@ -83,6 +84,11 @@ def test_learned_embeddings_are_measured_and_nothing_is_done_twice(video, tmp_pa
     assert {path: path.stat().st_mtime_ns for path in kept} == times
     assert tables(again) == [whole, of_reference]
 
+    given = command(tmp_path / "out", "--reference_videos", video, "--embeddings", tmp_path / "out/embeddings/eight")
+    assert {path: path.stat().st_mtime_ns for path in kept} == times
+    assert len(list((tmp_path / "out/clips").iterdir())) == 6  # known by what is in them
+    assert tables(given)[0] == {name: whole[name] for name in ("without", "scale 1")}
+
 
 def test_a_clip_model_adds_consistency_and_text(tmp_path):
     for part in make_clip_model():
@@ -97,6 +103,14 @@ def test_a_clip_model_adds_consistency_and_text(tmp_path):
     of_clip = [(features(clip) @ features(reference).T).mean() for clip in (generated, plain)]
     assert found["leakage (clip)"] == pytest.approx(of_clip[0] - of_clip[1], abs=1e-6)
     assert found["motion fidelity (lk)"] == pytest.approx(motion_fidelity(generated, reference).score)
+
+
+def test_the_base_is_loaded_as_asked():
+    given = ["--pretrained_model_name_or_path", str(TINY_T2V), "--dtype", "bfloat16", "--reference_videos", "a.mp4"]
+    options = evaluate.parse_arguments([*given, "--prompts", "a", "--output_dir", "out"])
+    pipe = load_pipeline(options, "cpu")
+    assert pipe.unet.dtype == pipe.text_encoder.dtype == torch.bfloat16
+    assert hasattr(pipe, "load_motion_embedding")
 
 
 def test_half_a_clip_is_not_trusted_and_another_identity_is_another_clip(tmp_path):
@@ -129,6 +143,7 @@ def test_another_embedding_in_the_same_folder_is_another_source(tmp_path):
     [
         pytest.param(["a.mp4", "b/a.mp4"], "a name of its own", id="one-name-twice"),
         pytest.param(["a.mp4", "b.mp4", "--embeddings", "one"], "2 reference videos and 1 embeddings", id="too-few"),
+        pytest.param(["a.mp4", "--reference_prompts", "a", "b"], "and 2 reference_prompts", id="too-many"),
     ],
 )
 def test_what_does_not_go_together_is_told(arguments, message, tmp_path, capsys):
