@@ -26,8 +26,8 @@ MEASURES = """\
 * **text**: clips with the right colour, shape and background, and the object in every frame
 * **background**: clips with the right background and pattern
 * **leakage**: how much more a clip looks like the reference than the plain clip of the same prompt and seed does, by
-  histograms of colours; **object shift** and **background shift**: the share of the way from the plain clip's colour to
-  the reference's
+  histograms of colours; **object shift** and **background shift**: the share of the way from the plain colour to the
+  reference's
 * **bytes** to store, in float32 unless said otherwise; **time** of learning, as a multiple of the default's
 
 Means with 95 % intervals over motions, prompts and seeds. Temporal consistency and text similarity by CLIP are left
@@ -65,6 +65,17 @@ def read(folder: Path, group: str, name: str, references: Iterable[str], use: st
         return None
     rows = [row for result in results for row in result["rows"] if row["use"] == use]
     return Measured(rows, float(np.mean([result["seconds"] for result in results])), results[0]["num_bytes"])
+
+
+def default_beside(measures: Path, group: str, references: Iterable[str], label: str) -> dict[str, Measured]:
+    """The default on the references on which the group was measured, so that means are of the same motions."""
+    shared = [
+        reference
+        for reference in references
+        if any(Task(group, name, reference).path(measures).is_file() for name in GROUPS[group])
+    ]
+    found = read(measures, "methods", DEFAULT, shared)
+    return {} if found is None else {label: found}
 
 
 def write_report(measures: Path, output: Path, references: list[str], title: str, command: str) -> Path:
@@ -118,7 +129,9 @@ def write_report(measures: Path, output: Path, references: list[str], title: str
             page.sheet(sheet, reference, f"Clips of every method with the motion of {reference}")
     if groups["ablations"]:
         page.add("## Ablations\n\nThe default with one thing changed.")
-        page.add(measures_table({"default": default} | groups["ablations"], default))
+        page.add(
+            measures_table(default_beside(measures, "ablations", references, "default") | groups["ablations"], default)
+        )
     if groups["steps"]:
         page.add("## Samples of training")
         page.add(measures_table(groups["steps"], default))
@@ -132,7 +145,7 @@ def write_report(measures: Path, output: Path, references: list[str], title: str
             "Displacement cosine against training samples, by recipe",
         )
     if groups["sizes"]:
-        sizes = {"4 x 4, float32": default} | groups["sizes"]
+        sizes = default_beside(measures, "sizes", references, "4 x 4, float32") | groups["sizes"]
         page.add("## Sizes")
         page.add(measures_table(sizes, default))
         page.plot(
@@ -169,8 +182,8 @@ def constant(value: float) -> Interval:
     return Interval(value, value, value)
 
 
-def measures_table(rows: dict[str, Measured], default: Measured) -> str:
-    """One line for each experiment."""
+def measures_table(rows: dict[str, Measured], default: Measured | None) -> str:
+    """One line for each experiment; times are in those of the default, if it was measured."""
     header = ("", "clips", "cosine", "distance", "lk fidelity", "text", "background", "leakage", "object shift")
     header += ("background shift", "bytes", "time")
     return table(
@@ -188,7 +201,7 @@ def measures_table(rows: dict[str, Measured], default: Measured) -> str:
                 f"{each.shift('lab'):.3f}",
                 f"{each.shift('background_lab'):.3f}",
                 f"{each.num_bytes:,}",
-                f"{each.seconds / default.seconds:.2f}",
+                f"{each.seconds / default.seconds:.2f}" if default else "-",
             )
             for name, each in rows.items()
         ],
