@@ -4,7 +4,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: install demo test test-all benchmark style quality clean
+.PHONY: install demo test test-all benchmark report style quality clean
 
 install: $(VENV)/.installed-dev
 
@@ -29,6 +29,11 @@ test-all: install
 # What embeddings cost, as ratios; nothing else should run meanwhile.
 benchmark: install
 	$(BIN)/python -m benchmarks
+
+# How motion embeddings compare with other methods, and with themselves changed: docs/report. Takes hours, and goes on
+# where it stopped.
+report: install
+	$(BIN)/python -m benchmarks.report
 
 style: install
 	$(BIN)/ruff format .

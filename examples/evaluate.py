@@ -27,7 +27,7 @@ from diffusers_motion_embed.conditioning import clip_arguments
 from diffusers_motion_embed.metrics import ClipFeatures, as_clip, track
 from diffusers_motion_embed.training import train_motion_embedding
 from diffusers_motion_embed.training.fleet import is_done, read_caption
-from examples.base_pipelines import generate_clip, generation_settings, load_pipeline
+from examples.base_pipeline import generate_clip, generation_settings, load_pipeline
 from examples.report.clip_store import ClipStore, digest_of
 from examples.report.evaluation import SHEET_PROMPTS, EvaluatedClip, label_of, measure, write_evaluation
 from examples.training_arguments import (
@@ -61,7 +61,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--motion_scales", type=float, nargs="+", default=[1.0])
     add("--clip_model", help="Folder or id of a CLIP model, for consistency and fit to the prompt.")
     add("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    add("--output_dir", type=Path, required=True)
+    add("--output_dir", type=Path, default=Path("outputs/evaluation"))
     add_generation(group)
     add_training(parser.add_argument_group("training, without --embeddings"))
     add_embedding(parser.add_argument_group("embedding, without --embeddings"))

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator
-from base_pipelines import generate_clip, generation_settings, load_pipeline  # these two are beside this script
+from base_pipeline import generate_clip, generation_settings, load_pipeline  # these two are beside this script
 from diffusers.utils import export_to_gif, export_to_video
 from PIL import Image
 from training_arguments import make_configs, parse_arguments

@@ -38,6 +38,11 @@ class Experiment:
     num_samples: int = BUDGET
     uses: Uses = field(default_factory=lambda: {"": as_it_is})
 
+    @property
+    def settings(self) -> str:
+        """Everything that its measures depend on, as text."""
+        return repr((self.method, self.num_samples, list(self.uses)))
+
 
 def ours(
     config: Mapping[str, Any] | None = None, embedding: Mapping[str, Any] | None = None, **settings: Any

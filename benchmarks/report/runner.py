@@ -56,6 +56,17 @@ def tasks_of(groups: Iterable[str], references: Iterable[str]) -> list[Task]:
     ]
 
 
+def experiment_of(task: Task) -> Experiment | None:
+    """None for the plain model."""
+    return None if task.name == PLAIN else GROUPS[task.group][task.name]
+
+
+def settings_of(task: Task) -> str:
+    """What the measures depend on, as text."""
+    experiment = experiment_of(task)
+    return PLAIN if experiment is None else experiment.settings
+
+
 class Runner:
     """Measures on one pipeline.
 
@@ -76,18 +87,21 @@ class Runner:
         bar = tqdm(missing, "experiments", disable=not missing)
         for task in bar:
             bar.set_postfix_str(f"{task.name}, {task.reference}")
-            experiment = None if task.name == PLAIN else GROUPS[task.group][task.name]
-            self._write(task, experiment)
+            self._write(task)
 
     def is_done(self, task: Task) -> bool:
-        """Whether its measures are there, with as many seeds."""
+        """Whether its measures are there, of the same settings and as many seeds."""
         path = task.path(self.folder)
-        return path.is_file() and json.loads(path.read_text())["num_seeds"] == self.num_seeds
+        if not path.is_file():
+            return False
+        result = json.loads(path.read_text())
+        return (result["num_seeds"], result["settings"]) == (self.num_seeds, settings_of(task))
 
-    def _write(self, task: Task, experiment: Experiment | None) -> None:
-        scene = self.scenes[task.reference]
+    def _write(self, task: Task) -> None:
+        scene, experiment = self.scenes[task.reference], experiment_of(task)
         frames = reference_frames(task.reference, scene)
-        result: dict[str, Any] = {"num_seeds": self.num_seeds, "seconds": 0.0, "num_bytes": 0}
+        result: dict[str, Any] = {"num_seeds": self.num_seeds, "settings": settings_of(task)}
+        result |= {"seconds": 0.0, "num_bytes": 0}
         clips = {}
         if experiment is None:
             clips[""] = self._plain_clips()

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import re
 
 import numpy as np
 import pytest
@@ -52,6 +53,15 @@ def test_an_embedded_model_draws_what_the_prompt_says(folder):
     found = text_fidelity([measure_clip(clip) for clip in clips], list(PROMPTS))
     assert found["color"] >= 5 / 6
     assert found["present"] >= 5 / 6
+
+
+@folders
+def test_what_the_card_shows_runs(folder, monkeypatch):
+    monkeypatch.chdir(folder.parents[1])
+    (snippet,) = re.findall(r"```python\n(.*?)```", (folder / "README.md").read_text(), re.DOTALL)
+    names = {}
+    exec(snippet.replace("num_inference_steps=12", "num_inference_steps=2"), names)
+    assert type(names["pipe"]) is FOLDERS[folder]
 
 
 @folders

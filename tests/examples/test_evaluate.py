@@ -9,7 +9,7 @@ import torch
 from diffusers_motion_embed import enable_motion_embedding, read_video
 from diffusers_motion_embed.metrics import ClipFeatures, appearance_leakage, motion_fidelity, track
 from examples import evaluate
-from examples.base_pipelines import load_pipeline
+from examples.base_pipeline import load_pipeline
 from examples.report.clip_store import ClipStore, digest_of
 from examples.report.evaluation import measure
 from examples.tiny_world.evaluation import EXAMPLES, TINY_T2V, load_tiny_pipeline

@@ -56,6 +56,17 @@ def test_a_video_file_becomes_an_embedding(make_pipeline, tmp_path):
     assert not torch.equal(clips[0], plain)
 
 
+def test_a_base_stored_in_half_precision(tmp_path):
+    """The embedded model is; diffusers alone would load its text encoder in half precision and the rest in float32."""
+    done = run(
+        *("--pretrained_model_name_or_path", "examples/tiny-t2v", "--reference_video", REFERENCE),
+        *("--prompt", "a red bar on a black background", "--output_dir", tmp_path, "--height", 64, "--width", 64),
+        *("--max_train_steps", 1, "--validation_prompt", "a yellow ring", "--num_inference_steps", 1),
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "validation_0.mp4").is_file()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -1,4 +1,4 @@
-"""Loading the base pipelines that the commands are given, and calling them."""
+"""Loading the base pipeline that a command names, and calling it."""
 
 import argparse
 import inspect
@@ -24,9 +24,11 @@ ANIMATEDIFF_SCHEDULE = {
 
 def load_pipeline(options: argparse.Namespace, device: torch.device | str) -> Any:
     """The pipeline of --pretrained_model_name_or_path and --motion_adapter, ready for motion embeddings."""
-    arguments = {"revision": options.revision, "variant": options.variant, "dtype": getattr(torch, options.dtype)}
+    # Said for all components alike: left alone, text encoders keep the file's dtype, and the others do not.
+    dtype = getattr(torch, options.dtype)
+    arguments = {"revision": options.revision, "variant": options.variant, "dtype": dtype}
     if options.motion_adapter:
-        adapter = MotionAdapter.from_pretrained(options.motion_adapter, dtype=arguments["dtype"])
+        adapter = MotionAdapter.from_pretrained(options.motion_adapter, dtype=dtype)
         pipe = AnimateDiffPipeline.from_pretrained(
             options.pretrained_model_name_or_path, motion_adapter=adapter, **arguments
         )

@@ -1,0 +1,103 @@
+"""The report's experiments, on the tiny model with hardly any training: measured once, and written from files."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from benchmarks.peers import METHODS, NoisePrior
+from benchmarks.peers.inverted import InvertedNoise
+from benchmarks.peers.motion_embedding import MotionEmbedding
+from benchmarks.report import experiments
+from benchmarks.report.__main__ import main
+from benchmarks.report.experiments import GROUPS, Experiment, scaled
+from benchmarks.report.runner import PLAIN, Runner, Task, tasks_of
+from benchmarks.report.write import Measured, read
+from examples.tiny_world.evaluation import GENERATION, load_tiny_pipeline, object_fidelity
+from examples.tiny_world.measure import measure_clip
+from examples.tiny_world.references import OBJECT_REFERENCES, PROMPTS
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch):
+    monkeypatch.setitem(GENERATION, "num_inference_steps", 2)
+    few = {
+        "methods": {
+            experiments.DEFAULT: Experiment(MotionEmbedding(), num_samples=4),
+            "inverted noise": Experiment(InvertedNoise(NoisePrior())),
+        },
+        "ablations": {},
+        "sizes": {},
+        "steps": {"default, 4 samples": Experiment(MotionEmbedding(), num_samples=4)},
+        "scales": {"scale": Experiment(MotionEmbedding(), 4, {"0.0": scaled(0.0), "1.0": scaled(1.0)})},
+    }
+    for group, members in few.items():
+        monkeypatch.setitem(GROUPS, group, members)
+
+
+def test_a_report_is_measured_once_and_goes_on(tmp_path, capsys):
+    arguments = ["--references", "zigzag", "--measures", str(tmp_path / "measures"), "--output", str(tmp_path / "out")]
+    main([*arguments, "--groups", "methods"])
+    folder = tmp_path / "measures/tiny-t2v"
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*.json")}
+    assert len(before) == 3
+    main(arguments)
+    assert all(path.stat().st_mtime_ns == time for path, time in before.items())
+    assert "5 measurements, 2 to do" in capsys.readouterr().out
+    page = (tmp_path / "out/README.md").read_text()
+    assert "python -m benchmarks.report --references zigzag" in page
+    assert all(title in page for title in ("## Methods", "## Samples of training", "## Motion scale", "### zigzag"))
+    for picture in ("fidelity_and_leakage.png", "fidelity_and_scale.png", "zigzag.webp"):
+        assert f"({picture})" in page
+        assert (tmp_path / "out" / picture).stat().st_size > 1000
+
+    # The figures are those of the clips, and scale 0 is the plain model.
+    plain, scales = (
+        read(folder, *key, ["zigzag"], use) for *key, use in (("plain", PLAIN, ""), ("scales", "scale", "0.0"))
+    )
+    assert [row["cosine"] for row in plain.rows] == [row["cosine"] for row in scales.rows]
+    clips = np.load(folder / "plain/without/zigzag.npz")["clips"]
+    expected = [object_fidelity(measure_clip(clip), OBJECT_REFERENCES["zigzag"].motion)[0] for clip in clips]
+    assert [row["cosine"] for row in plain.rows] == pytest.approx(expected)
+    assert [row["leakage"] for row in plain.rows] == [0.0] * len(PROMPTS)
+
+
+def test_other_settings_and_more_seeds_are_measured_anew(tmp_path, monkeypatch):
+    task = Task("methods", "inverted noise", "zigzag")
+    pipe = load_tiny_pipeline()
+    runner = Runner(pipe, tmp_path, num_seeds=1)
+    assert not runner.is_done(task)
+    runner.run([task])
+    assert runner.is_done(task)
+    assert not Runner(pipe, tmp_path, num_seeds=2).is_done(task)
+    monkeypatch.setitem(GROUPS["methods"], "inverted noise", Experiment(InvertedNoise(NoisePrior(share=0.9))))
+    assert not runner.is_done(task)
+
+
+def test_figures_of_rows():
+    right = {"color": 1.0, "background": 1.0, "shape": 1.0, "present": 1.0}
+    rows = [
+        {**right, "cosine": 0.5, "lab": [[10.0, 0, 0], [0.0, 0, 0], [20.0, 0, 0]]},
+        {**right, "shape": 0.0, "cosine": None, "lab": [[0.0, 0, 0], [0.0, 0, 0], [20.0, 0, 0]]},
+    ]
+    measured = Measured(rows, 1.0, 4)
+    assert measured.mean("cosine").mean == 0.5
+    assert measured.text_fidelity().mean == 0.5
+    assert measured.shift("lab") == pytest.approx(0.25)  # half the way in one clip, nothing in the other
+
+
+def test_every_experiment_has_a_file_of_its_own(tmp_path):
+    tasks = tasks_of(GROUPS, ["zigzag", "bounce"])
+    assert len({task.path(tmp_path) for task in tasks}) == len(tasks)
+
+
+def test_settings_tell_experiments_apart():
+    method = METHODS["motion embedding"]
+    texts = [
+        Experiment(each).settings
+        for each in (method, replace(method, scale=0.5), replace(method, config=replace(method.config, seed=1)))
+    ]
+    assert len(set(texts)) == 3
+    assert json.dumps(texts)
+    assert not any(" at 0x" in text for text in texts)
