@@ -1,12 +1,16 @@
-"""Loading the base pipeline that a command names."""
+"""Loading the base pipeline that a command names, and calling it."""
 
 import argparse
+import inspect
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from diffusers import AnimateDiffPipeline, DDIMScheduler, DiffusionPipeline, MotionAdapter
 
 from diffusers_motion_embed import enable_motion_embedding
+from diffusers_motion_embed.conditioning import clip_arguments
 
 
 # What AnimateDiff's motion adapters were trained with; an image model brings the schedule of its own.
@@ -18,8 +22,8 @@ ANIMATEDIFF_SCHEDULE = {
 }
 
 
-def load_pipeline(options: argparse.Namespace, device: Any) -> Any:
-    """The pipeline, with the methods of motion embeddings."""
+def load_pipeline(options: argparse.Namespace, device: torch.device | str) -> Any:
+    """The pipeline of --pretrained_model_name_or_path and --motion_adapter, ready for motion embeddings."""
     # Said for all components alike: left alone, text encoders keep the file's dtype, and the others do not.
     dtype = getattr(torch, options.dtype)
     arguments = {"revision": options.revision, "variant": options.variant, "dtype": dtype}
@@ -32,3 +36,39 @@ def load_pipeline(options: argparse.Namespace, device: Any) -> Any:
     else:
         pipe = DiffusionPipeline.from_pretrained(options.pretrained_model_name_or_path, **arguments)
     return enable_motion_embedding(pipe.to(device))
+
+
+def generation_settings(options: argparse.Namespace, pipe: Any) -> dict[str, Any]:
+    """What an embedding's configuration says of the pipeline that it was trained on."""
+    settings = {"pipeline": type(pipe).__name__, "scheduler": type(pipe.scheduler).__name__}
+    if options.motion_adapter:
+        adapter = Path(options.motion_adapter)
+        settings["motion_adapter"] = adapter.name if adapter.is_dir() else options.motion_adapter
+        settings["scheduler_config"] = ANIMATEDIFF_SCHEDULE
+    return settings
+
+
+def generate_clip(pipe: Any, options: argparse.Namespace, like: np.ndarray, prompt: str, seed: int) -> np.ndarray:
+    """One clip, by the generation arguments.
+
+    Args:
+        pipe: That `load_pipeline` returned.
+        options: With `num_inference_steps`, `guidance_scale` and `call_arguments`.
+        like: A clip of the wanted size, (frames, height, width, 3), uint8, of which pipelines that begin with a
+            picture get the first frame.
+        prompt: What it shall show.
+        seed: Of the noise.
+
+    Returns:
+        (frames, height, width, 3), from 0 to 1.
+    """
+    settings = {"num_inference_steps": options.num_inference_steps, "guidance_scale": options.guidance_scale}
+    known = inspect.signature(type(pipe).__call__).parameters
+    video = pipe(
+        **clip_arguments(pipe, like, prompt),
+        **{name: value for name, value in settings.items() if name in known},
+        **options.call_arguments,
+        generator=torch.Generator().manual_seed(seed),
+        output_type="np",
+    ).frames[0]
+    return np.asarray(video)

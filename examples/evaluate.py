@@ -1,17 +1,18 @@
-"""Measure motion embeddings on any base: every reference's motion with every prompt, beside the plain model.
+"""Measure motion embeddings on a pipeline, and write a report.
 
-    python -m examples.evaluate --pretrained_model_name_or_path examples/tiny-t2v \
+    python -m examples.evaluate \
+        --pretrained_model_name_or_path examples/tiny-t2v \
         --reference_videos examples/assets/figure_eight.mp4 examples/assets/zigzag.mp4 \
-        --reference_prompts "a red bar on a black background" "a blue circle on a white background" \
+        --embeddings outputs/figure_eight outputs/zigzag \
         --prompts "a yellow ring on a gray background" "a cyan bar on a brown background" \
-        --num_frames 16 --height 64 --width 64 --num_inference_steps 12 --guidance_scale 2
+        --num_frames 16 --height 64 --width 64 --num_inference_steps 12 --guidance_scale 2 \
+        --output_dir outputs/evaluation
 
-Learns an embedding for each reference with the default recipe, unless --embeddings names one for each. Writes a report
-with tables, plots and contact sheets; what is there already is not made again, so that an interrupted run goes on.
+Without --embeddings one is learned from each reference video. Clips and embeddings are kept in the output folder, so
+that the same command goes on where it was stopped. What the figures mean: docs/metrics.md.
 """
 
 import argparse
-import json
 import shlex
 import sys
 from pathlib import Path
@@ -22,249 +23,174 @@ import torch
 from tqdm import tqdm
 
 from diffusers_motion_embed import read_video
-from diffusers_motion_embed.atomic import replace_files
 from diffusers_motion_embed.conditioning import clip_arguments
-from diffusers_motion_embed.metrics import (
-    ClipFeatures,
-    ColorHistogram,
-    appearance_leakage,
-    temporal_consistency,
-    text_similarity,
-    track,
-    track_fidelity,
+from diffusers_motion_embed.metrics import ClipFeatures, as_clip, track
+from diffusers_motion_embed.training import train_motion_embedding
+from diffusers_motion_embed.training.fleet import is_done, read_caption
+from examples.base_pipeline import generate_clip, generation_settings, load_pipeline
+from examples.report.clip_store import ClipStore, digest_of
+from examples.report.evaluation import SHEET_PROMPTS, EvaluatedClip, label_of, measure, write_evaluation
+from examples.training_arguments import (
+    add_base,
+    add_embedding,
+    add_frames,
+    add_generation,
+    add_training,
+    make_configs,
+    parse_with_recipe,
 )
-from diffusers_motion_embed.training import TrainingConfig, train_motion_embedding
-from diffusers_motion_embed.training.fleet import read_caption
-from examples.base_pipeline import load_pipeline
-from examples.report import Page, interval, scatter, table
-from examples.training_arguments import add_base_arguments
 
 
-MEASURES = """\
-* **motion fidelity**: by the formula of DMT, with the tracker named in the table; 1 is the same directions at the same
-  times
-* **leakage**: how much more a clip looks like the reference than the plain clip of the same prompt and noise does
-* **consistency** and **text similarity**: cosines of CLIP features, if --clip_model is given
-
-Means with 95 % intervals over references, prompts and seeds; what they see and miss is told in docs/metrics.md."""
-MODES = ("without", "with")
+ADAPTER_NAME = "evaluated"
+# What a clip depends on, beside prompt, seed, size and motion.
+GENERATION_OPTIONS = ("pretrained_model_name_or_path", "motion_adapter", "revision", "variant", "dtype")
+GENERATION_OPTIONS += ("num_inference_steps", "guidance_scale", "call_arguments")
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    add_base_arguments(parser)
-    add = parser.add_argument
+    add_base(parser.add_argument_group("base model"))
+    group = parser.add_argument_group("what is measured")
+    add = group.add_argument
     add("--reference_videos", type=Path, nargs="+", required=True, help="Video files or folders of images.")
-    add("--reference_prompts", nargs="+", help="What they show; by default the text files beside them.")
-    add("--prompts", nargs="+", required=True, help="To generate with every motion.")
-    add("--embeddings", nargs="+", help="Folder or repository of an embedding for each reference.")
-    add("--num_frames", type=int, default=16)
-    add("--height", type=int, help="In pixels; the video's own by default.")
-    add("--width", type=int, help="In pixels; the video's own by default.")
-    add("--num_seeds", type=int, default=1, help="Clips of each prompt and reference.")
-    add("--num_inference_steps", type=int, default=25)
-    add("--guidance_scale", type=float, default=7.5)
-    add("--max_train_steps", type=int, default=TrainingConfig.max_train_steps)
-    add("--clip_model", help='Folder or id of a CLIP model, as "openai/clip-vit-large-patch14".')
+    add_frames(group)
+    add("--reference_prompts", nargs="+", help="What they show, to learn from them; else the text files beside them.")
+    add("--embeddings", nargs="+", help="Folders or repositories, one for each reference; else they are learned.")
+    add("--prompts", nargs="+", required=True, help="Of the clips that are made with each embedding.")
+    add("--num_seeds", type=int, default=1, help="Clips of each prompt.")
+    add("--motion_scales", type=float, nargs="+", default=[1.0])
+    add("--clip_model", help="Folder or id of a CLIP model, for consistency and fit to the prompt.")
     add("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     add("--output_dir", type=Path, default=Path("outputs/evaluation"))
-    options = parser.parse_args(arguments)
-    for name in ("embeddings", "reference_prompts"):
-        given = getattr(options, name)
-        if given is not None and len(given) != len(options.reference_videos):
-            parser.error(f"--{name} must be as many as --reference_videos, one for each.")
+    add_generation(group)
+    add_training(parser.add_argument_group("training, without --embeddings"))
+    add_embedding(parser.add_argument_group("embedding, without --embeddings"))
+    options = parse_with_recipe(parser, arguments)
     names = [video.stem for video in options.reference_videos]
     if len(set(names)) < len(names):
-        parser.error(f"--reference_videos must have different names, got {', '.join(names)}.")
+        parser.error("Give every reference video a name of its own.")
+    for name in ("embeddings", "reference_prompts"):
+        given = getattr(options, name)
+        if given and len(given) != len(names):
+            parser.error(f"There are {len(names)} reference videos and {len(given)} {name}.")
     return options
 
 
+def learn(options: argparse.Namespace, pipe: Any, name: str, frames: np.ndarray, prompt: str) -> Path:
+    """The folder of an embedding of a reference, which is learned if that was not done before."""
+    folder = options.output_dir / "embeddings" / name
+    if not is_done(folder):
+        training, embedding = make_configs(options)
+        embedding.generation |= generation_settings(options, pipe)
+        train_motion_embedding(
+            pipe,
+            frames,
+            prompt,
+            training,
+            embedding_config=embedding,
+            adapter_name=ADAPTER_NAME,
+            call_arguments=options.call_arguments,
+        )
+        pipe.save_motion_embedding(folder, ADAPTER_NAME)
+        pipe.unload_motion_embedding()
+    return folder
+
+
 class Evaluation:
-    """Everything that is made for one report.
+    """Generates and measures clips.
 
     Args:
-        options: Of the command line.
+        options: Of the command.
+        pipe: Of `load_pipeline`.
     """
 
-    def __init__(self, options: argparse.Namespace) -> None:
-        self.options = options
-        size = {"height": options.height, "width": options.width}
-        self.references = {
-            video.stem: read_video(video, options.num_frames, **size) for video in options.reference_videos
-        }
-        prompts = options.reference_prompts
-        if prompts is None and options.embeddings is None:
-            prompts = [read_caption(video) for video in options.reference_videos]
-        self.reference_prompts = dict(zip(self.references, prompts or [""] * len(self.references), strict=True))
-        self._claim_folder()
-        self.pipe = load_pipeline(options, options.device)
+    def __init__(self, options: argparse.Namespace, pipe: Any) -> None:
+        self.options, self.pipe = options, pipe
+        self.clips = ClipStore(options.output_dir / "clips")
+        self.features = ClipFeatures.from_pretrained(options.clip_model) if options.clip_model else None
+        self.measured: list[EvaluatedClip] = []
+        self.sheets: dict[str, list[tuple[str, np.ndarray]]] = {}
+        self.seeds = range(options.seed, options.seed + options.num_seeds)
+        uses = 1 + len(options.motion_scales)
+        self.bar = tqdm(
+            total=len(options.reference_videos) * uses * len(options.prompts) * len(self.seeds), unit="clip"
+        )
 
-    def _claim_folder(self) -> None:
-        """Note what the folder's clips are made with, or see that it is the same."""
-        names = ("output_dir", "device", "clip_model")  # which change no clip
-        settings = {name: str(value) for name, value in sorted(vars(self.options).items()) if name not in names}
-        path = self.options.output_dir / "settings.json"
-        if path.is_file():
-            before = json.loads(path.read_text())
-            different = [name for name in settings if settings[name] != before.get(name)]
-            if different:
-                raise SystemExit(
-                    f"{path.parent} has clips that were made with another {', '.join(different)}. Choose another "
-                    "--output_dir, or delete that folder."
-                )
-        path.parent.mkdir(parents=True, exist_ok=True)
-        replace_files(path.parent, {path.name: json.dumps(settings, indent=1).encode()})
+    def run(self, name: str, reference: np.ndarray, embedding: str) -> None:
+        """Everything of one reference.
 
-    def embedding(self, name: str) -> str | Path:
-        """Where the embedding of a reference is; it is learned if none was given."""
-        if self.options.embeddings is not None:
-            return self.options.embeddings[list(self.references).index(name)]
-        folder = self.options.output_dir / "embeddings" / name
-        if not folder.is_dir():
-            train_motion_embedding(
-                self.pipe,
-                self.references[name],
-                self.reference_prompts[name],
-                TrainingConfig(max_train_steps=self.options.max_train_steps),
-                adapter_name=name,
-                call_arguments=self.options.call_arguments,
-            )
-            self.pipe.save_motion_embedding(folder, name)
-            self.pipe.unload_motion_embedding()
-        return folder
-
-    def clips(self, title: str, reference: np.ndarray) -> np.ndarray:
-        """Clips of all prompts and seeds, (seeds, prompts, frames, height, width, 3), uint8; kept in a file."""
-        path = self.options.output_dir / "clips" / f"{title}.npz"
-        if not path.is_file():
-            seeds = range(self.options.num_seeds)
-            prompts = self.options.prompts
-            bar = tqdm([(seed, prompt) for seed in seeds for prompt in prompts], title)
-            made = np.stack([self._generate(reference, prompt, seed) for seed, prompt in bar])
-            path.parent.mkdir(parents=True, exist_ok=True)
-            part = path.with_suffix(".part.npz")
-            np.savez_compressed(part, clips=made.reshape(len(seeds), len(prompts), *made.shape[1:]))
-            part.replace(path)
-        return np.load(path)["clips"]
-
-    def _generate(self, reference: np.ndarray, prompt: str, seed: int) -> np.ndarray:
-        settings = {
-            "num_inference_steps": self.options.num_inference_steps,
-            "guidance_scale": self.options.guidance_scale,
-        }
-        video = self.pipe(
-            **{**clip_arguments(self.pipe, reference, prompt), **settings, **self.options.call_arguments},
-            generator=torch.Generator().manual_seed(seed),
-            output_type="np",
-        ).frames[0]
-        return (np.asarray(video) * 255).round().astype(np.uint8)
-
-    def run(self) -> list[dict[str, Any]]:
-        """A row of measures for every clip."""
-        features = ClipFeatures.from_pretrained(self.options.clip_model) if self.options.clip_model else None
-        rows = []
-        for name, reference in self.references.items():
-            # A pipeline that begins with a picture gets the reference's, so plain clips belong to a reference too.
-            clips = {"without": self.clips(f"{name}-without", reference)}
-            self.pipe.load_motion_embedding(self.embedding(name), adapter_name=name)
-            try:
-                clips["with"] = self.clips(f"{name}-with", reference)
-            finally:
-                self.pipe.unload_motion_embedding()
-            tracks = track(reference)
-            for mode in MODES:
-                for seed, of_seed in enumerate(clips[mode]):
-                    for number, (prompt, clip) in enumerate(zip(self.options.prompts, of_seed, strict=True)):
-                        plain = clips["without"][seed, number]
-                        row = {"reference": name, "mode": mode, "prompt": prompt, "seed": seed}
-                        rows.append(row | measures(clip, plain, reference, tracks, prompt, features))
-        return rows
-
-    def write(self, rows: list[dict[str, Any]], command: str) -> Path:
-        """Write the report.
-
-        Returns:
-            Its page.
+        Args:
+            name: Of the reference.
+            reference: (frames, height, width, 3), uint8.
+            embedding: Folder or id.
         """
-        base = Path(self.options.pretrained_model_name_or_path).name
-        page = Page(f"Motion embeddings on {base}", command)
-        page.add(MEASURES)
-        page.add(measures_table(rows))
-        points = {
-            f"{name}, {mode}": (
-                interval(row["leakage"] for row in chosen(rows, mode, name)),
-                interval(row["motion fidelity"] for row in chosen(rows, mode, name)),
-            )
-            for mode in MODES
-            for name in self.references
+        tracks = track(reference)
+        wanted = [(prompt, seed) for prompt in self.options.prompts for seed in self.seeds]
+        plain = {each: self.clip(reference, *each) for each in wanted}
+        made: dict[tuple[float | None, str, int], np.ndarray] = {(None, *each): plain[each] for each in wanted}
+        self.pipe.load_motion_embedding(embedding, ADAPTER_NAME)
+        for scale in self.options.motion_scales:
+            self.pipe.set_motion_scale(scale, ADAPTER_NAME)
+            made |= {(scale, *each): self.clip(reference, *each, embedding, scale) for each in wanted}
+        self.pipe.unload_motion_embedding()
+        for (scale, prompt, seed), clip in made.items():
+            measures = measure(clip, plain[prompt, seed], reference, tracks, prompt, self.features)
+            self.measured.append(EvaluatedClip(name, scale, prompt, seed, measures))
+        shown = [
+            (prompt, scale)
+            for prompt in self.options.prompts[:SHEET_PROMPTS]
+            for scale in (None, *self.options.motion_scales)
+        ]
+        self.sheets[name] = [(f"reference: {name}", reference)] + [
+            (f"{label_of(scale)}: {prompt}", made[scale, prompt, self.seeds[0]]) for prompt, scale in shown
+        ]
+
+    def clip(
+        self, reference: np.ndarray, prompt: str, seed: int, embedding: str | None = None, scale: float | None = None
+    ) -> np.ndarray:
+        """A clip, (frames, height, width, 3), uint8, kept or made with what is loaded."""
+        needs_reference = not {"image", "video"}.isdisjoint(clip_arguments(self.pipe, reference, prompt))
+        identity = {name: getattr(self.options, name) for name in GENERATION_OPTIONS} | {
+            "prompt": prompt,
+            "seed": seed,
+            "size": reference.shape,
+            "reference": digest_of(reference) if needs_reference else None,
+            "embedding": embedding and digest_of(embedding),
+            "scale": scale,
         }
-        page.plot(scatter(points, "leakage", "motion fidelity"), "fidelity_and_leakage", "Fidelity against leakage")
-        for name, reference in self.references.items():
-            page.add(f"## {name}\n\n{measures_table([row for row in rows if row['reference'] == name])}")
-            sheet = [(f"reference {name}", reference)]
-            for number, prompt in enumerate(self.options.prompts):
-                sheet += [(f"{mode}: {prompt}", self.clips(f"{name}-{mode}", reference)[0, number]) for mode in MODES]
-            page.sheet(sheet, name, f"Clips with and without the motion of {name}")
-        folder = self.options.output_dir
-        replace_files(folder, {"measures.json": json.dumps(rows, indent=1).encode()})
-        return page.write(folder)
-
-
-def measures(
-    clip: np.ndarray,
-    plain: np.ndarray,
-    reference: np.ndarray,
-    reference_tracks: Any,
-    prompt: str,
-    features: ClipFeatures | None,
-) -> dict[str, Any]:
-    """The figures of one clip."""
-    fidelity = track_fidelity(track(clip), reference_tracks)
-    seen = features or ColorHistogram()
-    figures = {
-        "motion fidelity": fidelity.score,
-        "leakage": appearance_leakage(clip, plain, reference, seen).leakage,
-        "tracker": fidelity.tracker,
-        "features": seen.name,
-    }
-    if features is not None:
-        figures["consistency"] = temporal_consistency(clip, features)
-        figures["text similarity"] = text_similarity(clip, prompt, features)
-    return figures
-
-
-def chosen(rows: list[dict[str, Any]], mode: str, reference: str | None = None) -> list[dict[str, Any]]:
-    """The rows of a mode, and of a reference if one is named."""
-    return [row for row in rows if row["mode"] == mode and reference in (None, row["reference"])]
-
-
-def measures_table(rows: list[dict[str, Any]]) -> str:
-    """One line for the clips with the motion embeddings, and one for those without."""
-    names = [name for name in ("motion fidelity", "leakage", "consistency", "text similarity") if name in rows[0]]
-    titles = {
-        "motion fidelity": f"motion fidelity ({rows[0]['tracker']})",
-        "leakage": f"leakage ({rows[0]['features']})",
-    }
-    header = ["", "clips", *(titles.get(name, name) for name in names)]
-    return table(
-        header,
-        [
-            [
-                mode,
-                str(len(chosen(rows, mode))),
-                *(interval(r[name] for r in chosen(rows, mode)).text() for name in names),
-            ]
-            for mode in MODES
-        ],
-    )
+        clip = self.clips.get(
+            identity, lambda: as_clip(generate_clip(self.pipe, self.options, reference, prompt, seed))
+        )
+        self.bar.update()
+        return clip
 
 
 def main(arguments: list[str] | None = None) -> None:
     options = parse_arguments(arguments)
-    evaluation = Evaluation(options)
-    given = sys.argv[1:] if arguments is None else arguments
-    page = evaluation.write(evaluation.run(), shlex.join(["python", "-m", "examples.evaluate", *given]))
-    print(f"Wrote {page}")
+    make_configs(options)  # tells of wrong values before anything is loaded
+    size = {"height": options.height, "width": options.width, "start": options.start, "stride": options.stride}
+    references = {video.stem: read_video(video, options.num_frames, **size) for video in options.reference_videos}
+    if not options.embeddings:
+        prompts = options.reference_prompts or [read_caption(video) for video in options.reference_videos]
+    pipe = load_pipeline(options, options.device)
+    pipe.set_progress_bar_config(disable=True)
+    if options.embeddings:
+        embeddings = dict(zip(references, options.embeddings, strict=True))
+    else:
+        embeddings = {
+            name: str(learn(options, pipe, name, frames, prompt))
+            for (name, frames), prompt in zip(references.items(), prompts, strict=True)
+        }
+    evaluation = Evaluation(options, pipe)
+    for name, frames in references.items():
+        evaluation.run(name, frames, embeddings[name])
+    evaluation.bar.close()
+    command = shlex.join(["python", "-m", "examples.evaluate", *(sys.argv[1:] if arguments is None else arguments)])
+    title = f"Motion embeddings on {options.pretrained_model_name_or_path}"
+    page = write_evaluation(
+        evaluation.measured, evaluation.sheets, embeddings, options.output_dir / "report", title, command
+    )
+    print(f"The report is {page}")
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ The output folder is an embedding repository: `pipe.load_motion_embedding("outpu
 """
 
 import argparse
-import inspect
 import shutil
 import signal
 from pathlib import Path
@@ -21,7 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator
-from base_pipeline import ANIMATEDIFF_SCHEDULE, load_pipeline  # beside this script
+from base_pipeline import generate_clip, generation_settings, load_pipeline  # these two are beside this script
 from diffusers.utils import export_to_gif, export_to_video
 from PIL import Image
 from training_arguments import make_configs, parse_arguments
@@ -32,7 +31,6 @@ from diffusers_motion_embed import (
     read_video,
     save_inverted_noise,
 )
-from diffusers_motion_embed.conditioning import clip_arguments
 from diffusers_motion_embed.files import check_save_directory
 from diffusers_motion_embed.training import (
     CheckpointConfig,
@@ -50,11 +48,7 @@ LOGGING_STEPS = 10
 def embedding_config(options: argparse.Namespace, pipe: Any) -> MotionEmbeddingConfig:
     """The settings of the embedding, with how its previews are made."""
     _, config = make_configs(options)
-    config.generation |= {"pipeline": type(pipe).__name__, "scheduler": type(pipe.scheduler).__name__}
-    if options.motion_adapter:
-        adapter = Path(options.motion_adapter)
-        config.generation["motion_adapter"] = adapter.name if adapter.is_dir() else options.motion_adapter
-        config.generation["scheduler_config"] = ANIMATEDIFF_SCHEDULE
+    config.generation |= generation_settings(options, pipe)
     if options.validation_prompt:
         config.generation["prompt"] = options.validation_prompt[0]
     return config
@@ -148,20 +142,12 @@ def write_results(
     if options.save_inverted_noise:
         save_inverted_noise(output_dir, invert_clip(pipe, clip, call_arguments=options.call_arguments))
     for number, prompt in enumerate(options.validation_prompt):
-        settings = {"num_inference_steps": options.num_inference_steps, "guidance_scale": options.guidance_scale}
-        known = inspect.signature(type(pipe).__call__).parameters
-        video = pipe(
-            **clip_arguments(pipe, clip, prompt),
-            **{name: value for name, value in settings.items() if name in known},
-            **options.call_arguments,
-            generator=torch.Generator().manual_seed(options.seed),
-            output_type="np",
-        ).frames[0]
+        video = generate_clip(pipe, options, clip, prompt, options.seed)
         path = output_dir / f"validation_{number}.mp4"
         export_to_video(video, str(path), fps=options.fps)
         print(f"{path}: {prompt}")
         if accelerator is not None:
-            track_video(accelerator, f"validation_{number}", np.asarray(video), options)
+            track_video(accelerator, f"validation_{number}", video, options)
         if number == 0:
             write_preview(path, len(clip), options.fps)
     if options.push_to_hub:

@@ -1,4 +1,4 @@
-"""The arguments of `train_motion_embedding.py`, and the configurations that they stand for."""
+"""The arguments of `train_motion_embedding.py`, of which `evaluate.py` takes most, and what they stand for."""
 
 import argparse
 import json
@@ -16,19 +16,23 @@ FULL_GRIDS = [0, 0]  # as --value_grid
 
 def parse_arguments(description: str, arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    base = parser.add_argument_group("base model")
-    add_base_arguments(base)
-    base.add_argument("--component", help="Which model is trained, of a pipeline with two; by default the first.")
+    add_base(parser.add_argument_group("base model"))
     _add_reference(parser.add_argument_group("reference"))
-    _add_training(parser.add_argument_group("training"))
-    _add_embedding(parser.add_argument_group("embedding"))
+    add_training(parser.add_argument_group("training"))
+    add_embedding(parser.add_argument_group("embedding"))
     _add_output(parser.add_argument_group("output"))
-    recipe = RECIPES[parser.parse_known_args(arguments)[0].recipe]
-    parser.set_defaults(**recipe_defaults(recipe))
-    options = parser.parse_args(arguments)
+    add_generation(parser.add_argument_group("validation videos"))
+    options = parse_with_recipe(parser, arguments)
     if options.reference_videos and (options.prompt or options.push_to_hub or options.report_to):
         parser.error("--reference_videos does not go with --prompt, --push_to_hub or --report_to.")
     return options
+
+
+def parse_with_recipe(parser: argparse.ArgumentParser, arguments: list[str] | None) -> argparse.Namespace:
+    """The arguments, with --recipe's values for those that are not given."""
+    recipe = RECIPES[parser.parse_known_args(arguments)[0].recipe]
+    parser.set_defaults(**recipe_defaults(recipe))
+    return parser.parse_args(arguments)
 
 
 def make_configs(options: argparse.Namespace) -> tuple[TrainingConfig, MotionEmbeddingConfig]:
@@ -70,22 +74,22 @@ def timestep_sampling(text: str) -> str | tuple[float, float]:
     return low, high
 
 
-def add_base_arguments(group: Any) -> None:
-    """Add what `base_pipeline.load_pipeline` needs to a parser, or a group of one."""
+def add_base(group) -> None:
     add = group.add_argument
     add("--pretrained_model_name_or_path", required=True, help="Base pipeline: a folder or a Hub repository.")
     add(
         "--motion_adapter", help="AnimateDiff motion adapter, if the base is an image model: a folder or a repository."
     )
+    add("--component", help="Which model is trained, of a pipeline with two; by default the first.")
     add(
         "--call_arguments",
         type=json.loads,
         default={},
         help='Further arguments of the pipeline\'s call as JSON, such as {"max_sequence_length": 64}.',
     )
-    add("--dtype", choices=["float32", "float16", "bfloat16"], default="float32", help="Of the base's numbers.")
     add("--revision", help="Of the base pipeline's repository.")
     add("--variant", help="Of the base pipeline's files, such as fp16.")
+    add("--dtype", choices=["float32", "float16", "bfloat16"], default="float32", help="Of the base's weights.")
 
 
 def _add_reference(group) -> None:
@@ -98,6 +102,12 @@ def _add_reference(group) -> None:
     )
     add = group.add_argument
     add("--prompt", help="What the reference shows; by default the text file beside it, clip.txt for clip.mp4.")
+    add_frames(group)
+
+
+def add_frames(group) -> None:
+    """Which part of a video is used, see `read_video`."""
+    add = group.add_argument
     add("--num_frames", type=int, default=16)
     add("--height", type=int, help="In pixels; the video's own by default.")
     add("--width", type=int, help="In pixels; the video's own by default.")
@@ -105,7 +115,7 @@ def _add_reference(group) -> None:
     add("--stride", type=int, default=1, help="Every how many frames one is used.")
 
 
-def _add_training(group) -> None:
+def add_training(group) -> None:
     def add(name: str, **settings) -> None:
         group.add_argument(f"--{name}", default=getattr(TrainingConfig, name), **settings)
 
@@ -140,7 +150,7 @@ def _add_training(group) -> None:
     add("seed", type=int)
 
 
-def _add_embedding(group) -> None:
+def add_embedding(group) -> None:
     add = group.add_argument
     add("--target_modules", help="Regular expression for the paths of the attention layers to adapt.")
     add(
@@ -174,10 +184,15 @@ def _add_output(group) -> None:
     )
     add("--report_to", help="A tracker of accelerate, such as tensorboard or wandb.")
     add("--validation_prompt", nargs="+", default=[], help="Videos of these are made with the trained embedding.")
-    add("--num_inference_steps", type=int, default=25, help="Of the validation videos.")
-    add("--guidance_scale", type=float, default=7.5, help="Of the validation videos.")
-    add("--fps", type=int, default=8, help="Of the validation videos.")
     add("--push_to_hub", action="store_true", help="Upload the embedding, with a model card and a preview.")
     add("--hub_model_id", help="Repository to upload to; by default the output folder's name, in one's own account.")
     add("--hub_token", help="Access token; by default the one that is logged in.")
     add("--license", default="other", help="Of the model card.")
+
+
+def add_generation(group) -> None:
+    """How videos are made."""
+    add = group.add_argument
+    add("--num_inference_steps", type=int, default=25)
+    add("--guidance_scale", type=float, default=7.5)
+    add("--fps", type=int, default=8)

@@ -90,12 +90,12 @@ class Runner:
             self._write(task)
 
     def is_done(self, task: Task) -> bool:
-        """Whether its measures are there, of the same settings and as many seeds."""
+        """Whether its measures are there, of the same settings and as many seeds or more."""
         path = task.path(self.folder)
         if not path.is_file():
             return False
         result = json.loads(path.read_text())
-        return (result["num_seeds"], result["settings"]) == (self.num_seeds, settings_of(task))
+        return result["num_seeds"] >= self.num_seeds and result["settings"] == settings_of(task)
 
     def _write(self, task: Task) -> None:
         scene, experiment = self.scenes[task.reference], experiment_of(task)

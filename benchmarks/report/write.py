@@ -67,6 +67,17 @@ def read(folder: Path, group: str, name: str, references: Iterable[str], use: st
     return Measured(rows, float(np.mean([result["seconds"] for result in results])), results[0]["num_bytes"])
 
 
+def default_beside(measures: Path, group: str, references: Iterable[str], label: str) -> dict[str, Measured]:
+    """The default on the references on which the group was measured, so that means are of the same motions."""
+    shared = [
+        reference
+        for reference in references
+        if any(Task(group, name, reference).path(measures).is_file() for name in GROUPS[group])
+    ]
+    found = read(measures, "methods", DEFAULT, shared)
+    return {} if found is None else {label: found}
+
+
 def write_report(measures: Path, output: Path, references: list[str], title: str, command: str) -> Path:
     """Write the report of everything that is in `measures`.
 
@@ -118,7 +129,9 @@ def write_report(measures: Path, output: Path, references: list[str], title: str
             page.sheet(sheet, reference, f"Clips of every method with the motion of {reference}")
     if groups["ablations"]:
         page.add("## Ablations\n\nThe default with one thing changed.")
-        page.add(measures_table({"default": default} | groups["ablations"], default))
+        page.add(
+            measures_table(default_beside(measures, "ablations", references, "default") | groups["ablations"], default)
+        )
     if groups["steps"]:
         page.add("## Samples of training")
         page.add(measures_table(groups["steps"], default))
@@ -132,7 +145,7 @@ def write_report(measures: Path, output: Path, references: list[str], title: str
             "Displacement cosine against training samples, by recipe",
         )
     if groups["sizes"]:
-        sizes = {"4 x 4, float32": default} | groups["sizes"]
+        sizes = default_beside(measures, "sizes", references, "4 x 4, float32") | groups["sizes"]
         page.add("## Sizes")
         page.add(measures_table(sizes, default))
         page.plot(
@@ -169,8 +182,8 @@ def constant(value: float) -> Interval:
     return Interval(value, value, value)
 
 
-def measures_table(rows: dict[str, Measured], default: Measured) -> str:
-    """One line for each experiment."""
+def measures_table(rows: dict[str, Measured], default: Measured | None) -> str:
+    """One line for each experiment; times are in those of the default, if it was measured."""
     header = ("", "clips", "cosine", "distance", "lk fidelity", "text", "background", "leakage", "object shift")
     header += ("background shift", "bytes", "time")
     return table(
@@ -188,7 +201,7 @@ def measures_table(rows: dict[str, Measured], default: Measured) -> str:
                 f"{each.shift('lab'):.3f}",
                 f"{each.shift('background_lab'):.3f}",
                 f"{each.num_bytes:,}",
-                f"{each.seconds / default.seconds:.2f}",
+                f"{each.seconds / default.seconds:.2f}" if default else "-",
             )
             for name, each in rows.items()
         ],

@@ -70,7 +70,10 @@ def test_other_settings_and_more_seeds_are_measured_anew(tmp_path, monkeypatch):
     assert not runner.is_done(task)
     runner.run([task])
     assert runner.is_done(task)
-    assert not Runner(pipe, tmp_path, num_seeds=2).is_done(task)
+    more = Runner(pipe, tmp_path, num_seeds=2)
+    assert not more.is_done(task)
+    more.run([task])
+    assert runner.is_done(task)
     monkeypatch.setitem(GROUPS["methods"], "inverted noise", Experiment(InvertedNoise(NoisePrior(share=0.9))))
     assert not runner.is_done(task)
 

@@ -1,62 +1,159 @@
-"""`examples/evaluate.py` from end to end on the tiny model."""
+"""The command that measures embeddings on a pipeline and writes a report."""
 
-import json
+import re
 
 import numpy as np
 import pytest
+import torch
 
-from diffusers_motion_embed.metrics import motion_fidelity
+from diffusers_motion_embed import enable_motion_embedding, read_video
+from diffusers_motion_embed.metrics import ClipFeatures, appearance_leakage, motion_fidelity, track
 from examples import evaluate
-from examples.tiny_world.embeddings import ASSETS, reference_frames
-from examples.tiny_world.evaluation import TINY_T2V
+from examples.base_pipeline import load_pipeline
+from examples.report.clip_store import ClipStore, digest_of
+from examples.report.evaluation import measure
+from examples.tiny_world.evaluation import EXAMPLES, TINY_T2V, load_tiny_pipeline
+from tests.metrics.clip_model import make_clip_model
 
 
-ARGUMENTS = [
-    *("--pretrained_model_name_or_path", str(TINY_T2V), "--height", "64", "--width", "64", "--device", "cpu"),
-    *("--prompts", "a yellow ring on a gray background", "a cyan bar on a brown background"),
-    *("--num_inference_steps", "2", "--guidance_scale", "2", "--max_train_steps", "1"),
-]
-REFERENCE = ["--reference_videos", str(ASSETS / "zigzag.mp4")]
-DESCRIBED = [*REFERENCE, "--reference_prompts", "a blue circle on a white background"]
+PROMPTS = ["a yellow ring on a gray background", "a blue square on a white background"]
+SIZE = {"num_frames": 16, "height": 64, "width": 64}
 
 
-def test_a_report_from_end_to_end_which_goes_on_where_it_stopped(tmp_path):
-    arguments = [*ARGUMENTS, *DESCRIBED, "--output_dir", str(tmp_path / "out")]
-    evaluate.main(arguments)
-    page = (tmp_path / "out/README.md").read_text()
-    assert "motion fidelity (lk)" in page
-    assert "python -m examples.evaluate" in page
-    for name in ("fidelity_and_leakage.png", "zigzag.webp"):
-        assert (tmp_path / "out" / name).stat().st_size > 1000
-    rows = json.loads((tmp_path / "out/measures.json").read_text())
-    assert len(rows) == 4
-    clips = np.load(tmp_path / "out/clips/zigzag-with.npz")["clips"]
-    assert clips.shape == (1, 2, 16, 64, 64, 3)
-    of_first = next(row for row in rows if row["mode"] == "with")
-    assert of_first["motion fidelity"] == pytest.approx(motion_fidelity(clips[0, 0], reference_frames("zigzag")).score)
-    assert [row["leakage"] for row in rows if row["mode"] == "without"] == [0.0, 0.0]
+def command(output, *arguments):
+    given = ["--pretrained_model_name_or_path", TINY_T2V, "--output_dir", output, "--prompts", *PROMPTS]
+    given += [item for name, value in SIZE.items() for item in (f"--{name}", value)]
+    given += ["--num_inference_steps", 2, "--guidance_scale", 2, *arguments]
+    evaluate.main([str(argument) for argument in given])
+    return (output / "report" / "README.md").read_text()
 
-    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out/clips").iterdir()}
-    evaluate.main(arguments)
-    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "out/clips").iterdir()} == before
-    with pytest.raises(SystemExit, match="guidance_scale"):
-        evaluate.main([*arguments, "--guidance_scale", "3"])
 
-    # What was learned can be given to another run.
-    learned = str(tmp_path / "out/embeddings/zigzag")
-    evaluate.main([*ARGUMENTS, *REFERENCE, "--embeddings", learned, "--output_dir", str(tmp_path / "again")])
-    assert np.array_equal(np.load(tmp_path / "again/clips/zigzag-with.npz")["clips"], clips)
+def tables(page):
+    """Means by row and column of each table."""
+    found = []
+    for block in re.findall(r"(?:^\|.*\n)+", page, re.M):
+        header, _, *rows = ([cell.strip() for cell in line.strip("|").split("|")] for line in block.splitlines())
+        found.append(
+            {
+                row[0]: {name: float(cell.split()[0]) for name, cell in zip(header[1:], row[1:], strict=True)}
+                for row in rows
+            }
+        )
+    return found
+
+
+@pytest.fixture
+def video(tmp_path):
+    path = tmp_path / "eight.mp4"
+    path.write_bytes((EXAMPLES / "assets/figure_eight.mp4").read_bytes())
+    path.with_suffix(".txt").write_text("a red bar on a black background")
+    return path
+
+
+def clip(pipe, prompt, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    video = pipe(prompt, **SIZE, num_inference_steps=2, guidance_scale=2.0, generator=generator, output_type="np")
+    return (np.asarray(video.frames[0]) * 255).round().astype(np.uint8)
+
+
+def test_learned_embeddings_are_measured_and_nothing_is_done_twice(video, tmp_path):
+    training = ("--max_train_steps", 3, "--gradient_accumulation_steps", 1)
+    page = command(tmp_path / "out", "--reference_videos", video, "--motion_scales", 1, 0.5, *training)
+    whole, of_reference = tables(page)
+    assert whole == of_reference  # of the only reference
+    assert {name: row["clips"] for name, row in whole.items()} == {"without": 2, "scale 1": 2, "scale 0.5": 2}
+    assert (whole["without"]["leakage (color_histogram)"]) == 0
+
+    reference, pipe = read_video(video, **SIZE), enable_motion_embedding(load_tiny_pipeline())
+    plain = [clip(pipe, prompt) for prompt in PROMPTS]
+    pipe.load_motion_embedding(tmp_path / "out/embeddings/eight")
+    pipe.set_motion_scale(0.5)
+    moved = [clip(pipe, prompt) for prompt in PROMPTS]
+    for name, clips in {"without": plain, "scale 0.5": moved}.items():
+        expected = np.mean([motion_fidelity(each, reference).score for each in clips])
+        assert whole[name]["motion fidelity (lk)"] == pytest.approx(expected, abs=6e-4)
+        expected = np.mean([appearance_leakage(*pair, reference).leakage for pair in zip(clips, plain, strict=True)])
+        assert whole[name]["leakage (color_histogram)"] == pytest.approx(expected, abs=6e-4)
+    for picture in re.findall(r"\]\((.+?)\)", page):
+        assert (tmp_path / "out/report" / picture).stat().st_size > 1000
+
+    kept = [path for path in (tmp_path / "out").rglob("*") if path.suffix in (".npy", ".safetensors")]
+    assert len(kept) == 7  # six clips and an embedding
+    times = {path: path.stat().st_mtime_ns for path in kept}
+    again = command(tmp_path / "out", "--reference_videos", video, "--motion_scales", 1, 0.5, *training)
+    assert {path: path.stat().st_mtime_ns for path in kept} == times
+    assert tables(again) == [whole, of_reference]
+
+    given = command(tmp_path / "out", "--reference_videos", video, "--embeddings", tmp_path / "out/embeddings/eight")
+    assert {path: path.stat().st_mtime_ns for path in kept} == times
+    assert len(list((tmp_path / "out/clips").iterdir())) == 6  # known by what is in them
+    assert tables(given)[0] == {name: whole[name] for name in ("without", "scale 1")}
+
+
+def test_a_clip_model_adds_consistency_and_text(tmp_path):
+    for part in make_clip_model():
+        part.save_pretrained(tmp_path)
+    features = ClipFeatures.from_pretrained(str(tmp_path))
+    paths = [EXAMPLES / f"assets/{name}.mp4" for name in ("arc", "bounce", "zigzag")]
+    plain, generated, reference = (read_video(path, 16) for path in paths)
+    found = measure(generated, plain, reference, track(reference), PROMPTS[0], features)
+    frames, text = features(generated), features.of_text(PROMPTS[0])
+    assert found["temporal consistency"] == pytest.approx((frames[1:] * frames[:-1]).sum(1).mean())
+    assert found["text similarity"] == pytest.approx((frames @ text).mean())
+    of_clip = [(features(clip) @ features(reference).T).mean() for clip in (generated, plain)]
+    assert found["leakage (clip)"] == pytest.approx(of_clip[0] - of_clip[1], abs=1e-6)
+    assert found["motion fidelity (lk)"] == pytest.approx(motion_fidelity(generated, reference).score)
+
+
+def test_the_base_is_loaded_as_asked():
+    given = ["--pretrained_model_name_or_path", str(TINY_T2V), "--dtype", "bfloat16", "--reference_videos", "a.mp4"]
+    options = evaluate.parse_arguments([*given, "--prompts", "a", "--output_dir", "out"])
+    pipe = load_pipeline(options, "cpu")
+    assert pipe.unet.dtype == pipe.text_encoder.dtype == torch.bfloat16
+    assert hasattr(pipe, "load_motion_embedding")
+
+
+def test_half_a_clip_is_not_trusted_and_another_identity_is_another_clip(tmp_path):
+    store, made = ClipStore(tmp_path / "clips"), []
+
+    def make():
+        made.append(len(made))
+        return np.full((2, 3, 3, 3), len(made), np.uint8)
+
+    assert store.get({"seed": 0}, make).max() == 1
+    assert store.get({"seed": 0}, make).max() == 1
+    assert store.get({"seed": 1}, make).max() == 2
+    for path in (tmp_path / "clips").iterdir():
+        path.write_bytes(path.read_bytes()[:-5])
+    assert store.get({"seed": 0}, make).max() == 3
+    assert ClipStore(tmp_path / "clips").get({"seed": 0}, make).max() == 3
+    assert len(made) == 3
+
+
+def test_another_embedding_in_the_same_folder_is_another_source(tmp_path):
+    assert digest_of("someone/motion") == "someone/motion"
+    (tmp_path / "adapter_model.safetensors").write_bytes(b"one")
+    before = digest_of(tmp_path)
+    (tmp_path / "adapter_model.safetensors").write_bytes(b"two")
+    assert digest_of(tmp_path) != before
 
 
 @pytest.mark.parametrize(
-    ("more", "message"),
+    ("arguments", "message"),
     [
-        ([*DESCRIBED, "--embeddings", "a", "b"], "embeddings must be as many"),
-        ([*REFERENCE, "--reference_prompts", "a", "b"], "reference_prompts must be as many"),
-        (["--reference_videos", "a/clip.mp4", "b/clip.mp4"], "different names"),
+        pytest.param(["a.mp4", "b/a.mp4"], "a name of its own", id="one-name-twice"),
+        pytest.param(["a.mp4", "b.mp4", "--embeddings", "one"], "2 reference videos and 1 embeddings", id="too-few"),
+        pytest.param(["a.mp4", "--reference_prompts", "a", "b"], "and 2 reference_prompts", id="too-many"),
     ],
 )
-def test_arguments_that_do_not_fit_together(more, message, capsys):
+def test_what_does_not_go_together_is_told(arguments, message, tmp_path, capsys):
     with pytest.raises(SystemExit):
-        evaluate.parse_arguments([*ARGUMENTS, *more])
+        command(tmp_path, "--reference_videos", *arguments)
     assert message in capsys.readouterr().err
+
+
+def test_a_reference_without_caption_is_told_before_the_model_is_loaded(video, tmp_path):
+    video.with_suffix(".txt").unlink()
+    with pytest.raises(Exception, match="No prompt for"):
+        command(tmp_path / "out", "--reference_videos", video)
+    assert not (tmp_path / "out").exists()

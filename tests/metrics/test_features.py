@@ -6,12 +6,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel, CLIPProcessor
 
 from diffusers_motion_embed import VideoError
 from diffusers_motion_embed.metrics import ClipFeatures, ColorHistogram, temporal_consistency, text_similarity
 from diffusers_motion_embed.metrics.features import lab_of
-from examples.tiny_world.train_unet import make_tokenizer
+from tests.metrics.clip_model import make_clip_model
 from tests.metrics.videos import noise, pan, standing
 
 
@@ -24,21 +23,7 @@ def full(color, size=(6, 5)):
 
 @pytest.fixture
 def clip_model():
-    tokenizer = make_tokenizer()
-    layers = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
-    text = {
-        "vocab_size": len(tokenizer),
-        "max_position_embeddings": tokenizer.model_max_length,
-        "bos_token_id": tokenizer.bos_token_id,
-        "eos_token_id": tokenizer.eos_token_id,
-        "pad_token_id": tokenizer.pad_token_id,
-    }
-    vision = {"image_size": 32, "patch_size": 8}
-    model = CLIPModel(CLIPConfig(text_config=layers | text, vision_config=layers | vision, projection_dim=12)).eval()
-    for parameter in model.parameters():  # as first drawn, they make nearly the same of every picture
-        torch.nn.init.normal_(parameter, std=0.5)
-    pictures = CLIPImageProcessorPil(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32})
-    return model, CLIPProcessor(pictures, tokenizer)
+    return make_clip_model()
 
 
 def image_vector(model, frame):
