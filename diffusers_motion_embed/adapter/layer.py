@@ -99,6 +99,7 @@ class MotionEmbeddingLayer(nn.Module):
         self.embeddings: dict[str, LayerEmbedding] = {}
         self.size = VideoSize(1, 1, 1)
         self.num_frames: int | None = None
+        self._query: tuple[Tensor, Tensor] | None = None  # before and after adding, until the key asks for the same
 
     def forward(self, hidden_states: Tensor, part: str) -> Tensor:
         """Add the part of every embedding to the input of a projection.
@@ -127,10 +128,17 @@ class MotionEmbeddingLayer(nn.Module):
     def observe_size(self, module: nn.Module, args: tuple, kwargs: dict) -> None:
         """Pre-hook of the module whose input shows the clip's size."""
         self.size = self.layout.video_size(args, kwargs)
+        self._query = None  # of a pass that was broken off
 
     def add_to_query_or_key(self, module: nn.Module, args: tuple) -> tuple:
-        """Pre-hook of the query and the key projection."""
-        return (self(args[0], "qk"), *args[1:])
+        """Pre-hook of the query and the key projection, which mostly get the same input: it is added to once."""
+        before, self._query = self._query, None
+        if before is not None and before[0] is args[0]:
+            return (before[1], *args[1:])
+        total = self(args[0], "qk")
+        if total is not args[0]:
+            self._query = args[0], total
+        return (total, *args[1:])
 
     def add_to_value(self, module: nn.Module, args: tuple) -> tuple:
         """Pre-hook of the value projection."""

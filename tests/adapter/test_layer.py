@@ -10,7 +10,7 @@ from diffusers.models.attention_processor import Attention, AttnProcessor
 from diffusers_motion_embed import FusedProjectionsError
 from diffusers_motion_embed.adapter.attachment import attach, detach
 from diffusers_motion_embed.adapter.layer import LayerEmbedding, MotionEmbeddingLayer
-from diffusers_motion_embed.layouts import Layout
+from diffusers_motion_embed.layouts import Layout, VideoSize
 
 
 BATCH, HEIGHT, WIDTH, FRAMES, CHANNELS = 2, 2, 3, 4, 8
@@ -197,3 +197,37 @@ def test_fused_projections_are_refused(temporal, layer, pictures):
     temporal.attention.fuse_projections()
     with pytest.raises(FusedProjectionsError, match="unfuse_qkv_projections"):
         temporal.attention.to_qkv(pictures.flatten(2)[:1].mT)
+
+
+def test_query_and_key_share_one_sum_and_nothing_of_it_is_kept(temporal, layer, pictures):
+    added = []
+    temporal.attention.to_q.register_forward_pre_hook(lambda module, args: added.append(args[0]))
+    temporal.attention.to_k.register_forward_pre_hook(lambda module, args: added.append(args[0]))
+    temporal(pictures)
+    assert added[0] is added[1]
+    assert layer._query is None
+
+
+def test_a_pass_that_was_broken_off_leaves_no_sum_for_the_next(temporal, layer, pictures):
+    plain = temporal(pictures)
+
+    def fail(module, args):
+        raise RuntimeError
+
+    hook = temporal.attention.to_k.register_forward_pre_hook(fail, prepend=True)
+    with pytest.raises(RuntimeError):
+        temporal(pictures)
+    hook.remove()
+    assert torch.equal(temporal(pictures), plain)
+    assert layer._query is None
+
+
+def test_a_key_of_other_things_than_the_query_gets_its_own_sum(layer, temporal):
+    query, key = torch.randn(2, HEIGHT * WIDTH, FRAMES, CHANNELS)
+    layer.size = VideoSize(FRAMES, HEIGHT, WIDTH)
+    attention = temporal.attention
+    (of_query,) = layer.add_to_query_or_key(attention.to_q, (query,))
+    (of_key,) = layer.add_to_query_or_key(attention.to_k, (key,))
+    qk = layer.embeddings["one"].qk
+    assert torch.equal(of_query, query + qk)
+    assert torch.equal(of_key, key + qk)
