@@ -1,6 +1,7 @@
 """`python -m benchmarks.report`: measures what is missing, hours if need be, and writes the report of all there is."""
 
 import argparse
+import hashlib
 import shlex
 import sys
 from pathlib import Path
@@ -10,6 +11,14 @@ from benchmarks.report.runner import Runner, tasks_of
 from benchmarks.report.write import write_report
 from examples.tiny_world.evaluation import TINY_T2V, load_tiny_pipeline, use_one_thread
 from examples.tiny_world.references import OBJECT_REFERENCES
+
+
+def measures_of(model: Path) -> Path:
+    """The folder of a model's measures, named after its weights too: trained anew, it is another model."""
+    digest = hashlib.sha256()
+    for file in sorted(model.rglob("*.safetensors")):
+        digest.update(file.read_bytes())
+    return Path(f"{model.name}-{digest.hexdigest()[:8]}")
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -26,7 +35,7 @@ def main(arguments: list[str] | None = None) -> None:
 
     pipe = load_tiny_pipeline(options.pretrained_model_name_or_path)
     name = options.pretrained_model_name_or_path.name
-    folder = options.measures / name
+    folder = options.measures / measures_of(options.pretrained_model_name_or_path)
     runner = Runner(pipe, folder, options.num_seeds)
     tasks = tasks_of(options.groups, options.references)
     left = sum(not runner.is_done(task) for task in tasks)

@@ -91,10 +91,10 @@ class Runner:
 
     def is_done(self, task: Task) -> bool:
         """Whether its measures are there, of the same settings and as many seeds or more."""
-        path = task.path(self.folder)
-        if not path.is_file():
+        try:
+            result = json.loads(task.path(self.folder).read_text())
+        except (FileNotFoundError, ValueError):  # not there, or not whole
             return False
-        result = json.loads(path.read_text())
         return result["num_seeds"] >= self.num_seeds and result["settings"] == settings_of(task)
 
     def _write(self, task: Task) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import platform
+import re
 import shutil
 import tempfile
 from importlib.metadata import version
@@ -13,6 +14,7 @@ from matplotlib.figure import Figure
 from examples.pictures import contact_sheet
 
 
+MARK = "<!-- A report, written by a program. -->"  # by which pages that may be replaced are known
 PACKAGES = ("torch", "diffusers", "peft", "diffusers_motion_embed")
 
 
@@ -27,6 +29,7 @@ class Page:
     def __init__(self, title: str, command: str) -> None:
         versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
         self.parts = [
+            MARK,
             f"# {title}",
             f"    {command}",
             f"Versions: {versions}, Python {platform.python_version()}; {os.cpu_count()} cores, {platform.machine()}.",
@@ -53,12 +56,18 @@ class Page:
 
         Returns:
             The page.
+
+        Raises:
+            FileExistsError: If the folder has a page that is no report.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        for old in (*folder.glob("*.png"), *folder.glob("*.webp")):
-            old.unlink()
+        page = folder / "README.md"
+        before = page.read_text(encoding="utf-8") if page.is_file() else MARK
+        if MARK not in before:
+            raise FileExistsError(f"{page} is no report; choose another folder than {folder}.")
+        for name in re.findall(r"!\[[^]]*\]\(([\w-]+\.(?:png|webp))\)", before):
+            (folder / name).unlink(missing_ok=True)
         for picture in Path(self._folder.name).iterdir():
             shutil.copy(picture, folder)
-        page = folder / "README.md"
         page.write_text("\n\n".join(self.parts) + "\n", encoding="utf-8")
         return page

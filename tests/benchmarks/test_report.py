@@ -10,11 +10,11 @@ from benchmarks.peers import METHODS, NoisePrior
 from benchmarks.peers.inverted import InvertedNoise
 from benchmarks.peers.motion_embedding import MotionEmbedding
 from benchmarks.report import experiments
-from benchmarks.report.__main__ import main
+from benchmarks.report.__main__ import main, measures_of
 from benchmarks.report.experiments import GROUPS, Experiment, scaled
 from benchmarks.report.runner import PLAIN, Runner, Task, tasks_of
 from benchmarks.report.write import Measured, read
-from examples.tiny_world.evaluation import GENERATION, load_tiny_pipeline, object_fidelity
+from examples.tiny_world.evaluation import GENERATION, TINY_T2V, load_tiny_pipeline, object_fidelity
 from examples.tiny_world.measure import measure_clip
 from examples.tiny_world.references import OBJECT_REFERENCES, PROMPTS
 
@@ -39,7 +39,7 @@ def small(monkeypatch):
 def test_a_report_is_measured_once_and_goes_on(tmp_path, capsys):
     arguments = ["--references", "zigzag", "--measures", str(tmp_path / "measures"), "--output", str(tmp_path / "out")]
     main([*arguments, "--groups", "methods"])
-    folder = tmp_path / "measures/tiny-t2v"
+    folder = tmp_path / "measures" / measures_of(TINY_T2V).name
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*.json")}
     assert len(before) == 3
     main(arguments)
@@ -70,12 +70,27 @@ def test_other_settings_and_more_seeds_are_measured_anew(tmp_path, monkeypatch):
     assert not runner.is_done(task)
     runner.run([task])
     assert runner.is_done(task)
+    path = task.path(tmp_path)
+    whole = path.read_text()
+    path.write_text(whole[: len(whole) // 2])
+    assert not runner.is_done(task)
+    path.write_text(whole)
     more = Runner(pipe, tmp_path, num_seeds=2)
     assert not more.is_done(task)
     more.run([task])
     assert runner.is_done(task)
     monkeypatch.setitem(GROUPS["methods"], "inverted noise", Experiment(InvertedNoise(NoisePrior(share=0.9))))
     assert not runner.is_done(task)
+
+
+def test_measures_of_other_weights_are_kept_apart(tmp_path):
+    (tmp_path / "model/unet").mkdir(parents=True)
+    names = set()
+    for weights in (b"one", b"two"):
+        (tmp_path / "model/unet/model.safetensors").write_bytes(weights)
+        names.add(measures_of(tmp_path / "model").name)
+    assert len(names) == 2
+    assert all(name.startswith("model-") for name in names)
 
 
 def test_figures_of_rows():

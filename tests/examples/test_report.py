@@ -38,10 +38,22 @@ def test_a_page_replaces_the_one_before(tmp_path):
         page.write(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["README.md", "second.webp"]
     text = (tmp_path / "README.md").read_text()
-    assert text.startswith("# Title\n\n    python -m something\n")
+    assert "# Title\n\n    python -m something\n" in text
     assert "About second." in text
     assert "first" not in text
     assert np.asarray(Image.open(tmp_path / "second.webp").convert("L")).min() < 5
+
+
+def test_a_page_takes_no_place_of_what_is_not_its_own(tmp_path):
+    (tmp_path / "photo.png").touch()
+    page = Page("Title", "command")
+    page.write(tmp_path)
+    page.write(tmp_path)
+    assert (tmp_path / "photo.png").is_file()
+    (tmp_path / "README.md").write_text("# A project\n\n![A photo](photo.png)\n")
+    with pytest.raises(FileExistsError, match="no report"):
+        page.write(tmp_path)
+    assert (tmp_path / "photo.png").is_file()
 
 
 @pytest.mark.parametrize("package", ["torch", "diffusers", "peft", "diffusers_motion_embed"])
