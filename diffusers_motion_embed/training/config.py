@@ -23,7 +23,7 @@ class TrainingConfig:
         v_learning_rate: Of the value part, if another.
         lr_scheduler: "constant", "constant_with_warmup", or "cosine" or "linear", which warm up and fall to zero.
         lr_warmup_steps: Steps over which the rate rises from zero; "constant" ignores them.
-        weight_decay: Of AdamW.
+        weight_decay: Of AdamW; what the reference does not ask for fades, so that less of its look is learned.
         max_grad_norm: Longer gradients are shortened to this length; None leaves them.
         loss: "base", "debiased_temporal", "debiased_hybrid" or "motion_distillation", see `training.losses`.
         spatial_learning_rate: Of the LoRA on spatial layers that "debiased_hybrid" trains besides.
@@ -48,12 +48,12 @@ class TrainingConfig:
     """
 
     max_train_steps: int = 100
-    learning_rate: float = 0.3
+    learning_rate: float = 0.4
     qk_learning_rate: float | None = None
     v_learning_rate: float | None = None
     lr_scheduler: LearningRateSchedule = "cosine"
     lr_warmup_steps: int = 0
-    weight_decay: float = 0.01
+    weight_decay: float = 0.05
     max_grad_norm: float | None = None
     loss: Loss = "base"
     spatial_learning_rate: float = 5e-4

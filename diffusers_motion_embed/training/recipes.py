@@ -24,6 +24,7 @@ RECIPES = {
         {
             "max_train_steps": 400,
             "learning_rate": 0.02,
+            "weight_decay": 0.01,
             "lr_scheduler": "constant",
             "timestep_sampling": "uniform",
             "antithetic_noise": False,

@@ -20,6 +20,8 @@ from examples.tiny_world.scene import FRAME_SIZE, NUM_FRAMES, Appearance, Motion
 
 EXAMPLES = Path(__file__).parent.parent
 TINY_T2V = EXAMPLES / "tiny-t2v"
+TINY_ANIMATEDIFF = EXAMPLES / "tiny-animatediff"
+TINY_WAN = EXAMPLES / "tiny-wan"
 
 # With which the tiny models are used wherever this project shows or measures them.
 GENERATION = {"num_inference_steps": 12, "guidance_scale": 2.0}

@@ -50,7 +50,7 @@ TINY_ANIMATEDIFF = BaseModel(
 
 def main() -> None:
     options = parse_options(
-        __doc__, max_train_steps=3000, train_batch_size=8, learning_rate=1.5e-3, lr_decay_steps=1500
+        __doc__, max_train_steps=8000, train_batch_size=8, learning_rate=1.5e-3, lr_decay_steps=3000
     )
     train(TINY_ANIMATEDIFF, options)
 

@@ -93,7 +93,7 @@ TINY_WAN = BaseModel(
 
 def main() -> None:
     options = parse_options(
-        __doc__, max_train_steps=4000, train_batch_size=16, learning_rate=1e-3, lr_decay_steps=2000
+        __doc__, max_train_steps=10500, train_batch_size=16, learning_rate=1e-3, lr_decay_steps=3500
     )
     train(TINY_WAN, options)
 

@@ -7,13 +7,22 @@ import re
 import numpy as np
 import pytest
 import torch
-from diffusers import AutoencoderKL, AutoencoderKLWan, DiffusionPipeline, TextToVideoSDPipeline
+from diffusers import (
+    AnimateDiffPipeline,
+    AutoencoderKL,
+    AutoencoderKLWan,
+    DiffusionPipeline,
+    TextToVideoSDPipeline,
+    WanPipeline,
+)
 from safetensors.torch import load_file
 
 from examples.tiny_world import train_animatediff, train_unet, train_vae, train_wan, train_wan_vae
 from examples.tiny_world.base_training import train
 from examples.tiny_world.evaluation import (
+    TINY_ANIMATEDIFF,
     TINY_T2V,
+    TINY_WAN,
     call_arguments,
     generate,
     load_tiny_pipeline,
@@ -26,7 +35,7 @@ from examples.tiny_world.scene import Appearance, Motion, random_scene, render
 from examples.tiny_world.v_prediction import make_tokenizer
 
 
-FOLDERS = {TINY_T2V: TextToVideoSDPipeline}
+FOLDERS = {TINY_T2V: TextToVideoSDPipeline, TINY_ANIMATEDIFF: AnimateDiffPipeline, TINY_WAN: WanPipeline}
 MODELS = [train_unet.TINY_T2V, train_animatediff.TINY_ANIMATEDIFF, train_wan.TINY_WAN]
 
 folders = pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
@@ -66,13 +75,23 @@ def test_what_the_card_shows_runs(folder, monkeypatch):
 
 @folders
 def test_latents_are_thumbnails(folder):
-    vae = load_tiny_pipeline(folder).vae
-    frames = torch.from_numpy(random_scene(np.random.default_rng(5)).render()).permute(0, 3, 1, 2) * 2 - 1
-    latents, expected = vae.encode(frames).latent_dist.mode(), thumbnail_latents(frames)
+    pipe = load_tiny_pipeline(folder)
+    vae, num_frames = pipe.vae, call_arguments(pipe)["num_frames"]
+    frames = torch.from_numpy(random_scene(np.random.default_rng(5), num_frames).render()).permute(0, 3, 1, 2) * 2 - 1
+    thumbnails = thumbnail_latents(frames)
+    if folder == TINY_WAN:
+        latents = vae.encode(frames.transpose(0, 1)[None]).latent_dist.mode()
+        expected = pair_frames(thumbnails.transpose(0, 1)[None])
+        decoded = vae.decode(latents).sample[0].transpose(0, 1)
+        assert vae.config.latents_mean == [0.0] * 24
+        assert vae.config.latents_std == pytest.approx([1 / SCALING_FACTOR] * 24)
+    else:
+        latents, expected = vae.encode(frames).latent_dist.mode(), thumbnails
+        decoded = vae.decode(latents).sample
+        assert vae.config.scaling_factor == pytest.approx(SCALING_FACTOR)
     assert latents.shape == expected.shape
     assert (latents - expected).abs().mean() < 0.03
-    assert (vae.decode(latents).sample - frames).abs().mean() / 2 * 255 < 5
-    assert vae.config.scaling_factor == pytest.approx(SCALING_FACTOR)
+    assert (decoded - frames).abs().mean() / 2 * 255 < 5
 
 
 def test_pairs_of_frames_after_the_first():
