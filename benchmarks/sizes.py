@@ -62,11 +62,11 @@ TARGETS = (
 
 GRIDS = {"value grid 4 x 4": (4, 4), "full value grids": "full"}
 
-# How `save_motion_embedding` stores them. Trained numbers take as many bits as the random ones here: 3 of them.
+# How `save_motion_embedding` stores them. Trained numbers take as many bits as the random ones here: 2 of them.
 FORMS = {
     "float32": {},
     "float16": {"dtype": torch.float16},
-    "compact": {"max_error": 0.25},
+    "compact": {"max_error": 0.4},
 }
 
 
