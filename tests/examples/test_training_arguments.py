@@ -49,6 +49,7 @@ def test_the_papers_recipe_has_a_name_and_gives_way_to_arguments():
         antithetic_noise=False,
         debias_in_training=False,
         gradient_accumulation_steps=1,
+        weight_decay=0.01,
     )
     assert embedding.value_grid == "full"
     assert embedding.timing == (0.0, 1.0)
