@@ -62,7 +62,7 @@ def scaled(scale: float) -> Callable[[Any], None]:
     return lambda pipe: pipe.set_motion_scale(scale, NAME)
 
 
-_BLOCKS = r"{}\..*temp_attentions\..*attn[12]"
+_BLOCKS = r"({})\..*(temp_attentions|motion_modules)\..*attn[12]"
 
 GROUPS: dict[str, dict[str, Experiment]] = {
     "methods": {name: Experiment(method) for name, method in METHODS.items()},
@@ -78,10 +78,15 @@ GROUPS: dict[str, dict[str, Experiment]] = {
         "loss debiased_temporal": ours({"loss": "debiased_temporal"}),
         "loss debiased_hybrid": ours({"loss": "debiased_hybrid"}),
         "loss motion_distillation": ours({"loss": "motion_distillation"}),
-        "attn1 alone": ours(embedding={"target_modules": _BLOCKS.format("(down|up)_blocks").replace("[12]", "1")}),
-        "attn2 alone": ours(embedding={"target_modules": _BLOCKS.format("(down|up)_blocks").replace("[12]", "2")}),
-        "down blocks alone": ours(embedding={"target_modules": _BLOCKS.format("down_blocks")}),
-        "up blocks alone": ours(embedding={"target_modules": _BLOCKS.format("up_blocks")}),
+        "attn1 alone": ours(
+            embedding={"target_modules": _BLOCKS.format(r"(down|up)_blocks\.\d+").replace("[12]", "1")}
+        ),
+        "attn2 alone": ours(
+            embedding={"target_modules": _BLOCKS.format(r"(down|up)_blocks\.\d+").replace("[12]", "2")}
+        ),
+        "down blocks alone": ours(embedding={"target_modules": _BLOCKS.format(r"down_blocks\.\d+")}),
+        "up blocks alone": ours(embedding={"target_modules": _BLOCKS.format(r"up_blocks\.\d+")}),
+        "deep blocks alone": ours(embedding={"target_modules": _BLOCKS.format(r"down_blocks\.1|up_blocks\.0")}),
         "learning rate 0.1": ours({"learning_rate": 0.1}),
         "learning rate 1": ours({"learning_rate": 1.0}),
         "all noise levels": ours({"timestep_sampling": "uniform"}),
@@ -97,7 +102,7 @@ GROUPS: dict[str, dict[str, Experiment]] = {
     "steps": {
         f"{name}, {samples} samples": replace(recipe(name), num_samples=samples)
         for name in ("default", "paper")
-        for samples in (40, 100, 200, 400)
+        for samples in (40, 100, 200, 400, 800)
     },
     "scales": {"scale": Experiment(MotionEmbedding(), uses={str(scale): scaled(scale) for scale in SCALES})},
 }

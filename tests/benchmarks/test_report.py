@@ -14,9 +14,14 @@ from benchmarks.report.__main__ import main, measures_of
 from benchmarks.report.experiments import GROUPS, Experiment, scaled
 from benchmarks.report.runner import PLAIN, Runner, Task, tasks_of
 from benchmarks.report.write import Measured, read
-from examples.tiny_world.evaluation import GENERATION, TINY_T2V, load_tiny_pipeline, object_fidelity
+from diffusers_motion_embed import MotionEmbeddingConfig
+from diffusers_motion_embed.adapter.selection import select_layers
+from examples.tiny_world.evaluation import GENERATION, TINY_ANIMATEDIFF, TINY_T2V, load_tiny_pipeline, object_fidelity
 from examples.tiny_world.measure import measure_clip
 from examples.tiny_world.references import OBJECT_REFERENCES, PROMPTS
+
+
+ABLATIONS = dict(GROUPS["ablations"])  # as they are, before the tests make them few
 
 
 @pytest.fixture(autouse=True)
@@ -108,6 +113,21 @@ def test_figures_of_rows():
 def test_every_experiment_has_a_file_of_its_own(tmp_path):
     tasks = tasks_of(GROUPS, ["zigzag", "bounce"])
     assert len({task.path(tmp_path) for task in tasks}) == len(tasks)
+
+
+@pytest.mark.parametrize("folder", [TINY_T2V, TINY_ANIMATEDIFF], ids=lambda folder: folder.name)
+def test_ablations_adapt_a_part_of_the_layers(folder):
+    model = load_tiny_pipeline(folder).unet
+    adapted = len(select_layers(model, MotionEmbeddingConfig()))
+    found = {
+        name: len(select_layers(model, experiment.method.embedding))
+        for name, experiment in ABLATIONS.items()
+        if getattr(getattr(experiment.method, "embedding", None), "target_modules", None)
+    }
+    assert found.pop("attn1 alone") == found.pop("attn2 alone") == adapted / 2
+    assert found.pop("down blocks alone") + found.pop("up blocks alone") == adapted
+    assert found.pop("deep blocks alone") == adapted / 2  # a level of two, with as many layers in each
+    assert not found
 
 
 def test_settings_tell_experiments_apart():
