@@ -2,13 +2,13 @@
 
 import argparse
 import hashlib
-import shlex
 import sys
 from pathlib import Path
 
 from benchmarks.report.experiments import GROUPS
 from benchmarks.report.runner import Runner, tasks_of
 from benchmarks.report.write import write_report
+from examples.report.page import make_report_folder
 from examples.tiny_world.evaluation import TINY_T2V, load_tiny_pipeline, use_one_thread
 from examples.tiny_world.references import OBJECT_REFERENCES
 
@@ -32,6 +32,7 @@ def main(arguments: list[str] | None = None) -> None:
     add("--output", type=Path, default=Path("docs/report"))
     options = parser.parse_args(arguments)
     use_one_thread()
+    make_report_folder(options.output)
 
     pipe = load_tiny_pipeline(options.pretrained_model_name_or_path)
     name = options.pretrained_model_name_or_path.name
@@ -40,10 +41,10 @@ def main(arguments: list[str] | None = None) -> None:
     tasks = tasks_of(options.groups, options.references)
     left = sum(not runner.is_done(task) for task in tasks)
     print(f"{len(tasks)} measurements, {left} to do; each is kept in {folder}, and an interrupted run goes on.")
-    runner.run(tasks)
-    command = shlex.join(["python", "-m", "benchmarks.report", *(sys.argv[1:] if arguments is None else arguments)])
-    page = write_report(folder, options.output, options.references, f"Report on {name}", command)
-    print(f"Wrote {page}")
+    failed = runner.run(tasks)
+    print(f"Wrote {write_report(folder, options.output, f'Report on {name}')}")
+    if failed:
+        sys.exit(f"{len(failed)} of the measurements failed, see above; the others are in the report.")
 
 
 if __name__ == "__main__":

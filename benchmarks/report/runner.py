@@ -7,6 +7,7 @@
 import json
 import re
 import time
+import traceback
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,13 +82,23 @@ class Runner:
         self.scenes = object_references(call_arguments(pipe)["num_frames"])
         self._plain: np.ndarray | None = None
 
-    def run(self, tasks: list[Task]) -> None:
-        """Measure what is not measured yet."""
+    def run(self, tasks: list[Task]) -> list[Task]:
+        """Measure what is not measured yet; an experiment that fails is told, and the others go on.
+
+        Returns:
+            Those that failed.
+        """
         missing = [task for task in tasks if not self.is_done(task)]
+        failed = []
         bar = tqdm(missing, "experiments", disable=not missing)
         for task in bar:
             bar.set_postfix_str(f"{task.name}, {task.reference}")
-            self._write(task)
+            try:
+                self._write(task)
+            except Exception:
+                failed.append(task)
+                bar.write(f"{task.group}, {task.name}, {task.reference}:\n{traceback.format_exc()}")
+        return failed
 
     def is_done(self, task: Task) -> bool:
         """Whether its measures are there, of the same settings and as many seeds or more."""

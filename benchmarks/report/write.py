@@ -1,6 +1,7 @@
 """Writes the report of what was measured."""
 
 import json
+import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,42 +58,57 @@ class Measured:
         return color_shift(generated, plain, reference).share
 
 
+def results_of(folder: Path, group: str, name: str, references: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """The files of an experiment that are there, by reference."""
+    paths = {reference: Task(group, name, reference).path(folder) for reference in references}
+    return {reference: json.loads(path.read_text()) for reference, path in paths.items() if path.is_file()}
+
+
 def read(folder: Path, group: str, name: str, references: Iterable[str], use: str = "") -> Measured | None:
     """What was measured of an experiment; None if nothing was."""
-    paths = [Task(group, name, reference).path(folder) for reference in references]
-    results = [json.loads(path.read_text()) for path in paths if path.is_file()]
+    results = list(results_of(folder, group, name, references).values())
     if not results:
         return None
     rows = [row for result in results for row in result["rows"] if row["use"] == use]
     return Measured(rows, float(np.mean([result["seconds"] for result in results])), results[0]["num_bytes"])
 
 
-def default_beside(measures: Path, group: str, references: Iterable[str], label: str) -> dict[str, Measured]:
+def commands_of(measures: Path) -> list[str]:
+    """The commands that measure everything as it was measured."""
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for group in GROUPS:
+        found = [results_of(measures, group, name, OBJECT_REFERENCES) for name in GROUPS[group]]
+        references = [reference for reference in OBJECT_REFERENCES if any(reference in each for each in found)]
+        if references:
+            num_seeds = min(result["num_seeds"] for each in found for result in each.values())
+            options = ("--references", *references, "--num_seeds", str(num_seeds))
+            groups.setdefault(options, []).append(group)
+    start = ["python", "-m", "benchmarks.report", "--groups"]
+    return [shlex.join([*start, *names, *options]) for options, names in groups.items()]
+
+
+def default_beside(measures: Path, group: str, label: str) -> dict[str, Measured]:
     """The default on the references on which the group was measured, so that means are of the same motions."""
-    shared = [
-        reference
-        for reference in references
-        if any(Task(group, name, reference).path(measures).is_file() for name in GROUPS[group])
-    ]
+    names = GROUPS[group]
+    shared = {reference for name in names for reference in results_of(measures, group, name, OBJECT_REFERENCES)}
     found = read(measures, "methods", DEFAULT, shared)
     return {} if found is None else {label: found}
 
 
-def write_report(measures: Path, output: Path, references: list[str], title: str, command: str) -> Path:
+def write_report(measures: Path, output: Path, title: str) -> Path:
     """Write the report of everything that is in `measures`.
 
     Args:
         measures: Folder that a `Runner` filled.
         output: Folder of the report.
-        references: Names of the references to report.
         title: Of the page.
-        command: With which it was made.
 
     Returns:
         The page.
     """
-    page = Page(title, command)
+    page = Page(title, *commands_of(measures))
     page.add(MEASURES)
+    references = [name for name in OBJECT_REFERENCES if Task("plain", PLAIN, name).path(measures).is_file()]
     plain = read(measures, "plain", PLAIN, references)
     default = read(measures, "methods", DEFAULT, references)
     groups = {
@@ -101,9 +117,13 @@ def write_report(measures: Path, output: Path, references: list[str], title: str
         }
         for group in ("methods", "ablations", "sizes", "steps")
     }
-    rows = {PLAIN: plain} | groups["methods"]
+    rows = ({PLAIN: plain} if plain else {}) | groups["methods"]
     page.add(f"## Methods\n\nEach learned from {BUDGET} samples of the reference, or without training.")
     page.add(measures_table(rows, default))
+    page.add(
+        "What of the prompt is right, and how far the object's colour is off, as a multiple of the plain model's:"
+    )
+    page.add(appearance_table(rows, plain))
     page.plot(
         scatter(
             {name: (each.mean("leakage"), each.mean("cosine")) for name, each in rows.items()},
@@ -129,9 +149,7 @@ def write_report(measures: Path, output: Path, references: list[str], title: str
             page.sheet(sheet, reference, f"Clips of every method with the motion of {reference}")
     if groups["ablations"]:
         page.add("## Ablations\n\nThe default with one thing changed.")
-        page.add(
-            measures_table(default_beside(measures, "ablations", references, "default") | groups["ablations"], default)
-        )
+        page.add(measures_table(default_beside(measures, "ablations", "default") | groups["ablations"], default))
     if groups["steps"]:
         page.add("## Samples of training")
         page.add(measures_table(groups["steps"], default))
@@ -145,7 +163,7 @@ def write_report(measures: Path, output: Path, references: list[str], title: str
             "Displacement cosine against training samples, by recipe",
         )
     if groups["sizes"]:
-        sizes = default_beside(measures, "sizes", references, "4 x 4, float32") | groups["sizes"]
+        sizes = default_beside(measures, "sizes", "4 x 4, float32") | groups["sizes"]
         page.add("## Sizes")
         page.add(measures_table(sizes, default))
         page.plot(
@@ -202,6 +220,22 @@ def measures_table(rows: dict[str, Measured], default: Measured | None) -> str:
                 f"{each.shift('background_lab'):.3f}",
                 f"{each.num_bytes:,}",
                 f"{each.seconds / default.seconds:.2f}" if default else "-",
+            )
+            for name, each in rows.items()
+        ],
+    )
+
+
+def appearance_table(rows: dict[str, Measured], plain: Measured | None) -> str:
+    """One line for each experiment, of each thing that prompts name."""
+    shares = ("color", "shape", "background", "present")
+    return table(
+        ("", "colour", "shape", "background", "object in every frame", "colour error ratio"),
+        [
+            (
+                name,
+                *(each.mean(share).text(percent=True) for share in shares),
+                f"{each.mean('color_error').mean / plain.mean('color_error').mean:.2f}" if plain else "-",
             )
             for name, each in rows.items()
         ],

@@ -18,20 +18,41 @@ MARK = "<!-- A report, written by a program. -->"  # by which pages that may be 
 PACKAGES = ("torch", "diffusers", "peft", "diffusers_motion_embed")
 
 
+def make_report_folder(folder: Path) -> Path:
+    """Make a folder for a report, before hours are spent on it.
+
+    Args:
+        folder: May have an earlier report.
+
+    Returns:
+        Where its page will be.
+
+    Raises:
+        FileExistsError: If the folder has a page that is no report, or is a file.
+        PermissionError: If nothing may be written there.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    page = folder / "README.md"
+    if page.is_file() and MARK not in page.read_text(encoding="utf-8"):
+        raise FileExistsError(f"{page} is no report; choose another folder than {folder}.")
+    with tempfile.TemporaryFile(dir=folder):  # may it be written to?
+        return page
+
+
 class Page:
     """Collects a report; nothing is on disk before `write`.
 
     Args:
         title: Of the page.
-        command: With which it is made.
+        commands: With which it is made.
     """
 
-    def __init__(self, title: str, command: str) -> None:
+    def __init__(self, title: str, *commands: str) -> None:
         versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
         self.parts = [
             MARK,
             f"# {title}",
-            f"    {command}",
+            "\n".join(f"    {command}" for command in commands),
             f"Versions: {versions}, Python {platform.python_version()}; {os.cpu_count()} cores, {platform.machine()}.",
         ]
         self._folder = tempfile.TemporaryDirectory()
@@ -58,13 +79,10 @@ class Page:
             The page.
 
         Raises:
-            FileExistsError: If the folder has a page that is no report.
+            OSError: As of `make_report_folder`.
         """
-        folder.mkdir(parents=True, exist_ok=True)
-        page = folder / "README.md"
-        before = page.read_text(encoding="utf-8") if page.is_file() else MARK
-        if MARK not in before:
-            raise FileExistsError(f"{page} is no report; choose another folder than {folder}.")
+        page = make_report_folder(folder)
+        before = page.read_text(encoding="utf-8") if page.is_file() else ""
         for name in re.findall(r"!\[[^]]*\]\(([\w-]+\.(?:png|webp))\)", before):
             (folder / name).unlink(missing_ok=True)
         for picture in Path(self._folder.name).iterdir():

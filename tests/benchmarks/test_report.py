@@ -51,7 +51,8 @@ def test_a_report_is_measured_once_and_goes_on(tmp_path, capsys):
     assert all(path.stat().st_mtime_ns == time for path, time in before.items())
     assert "5 measurements, 2 to do" in capsys.readouterr().out
     page = (tmp_path / "out/README.md").read_text()
-    assert "python -m benchmarks.report --references zigzag" in page
+    groups = "methods steps scales"
+    assert f"python -m benchmarks.report --groups {groups} --references zigzag --num_seeds 1\n" in page
     assert all(title in page for title in ("## Methods", "## Samples of training", "## Motion scale", "### zigzag"))
     for picture in ("fidelity_and_leakage.png", "fidelity_and_scale.png", "zigzag.webp"):
         assert f"({picture})" in page
@@ -86,6 +87,35 @@ def test_other_settings_and_more_seeds_are_measured_anew(tmp_path, monkeypatch):
     assert runner.is_done(task)
     monkeypatch.setitem(GROUPS["methods"], "inverted noise", Experiment(InvertedNoise(NoisePrior(share=0.9))))
     assert not runner.is_done(task)
+
+
+class FailingMethod(InvertedNoise):
+    """Stops in its learning."""
+
+    def learn(self, *arguments, **options):
+        raise FloatingPointError("the loss is nan")
+
+
+def test_an_experiment_that_fails_is_told_and_the_others_go_on(tmp_path, monkeypatch, capsys):
+    prior = NoisePrior()
+    methods = {"failing": Experiment(FailingMethod(prior)), "inverted noise": Experiment(InvertedNoise(prior))}
+    monkeypatch.setitem(GROUPS, "methods", methods)
+    arguments = ["--references", "zigzag", "--measures", str(tmp_path / "measures"), "--output", str(tmp_path / "out")]
+    with pytest.raises(SystemExit, match="1 of the measurements failed"):
+        main([*arguments, "--groups", "methods"])
+    told = capsys.readouterr()
+    assert "methods, failing, zigzag" in told.out + told.err
+    assert "the loss is nan" in told.out + told.err
+    page = (tmp_path / "out/README.md").read_text()
+    assert "| inverted noise |" in page
+    assert "| failing |" not in page
+
+
+def test_an_output_folder_of_something_else_is_refused_before_anything_is_measured(tmp_path):
+    (tmp_path / "README.md").write_text("# Notes")
+    with pytest.raises(FileExistsError, match="is no report"):
+        main(["--measures", str(tmp_path / "measures"), "--output", str(tmp_path)])
+    assert not (tmp_path / "measures").exists()
 
 
 def test_measures_of_other_weights_are_kept_apart(tmp_path):
