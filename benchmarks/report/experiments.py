@@ -65,7 +65,8 @@ def scaled(scale: float) -> Callable[[Any], None]:
 _BLOCKS = r"({})\..*(temp_attentions|motion_modules)\..*attn[12]"
 
 GROUPS: dict[str, dict[str, Experiment]] = {
-    "methods": {name: Experiment(method) for name, method in METHODS.items()},
+    "methods": {name: Experiment(method) for name, method in METHODS.items()}
+    | {f"{DEFAULT}, gentle": recipe("gentle")},
     "ablations": {
         "query-key part alone": ours(embedding={"parts": ["qk"]}),
         "value part alone": ours(embedding={"parts": ["v"]}),

@@ -57,7 +57,7 @@ class BaseModel:
         return {self.denoiser: getattr(pipe, self.denoiser), "text_encoder": pipe.text_encoder}
 
 
-def parse_options(description: str, **defaults: float) -> argparse.Namespace:
+def make_parser(description: str, **defaults: float) -> argparse.ArgumentParser:
     """The command line of a training script, whose own defaults are given by name."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--vae", type=Path, required=True, help="Folder written by the script that trains the VAE.")
@@ -68,9 +68,11 @@ def parse_options(description: str, **defaults: float) -> argparse.Namespace:
     parser.add_argument("--learning_rate", type=float)
     parser.add_argument("--lr_decay_steps", type=int, help="Last steps, over which the rate falls to 0.")
     parser.add_argument("--checkpointing_steps", type=int, default=250)
+    parser.add_argument("--initial_weights", type=Path, help="Pipeline folder to start from, where shapes agree.")
+    parser.add_argument("--clips_only", action="store_true", help="No single frames, once they are drawn well.")
     parser.add_argument("--seed", type=int, default=0)
     parser.set_defaults(**defaults)
-    return parser.parse_args()
+    return parser
 
 
 def render_scenes(
@@ -110,6 +112,15 @@ def draw_frames(
     return latents[chosen, :, frame].float().unsqueeze(2), [prompts[index] for index in chosen]
 
 
+def load_matching(trained: dict[str, torch.nn.Module], pipe: DiffusionPipeline) -> None:
+    """Copy another pipeline's weights into the trained components, but for those of other shapes."""
+    for name, module in trained.items():
+        shapes = {key: value.shape for key, value in module.state_dict().items()}
+        weights = getattr(pipe, name).state_dict()
+        matching = {key: value for key, value in weights.items() if shapes.get(key) == value.shape}
+        module.load_state_dict(matching, strict=False)
+
+
 def average_gradients(parameters: list[torch.nn.Parameter]) -> None:
     """Give every process the mean of all processes' gradients."""
     if dist.is_initialized():
@@ -144,6 +155,8 @@ def train(model: BaseModel, options: argparse.Namespace) -> None:
     portraits = render_scenes(random_portrait, 2 * options.num_clips, options.seed + 2)
     pipe = model.make_pipeline(vae)
     trained = model.trained(pipe)
+    if options.initial_weights:
+        load_matching(trained, type(pipe).from_pretrained(options.initial_weights, dtype=torch.float32))
     parameters = list(torch.nn.ModuleDict(trained).parameters())
 
     optimizer = torch.optim.AdamW(parameters, lr=options.learning_rate, weight_decay=1e-2)
@@ -163,7 +176,7 @@ def train(model: BaseModel, options: argparse.Namespace) -> None:
         for group in optimizer.param_groups:
             group["lr"] = options.learning_rate * warmup * decay
         num_clips = options.train_batch_size // num_processes
-        if step % 2:
+        if step % 2 or options.clips_only:
             batch, captions = draw_clips(*clips, num_clips, generator)
         else:
             half = num_clips * model.stills_per_clip // 2
@@ -180,8 +193,8 @@ def train(model: BaseModel, options: argparse.Namespace) -> None:
         average.step(parameters)
         losses.append(loss.item())
         if rank == 0 and len(losses) == 100:
-            of_frames, of_clips = sum(losses[::2]) / 50, sum(losses[1::2]) / 50
-            progress.write(f"step {step + 1}: loss {of_frames:.4f} of frames, {of_clips:.4f} of clips")
+            even, odd = sum(losses[::2]) / 50, sum(losses[1::2]) / 50  # of frames, unless of clips only, and of clips
+            progress.write(f"step {step + 1}: loss {even:.4f} of even steps, {odd:.4f} of odd ones")
             losses.clear()
         done = step + 1 == options.max_train_steps
         if rank == 0 and (done or (step + 1) % options.checkpointing_steps == 0):

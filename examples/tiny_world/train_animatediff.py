@@ -11,7 +11,7 @@ from functools import partial
 
 from diffusers import AnimateDiffPipeline, AutoencoderKL, UNetMotionModel
 
-from examples.tiny_world.base_training import BaseModel, parse_options, train
+from examples.tiny_world.base_training import BaseModel, make_parser, train
 from examples.tiny_world.latents import PATCH_SIZE, THUMBNAIL_SIZE
 from examples.tiny_world.scene import NUM_FRAMES
 from examples.tiny_world.v_prediction import make_scheduler, make_text_encoder, make_tokenizer, v_prediction_loss
@@ -49,10 +49,8 @@ TINY_ANIMATEDIFF = BaseModel(
 
 
 def main() -> None:
-    options = parse_options(
-        __doc__, max_train_steps=8000, train_batch_size=8, learning_rate=1.5e-3, lr_decay_steps=3000
-    )
-    train(TINY_ANIMATEDIFF, options)
+    parser = make_parser(__doc__, max_train_steps=8000, train_batch_size=8, learning_rate=1.5e-3, lr_decay_steps=3000)
+    train(TINY_ANIMATEDIFF, parser.parse_args())
 
 
 if __name__ == "__main__":

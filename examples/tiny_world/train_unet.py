@@ -8,7 +8,7 @@ The model learns v-prediction; `base_training.py` tells the rest.
 
 from diffusers import AutoencoderKL, TextToVideoSDPipeline, UNet3DConditionModel
 
-from examples.tiny_world.base_training import BaseModel, parse_options, train
+from examples.tiny_world.base_training import BaseModel, make_parser, train
 from examples.tiny_world.latents import PATCH_SIZE, THUMBNAIL_SIZE
 from examples.tiny_world.scene import NUM_FRAMES
 from examples.tiny_world.v_prediction import make_scheduler, make_text_encoder, make_tokenizer, v_prediction_loss
@@ -43,10 +43,8 @@ TINY_T2V = BaseModel(
 
 
 def main() -> None:
-    options = parse_options(
-        __doc__, max_train_steps=4500, train_batch_size=8, learning_rate=1.5e-3, lr_decay_steps=2000
-    )
-    train(TINY_T2V, options)
+    parser = make_parser(__doc__, max_train_steps=4500, train_batch_size=8, learning_rate=1.5e-3, lr_decay_steps=2000)
+    train(TINY_T2V, parser.parse_args())
 
 
 if __name__ == "__main__":

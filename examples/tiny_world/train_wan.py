@@ -1,15 +1,21 @@
-"""Train the tiny world's text encoder and `WanTransformer3DModel`, and write the whole `WanPipeline` folder.
+r"""Train the tiny world's text encoder and `WanTransformer3DModel`, and write the whole `WanPipeline` folder.
 
-    python -m examples.tiny_world.train_wan --vae outputs/tiny-wan/vae --output_dir outputs/tiny-wan
+    python -m examples.tiny_world.train_wan --vae outputs/tiny-wan/vae --output_dir outputs/coarse --patch_size 2
+    python -m examples.tiny_world.train_wan --vae outputs/tiny-wan/vae --initial_weights outputs/coarse \
+        --output_dir outputs/tiny-wan
 
-The model learns flow matching on latents of two frames each; `base_training.py` tells the rest.
+The model learns flow matching on latents of two frames each, first with coarse tokens, which are fewer; the card of
+`examples/tiny-wan` has the numbers, `base_training.py` tells the rest.
 """
+
+from dataclasses import replace
+from functools import partial
 
 import torch
 from diffusers import AutoencoderKLWan, UniPCMultistepScheduler, WanPipeline, WanTransformer3DModel
 from transformers import T5Tokenizer, UMT5Config, UMT5EncoderModel
 
-from examples.tiny_world.base_training import BaseModel, parse_options, train
+from examples.tiny_world.base_training import BaseModel, make_parser, train
 from examples.tiny_world.captions import LETTERS, caption_words, check_words
 from examples.tiny_world.latents import SCALING_FACTOR, object_weight, pair_frames
 
@@ -30,7 +36,7 @@ def make_tokenizer() -> T5Tokenizer:
     return tokenizer
 
 
-def make_pipeline(vae: AutoencoderKLWan) -> WanPipeline:
+def make_pipeline(vae: AutoencoderKLWan, patch_size: int = 1) -> WanPipeline:
     tokenizer = make_tokenizer()
     text_encoder = UMT5EncoderModel(
         UMT5Config(
@@ -46,7 +52,7 @@ def make_pipeline(vae: AutoencoderKLWan) -> WanPipeline:
         )
     )
     transformer = WanTransformer3DModel(
-        patch_size=(1, 2, 2),
+        patch_size=(1, patch_size, patch_size),
         num_attention_heads=5,
         attention_head_dim=32,
         in_channels=vae.config.z_dim,
@@ -92,10 +98,12 @@ TINY_WAN = BaseModel(
 
 
 def main() -> None:
-    options = parse_options(
-        __doc__, max_train_steps=10500, train_batch_size=16, learning_rate=1e-3, lr_decay_steps=3500
+    parser = make_parser(__doc__, max_train_steps=4200, train_batch_size=8, learning_rate=7e-4, lr_decay_steps=1200)
+    parser.add_argument(
+        "--patch_size", type=int, default=1, help="Of tokens, in latents; 2 takes a quarter of the work."
     )
-    train(TINY_WAN, options)
+    options = parser.parse_args()
+    train(replace(TINY_WAN, make_pipeline=partial(make_pipeline, patch_size=options.patch_size)), options)
 
 
 if __name__ == "__main__":

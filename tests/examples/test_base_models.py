@@ -1,8 +1,8 @@
 """The embedded models as shipped, and what their training is made of."""
 
-import argparse
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ from diffusers import (
 from safetensors.torch import load_file
 
 from examples.tiny_world import train_animatediff, train_unet, train_vae, train_wan, train_wan_vae
-from examples.tiny_world.base_training import train
+from examples.tiny_world.base_training import make_parser, train
 from examples.tiny_world.evaluation import (
     TINY_ANIMATEDIFF,
     TINY_T2V,
@@ -146,25 +146,58 @@ def test_tokenizers_read_captions_word_by_word_and_all_else_by_letters(tokenizer
         assert each.unk_token_id not in letters
 
 
-@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.denoiser + model.vae_class.__name__)
-def test_a_training_goes_on_where_it_stopped(model, tmp_path):
+models = pytest.mark.parametrize("model", MODELS, ids=lambda model: model.denoiser + model.vae_class.__name__)
+
+
+@pytest.fixture
+def options(model, tmp_path):
+    """Of hardly any training, around a VAE of the model's class."""
     make_vae = train_vae.make_vae if model.vae_class is AutoencoderKL else train_wan_vae.make_vae
     make_vae().save_pretrained(tmp_path / "vae")
-    options = {
-        "vae": tmp_path / "vae",
-        "output_dir": tmp_path / "out",
-        "num_clips": 2,
-        "train_batch_size": 2,
-        "learning_rate": 1e-3,
-        "lr_decay_steps": 1,
-        "checkpointing_steps": 1,
-        "seed": 0,
-    }
+    words = ["--vae", str(tmp_path / "vae"), "--output_dir", str(tmp_path / "out")]
+    words += ["--num_clips", "2", "--train_batch_size", "2", "--checkpointing_steps", "1"]
+    defaults = {"max_train_steps": 1, "learning_rate": 1e-3, "lr_decay_steps": 1}
+    return make_parser("Trains.", **defaults).parse_args(words)
+
+
+@models
+def test_a_training_goes_on_where_it_stopped(model, options, tmp_path):
     steps = []
-    for max_train_steps in (1, 2):
-        train(model, argparse.Namespace(**options, max_train_steps=max_train_steps))
+    for options.max_train_steps in (1, 2):
+        train(model, options)
         steps.append(torch.load(tmp_path / "out/checkpoint.pt", weights_only=True))
     assert [state["step"] for state in steps] == [1, 2]
     assert steps[1]["optimizer"]["state"][0]["step"] == 2
     pipe = DiffusionPipeline.from_pretrained(tmp_path / "out")
     assert model.denoiser in pipe.components
+
+
+@pytest.mark.parametrize("model", [train_wan.TINY_WAN], ids=["wan"])
+def test_a_training_on_clips_alone(model, options):
+    shapes = []
+
+    def loss(pipe, thumbnails, prompts):
+        shapes.append(thumbnails.shape)
+        return model.loss(pipe, thumbnails, prompts)
+
+    options.max_train_steps, options.clips_only = 3, True
+    train(replace(model, loss=loss), options)
+    assert shapes == [(2, 12, train_wan.NUM_FRAMES, 8, 8)] * 3
+
+
+@pytest.mark.parametrize("model", [train_wan.TINY_WAN], ids=["wan"])
+def test_fine_tokens_start_from_what_coarse_ones_learned(model, options, tmp_path):
+    coarse = train_wan.make_pipeline(AutoencoderKLWan.from_pretrained(options.vae), patch_size=2)
+    coarse.save_pretrained(tmp_path / "coarse")
+    options.initial_weights, options.learning_rate = tmp_path / "coarse", 0.0
+    train(model, options)
+    fine = DiffusionPipeline.from_pretrained(tmp_path / "out", dtype=torch.float32)
+    assert fine.transformer.config.patch_size == [1, 1, 1]
+    before, after = (pipe.transformer.state_dict() for pipe in (coarse, fine))
+    other = {name for name in after if after[name].shape != before[name].shape}
+    assert other == {"patch_embedding.weight", "proj_out.weight", "proj_out.bias"}
+    for name in after.keys() - other:
+        torch.testing.assert_close(after[name], before[name], atol=1e-3, rtol=1e-3)  # written as float16
+    torch.testing.assert_close(
+        fine.text_encoder.shared.weight, coarse.text_encoder.shared.weight, atol=1e-3, rtol=1e-3
+    )

@@ -58,6 +58,13 @@ def test_the_papers_recipe_has_a_name_and_gives_way_to_arguments():
     assert embedding.value_grid == (2, 3)
 
 
+def test_the_gentle_recipe_learns_more_slowly_and_acts_more_briefly():
+    training, embedding = configs("--recipe", "gentle")
+    assert training == TrainingConfig(learning_rate=0.1)
+    assert embedding.timing == (0.0, 0.2)
+    assert configs()[1].timing is None  # of the noise levels trained at, to 0.3
+
+
 def test_full_grids_are_asked_for_with_zeros():
     assert configs("--value_grid", 0, 0)[1].value_grid == "full"
 
