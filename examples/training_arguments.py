@@ -142,6 +142,11 @@ def add_training(group) -> None:
         action=argparse.BooleanOptionalAction,
         help="Every second sample gets the opposite of the noise before.",
     )
+    add(
+        "color_negative",
+        action=argparse.BooleanOptionalAction,
+        help="Half of the samples show the clip's colour negative, with an empty prompt.",
+    )
     add("debias_in_training", action=argparse.BooleanOptionalAction)
     add("train_batch_size", type=int, help="Samples in one pass, each with a noise level of its own.")
     add("gradient_accumulation_steps", type=int, help="Passes to one optimizer step.")

@@ -34,6 +34,8 @@ class TrainingConfig:
             density that grows as its (power - 1)-th power.
         antithetic_noise: Every second sample gets the noise of the one before with its sign changed, at a noise level
             of its own. Chance then largely cancels out in the gradients, so that fewer steps are needed.
+        color_negative: Half of the samples show the clip's colour negative, with an empty prompt, so that what is
+            learned is where something moves rather than where it is bright or dark.
         debias_in_training: Whether the value part is trained through the debiasing that it is later used with, so that
             it fits. False trains it as it is, as in the paper.
         train_batch_size: Samples in one pass, each with a noise level and noise of its own.
@@ -61,6 +63,7 @@ class TrainingConfig:
     timestep_sampling: str | tuple[float, float] = "high_noise"
     timestep_power: float = 1.0
     antithetic_noise: bool = True
+    color_negative: bool = False
     debias_in_training: bool = True
     train_batch_size: int = 1
     gradient_accumulation_steps: int = 4

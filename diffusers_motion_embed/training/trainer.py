@@ -135,6 +135,7 @@ def train_motion_embedding(
     embedding_config = embedding_config or MotionEmbeddingConfig()
     component, model = check_pipeline(pipe, embedding_config.component)
     check_references(pipe, model, clips, prompts)
+    shown = _with_negatives(clips, prompts) if config.color_negative else list(zip(clips, prompts, strict=True))
     config = _at_levels_of(pipe, component, config)
     if config.loss == "motion_distillation" and len(clips[0]) < 2:
         raise VideoError("The loss 'motion_distillation' compares frames with the next ones; the clip has only one.")
@@ -146,15 +147,14 @@ def train_motion_embedding(
     state = read_state(resumed) if resumed else None
 
     def conditionings(num_frames: int | None) -> list[Conditioning]:
-        pairs = zip(clips, prompts, strict=True)
         found = [
-            capture_conditioning(pipe, component, clip[:num_frames], text, call_arguments) for clip, text in pairs
+            capture_conditioning(pipe, component, clip[:num_frames], text, call_arguments) for clip, text in shown
         ]
         for conditioning in found:
             conditioning.check_size(latents[:, :, :num_frames])
         return found
 
-    latents = torch.cat([encode_frames(pipe, clip) for clip in clips])
+    latents = torch.cat([encode_frames(pipe, clip) for clip, _ in shown])
     given = conditionings(None), conditionings(1) if config.loss == "debiased_hybrid" else []
     embedding_config = _complete(embedding_config, config, pipe, component, clips[0], latents)
     embedding_config.training = {"prompt": prompts[0] if len(prompts) == 1 else prompts, **asdict(config)}
@@ -194,6 +194,12 @@ def train_motion_embedding(
     return LoadReport(
         adapter_name, component, len(tensors), embedding_config.num_frames, embedding_config.debias, prompts[0]
     )
+
+
+def _with_negatives(clips: list[np.ndarray], prompts: list[str | None]) -> list[tuple[np.ndarray, str | None]]:
+    """Each clip and its colour negative by turns; a prompt would name the wrong colours for the latter."""
+    pairs = zip(clips, prompts, strict=True)
+    return [each for clip, text in pairs for each in ((clip, text), (255 - clip, None if text is None else ""))]
 
 
 def new_embedding(model: nn.Module, config: MotionEmbeddingConfig, paths: list[str]) -> EmbeddingTensors:

@@ -72,6 +72,7 @@ def main() -> None:
         add(f"--{option}", default=getattr(TrainingConfig, option))
     add("--timestep_sampling", type=timestep_sampling, default=TrainingConfig.timestep_sampling)
     add("--antithetic_noise", action=argparse.BooleanOptionalAction, default=TrainingConfig.antithetic_noise)
+    add("--color_negative", action=argparse.BooleanOptionalAction, default=TrainingConfig.color_negative)
     add("--debias_in_training", action=argparse.BooleanOptionalAction, default=TrainingConfig.debias_in_training)
     add("--at_steps", type=int, nargs="+", default=[], help="Measure after these steps, rather than at the end.")
     add("--value_grid", type=int, nargs=2, default=MotionEmbeddingConfig.value_grid)

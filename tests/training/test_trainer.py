@@ -51,6 +51,30 @@ def test_training_lowers_the_loss_on_the_reference(text_to_video, frames):
     assert np.mean(losses[-15:]) < np.mean(losses[:15])
 
 
+def test_every_second_sample_shows_the_color_negative_with_an_empty_prompt(text_to_video, frames):
+    clips, texts, noisy = [], [], []
+    hooks = [
+        text_to_video.vae.encoder.register_forward_pre_hook(lambda _, inputs: clips.append(inputs[0])),
+        text_to_video.text_encoder.register_forward_pre_hook(
+            lambda _, inputs, named: texts.append(inputs[0] if inputs else named["input_ids"]), with_kwargs=True
+        ),
+        text_to_video.unet.register_forward_pre_hook(
+            lambda _, inputs, named: noisy.append(named["encoder_hidden_states"]), with_kwargs=True
+        ),
+    ]
+    train(text_to_video, frames, color_negative=True, max_train_steps=4)
+    for hook in hooks:
+        hook.remove()
+    clip, negative = clips
+    assert (clip.min(), clip.max()) == (-1, 1)
+    torch.testing.assert_close(negative, -clip)
+    written = text_to_video.tokenizer.batch_decode(torch.cat(texts), skip_special_tokens=True)
+    assert [text.strip() for text in written] == ["a red circle", ""]
+    of_clip, of_negative, *_ = noisy = noisy[-4:]  # of the four samples
+    assert not torch.equal(of_clip, of_negative)
+    assert torch.equal(torch.cat(noisy), torch.cat([of_clip, of_negative] * 2))
+
+
 @pytest.mark.parametrize("through", [True, False])
 def test_the_value_part_is_trained_through_its_debiasing(text_to_video, frames, through):
     # What all frames share is invisible through "centered", so the gradient's sum over frames is zero, and the first
