@@ -75,6 +75,7 @@ GROUPS: dict[str, dict[str, Experiment]] = {
         "difference, first frame zero": ours(embedding={"debias": "difference_zero_first"}),
         "deviation from the mean frame": ours(embedding={"debias": "centered"}),
         "trained without debiasing, as the paper": ours({"debias_in_training": False}),
+        "colour negative too": ours({"color_negative": True}),
         "inverted noise blended": ours(prior=NoisePrior()),
         "loss debiased_temporal": ours({"loss": "debiased_temporal"}),
         "loss debiased_hybrid": ours({"loss": "debiased_hybrid"}),

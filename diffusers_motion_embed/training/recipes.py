@@ -19,8 +19,8 @@ class Recipe:
 
 RECIPES = {
     "default": Recipe(),
-    # more of the prompt's look for a little of the motion: it learns more slowly and acts more briefly
-    "gentle": Recipe({"learning_rate": 0.1}, {"timing": (0.0, 0.2)}),
+    # more of the prompt's look for a little of the motion: it learns more slowly, and less of outlines
+    "gentle": Recipe({"learning_rate": 0.1}, {"value_grid": (3, 3)}),
     # arXiv 2403.20193 and its code: all noise levels, the value part as it is and of full grids, acting always
     "paper": Recipe(
         {
