@@ -35,14 +35,13 @@ def main(arguments: list[str] | None = None) -> None:
     make_report_folder(options.output)
 
     pipe = load_tiny_pipeline(options.pretrained_model_name_or_path)
-    name = options.pretrained_model_name_or_path.name
     folder = options.measures / measures_of(options.pretrained_model_name_or_path)
     runner = Runner(pipe, folder, options.num_seeds)
     tasks = tasks_of(options.groups, options.references)
     left = sum(not runner.is_done(task) for task in tasks)
     print(f"{len(tasks)} measurements, {left} to do; each is kept in {folder}, and an interrupted run goes on.")
     failed = runner.run(tasks)
-    print(f"Wrote {write_report(folder, options.output, f'Report on {name}')}")
+    print(f"Wrote {write_report(folder, options.output, options.pretrained_model_name_or_path)}")
     if failed:
         sys.exit(f"{len(failed)} of the measurements failed, see above; the others are in the report.")
 

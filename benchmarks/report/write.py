@@ -14,6 +14,7 @@ from benchmarks.report.runner import PLAIN, Task
 from diffusers_motion_embed.metrics import color_shift
 from examples.report import Interval, Page, curve, interval, scatter, table
 from examples.tiny_world.evaluate_motion import reference_frames
+from examples.tiny_world.evaluation import TINY_T2V
 from examples.tiny_world.references import OBJECT_REFERENCES, PROMPTS
 
 
@@ -73,7 +74,7 @@ def read(folder: Path, group: str, name: str, references: Iterable[str], use: st
     return Measured(rows, float(np.mean([result["seconds"] for result in results])), results[0]["num_bytes"])
 
 
-def commands_of(measures: Path) -> list[str]:
+def commands_of(measures: Path, base: Path, output: Path) -> list[str]:
     """The commands that measure everything as it was measured."""
     groups: dict[tuple[str, ...], list[str]] = {}
     for group in GROUPS:
@@ -83,8 +84,9 @@ def commands_of(measures: Path) -> list[str]:
             num_seeds = min(result["num_seeds"] for each in found for result in each.values())
             options = ("--references", *references, "--num_seeds", str(num_seeds))
             groups.setdefault(options, []).append(group)
-    start = ["python", "-m", "benchmarks.report", "--groups"]
-    return [shlex.join([*start, *names, *options]) for options, names in groups.items()]
+    start = ["python", "-m", "benchmarks.report"]
+    others = [] if base == TINY_T2V else ["--pretrained_model_name_or_path", str(base), "--output", str(output)]
+    return [shlex.join([*start, "--groups", *names, *options, *others]) for options, names in groups.items()]
 
 
 def default_beside(measures: Path, group: str, label: str) -> dict[str, Measured]:
@@ -95,18 +97,18 @@ def default_beside(measures: Path, group: str, label: str) -> dict[str, Measured
     return {} if found is None else {label: found}
 
 
-def write_report(measures: Path, output: Path, title: str) -> Path:
+def write_report(measures: Path, output: Path, base: Path = TINY_T2V) -> Path:
     """Write the report of everything that is in `measures`.
 
     Args:
         measures: Folder that a `Runner` filled.
         output: Folder of the report.
-        title: Of the page.
+        base: Folder of the pipeline that was measured.
 
     Returns:
         The page.
     """
-    page = Page(title, *commands_of(measures))
+    page = Page(f"Report on {base.name}", *commands_of(measures, base, output))
     page.add(MEASURES)
     references = [name for name in OBJECT_REFERENCES if Task("plain", PLAIN, name).path(measures).is_file()]
     plain = read(measures, "plain", PLAIN, references)

@@ -1,6 +1,7 @@
 """The report is right of what is measured so far."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -42,7 +43,7 @@ def test_the_default_stands_beside_ablations_with_their_references_alone(measure
     measured("ablations", "value part alone", "zigzag", 0.8)
     (beside,) = default_beside(folder, "ablations", "default").values()
     assert [row["cosine"] for row in beside.rows] == [0.9]
-    page = write_report(folder, tmp_path / "out", "Report")
+    page = write_report(folder, tmp_path / "out")
     assert cells(page, DEFAULT)[1:3] == ["2", "0.70 (0.50 to 0.90)"]
     assert cells(page, "default")[1:3] == ["1", "0.90 (0.90 to 0.90)"]
     assert cells(page, "value part alone")[-1] == "1.00"
@@ -51,7 +52,7 @@ def test_the_default_stands_beside_ablations_with_their_references_alone(measure
 def test_ablations_can_be_reported_before_methods(measured, tmp_path):
     measured("plain", PLAIN, "zigzag", 0.0)
     folder = measured("ablations", "value part alone", "zigzag", 0.8)
-    page = write_report(folder, tmp_path / "out", "Report")
+    page = write_report(folder, tmp_path / "out")
     assert cells(page, "value part alone")[2] == "0.80 (0.80 to 0.80)"
     assert cells(page, "value part alone")[-1] == "-"
 
@@ -59,7 +60,7 @@ def test_ablations_can_be_reported_before_methods(measured, tmp_path):
 def test_appearance_is_told_beside_the_plain_model(measured, tmp_path):
     measured("plain", PLAIN, "zigzag", 0.0)
     folder = measured("methods", DEFAULT, "zigzag", 0.9, color_error=3.0, background=0.0)
-    page = write_report(folder, tmp_path / "out", "Report")
+    page = write_report(folder, tmp_path / "out")
     shown = [cell.partition(" (")[0] for cell in cells(page, DEFAULT, table=1)]
     assert shown == [DEFAULT, "100 %", "50 %", "0 %", "100 %", "1.50"]
 
@@ -70,8 +71,17 @@ def test_the_commands_measure_what_was_measured(measured, tmp_path):
         folder = measured("methods", DEFAULT, reference, 0.9, num_seeds=2)
     for group, name in (("ablations", "no debiasing"), ("sizes", "2 x 2")):
         measured(group, name, "zigzag", 0.9)
-    text = write_report(folder, tmp_path / "out", "Report").read_text()
+    text = write_report(folder, tmp_path / "out").read_text()
     start = "    python -m benchmarks.report --groups"
     assert f"{start} methods --references zigzag spiral --num_seeds 2\n" in text
     assert f"{start} ablations sizes --references zigzag --num_seeds 1\n" in text
     assert text.count(start) == 2
+
+
+def test_the_command_names_another_base_and_its_folder(measured, tmp_path):
+    measured("plain", PLAIN, "zigzag", 0.0)
+    folder = measured("methods", DEFAULT, "zigzag", 0.9)
+    page = write_report(folder, tmp_path / "out", Path("examples/tiny-wan")).read_text()
+    assert "# Report on tiny-wan\n" in page
+    named = f"--pretrained_model_name_or_path examples/tiny-wan --output {tmp_path / 'out'}"
+    assert f" --groups methods --references zigzag --num_seeds 1 {named}\n" in page
