@@ -192,6 +192,11 @@ def clip_arguments(pipe: Any, frames: np.ndarray, prompt: str | None) -> dict[st
     return {name: value for name, value in wanted.items() if name in known}
 
 
+def gives_text(call_arguments: Mapping[str, Any]) -> bool:
+    """Whether features of a text stand in for the prompt."""
+    return any(name.startswith("prompt_embeds") for name in call_arguments)
+
+
 def capture_conditioning(
     pipe: Any,
     component: str,
@@ -217,7 +222,7 @@ def capture_conditioning(
     architecture = find_architecture(model)
     known = inspect.signature(type(pipe).__call__).parameters
     call_arguments = call_arguments or {}
-    if any(name.startswith("prompt_embeds") for name in call_arguments):
+    if gives_text(call_arguments):
         prompt = None
     plain = {"num_inference_steps": 2, "output_type": "latent", "generator": torch.Generator().manual_seed(0)}
     if not getattr(model.config, "guidance_embeds", False):  # an input of the model, in place of guidance

@@ -21,7 +21,7 @@ from diffusers_motion_embed.adapter.registry import (
 )
 from diffusers_motion_embed.adapter.selection import embedding_shapes, select_layers
 from diffusers_motion_embed.architectures import find_architecture, patch_size
-from diffusers_motion_embed.conditioning import Conditioning, capture_conditioning
+from diffusers_motion_embed.conditioning import Conditioning, capture_conditioning, gives_text
 from diffusers_motion_embed.config import MotionEmbeddingConfig
 from diffusers_motion_embed.encoding import encode_frames
 from diffusers_motion_embed.errors import AdapterNameError, VideoError
@@ -123,6 +123,7 @@ def train_motion_embedding(
 
     Raises:
         UnsupportedModelError: If the pipeline cannot be trained this way.
+        ValueError: If a prompt is missing, or options contradict each other.
         VideoError: If a clip is of a size that the pipeline cannot take.
         AdapterNameError: If `adapter_name` is in use.
         TargetModulesError: If `embedding_config` asks for no layer.
@@ -135,6 +136,11 @@ def train_motion_embedding(
     embedding_config = embedding_config or MotionEmbeddingConfig()
     component, model = check_pipeline(pipe, embedding_config.component)
     check_references(pipe, model, clips, prompts)
+    if config.color_negative and gives_text(call_arguments or {}):
+        raise ValueError(
+            "color_negative shows the negative with an empty prompt, and call_arguments has features of a prompt "
+            "for both. Leave prompt_embeds out, or set color_negative=False."
+        )
     shown = _with_negatives(clips, prompts) if config.color_negative else list(zip(clips, prompts, strict=True))
     config = _at_levels_of(pipe, component, config)
     if config.loss == "motion_distillation" and len(clips[0]) < 2:

@@ -70,6 +70,17 @@ def test_two_clips_in_one_pass_are_as_one_by_one(family, pipe):
     assert together == pytest.approx(apart, rel=1e-4)
 
 
+def test_a_clip_and_its_color_negative_in_one_pass_are_as_one_by_one(family, pipe):
+    # The negative has an empty prompt, of which a text encoder may make fewer tokens.
+    together = train(family, pipe, color_negative=True, max_train_steps=1, train_batch_size=2)
+    pipe.unload_motion_embedding()
+    apart = train(family, pipe, color_negative=True, max_train_steps=1, gradient_accumulation_steps=2)
+    assert together == pytest.approx(apart, rel=1e-4)
+    pipe.unload_motion_embedding()
+    alone = train(family, pipe, max_train_steps=1, gradient_accumulation_steps=2)
+    assert together != pytest.approx(alone, rel=1e-4)
+
+
 def test_clips_of_sizes_that_the_pipeline_cannot_take(family, pipe, model):
     before = snapshot(model)
     for shape in family.wrong_clips:
@@ -99,3 +110,13 @@ def test_text_features_may_be_given_in_place_of_a_prompt():
     assert with_features == pytest.approx(with_prompt, rel=1e-5)
     other = train(family, make_pipe(family), call_arguments={"prompt_embeds": features + 1})
     assert other != pytest.approx(with_prompt, rel=1e-5)
+
+
+def test_text_features_would_stand_in_for_the_empty_prompt_of_the_negative():
+    family = FAMILIES["Wan"]
+    pipe = make_pipe(family)
+    before = snapshot(pipe.transformer)
+    features, _ = pipe.encode_prompt("a red circle", do_classifier_free_guidance=False, **family.settings)
+    with pytest.raises(ValueError, match="Leave prompt_embeds out"):
+        train(family, pipe, call_arguments={"prompt_embeds": features}, color_negative=True)
+    assert_unchanged(pipe.transformer, before)
