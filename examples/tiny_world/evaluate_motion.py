@@ -71,9 +71,8 @@ def main() -> None:
     for option in ("lr_scheduler", "loss"):
         add(f"--{option}", default=getattr(TrainingConfig, option))
     add("--timestep_sampling", type=timestep_sampling, default=TrainingConfig.timestep_sampling)
-    add("--antithetic_noise", action=argparse.BooleanOptionalAction, default=TrainingConfig.antithetic_noise)
-    add("--color_negative", action=argparse.BooleanOptionalAction, default=TrainingConfig.color_negative)
-    add("--debias_in_training", action=argparse.BooleanOptionalAction, default=TrainingConfig.debias_in_training)
+    for option in ("antithetic_noise", "color_negative", "debias_in_training"):
+        add(f"--{option}", action=argparse.BooleanOptionalAction, default=getattr(TrainingConfig, option))
     add("--at_steps", type=int, nargs="+", default=[], help="Measure after these steps, rather than at the end.")
     add("--value_grid", type=int, nargs=2, default=MotionEmbeddingConfig.value_grid)
     add("--target_modules")
