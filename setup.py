@@ -30,7 +30,7 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=find_packages(include=["diffusers_motion_embed", "diffusers_motion_embed.*"]),
-    package_data={"diffusers_motion_embed": ["py.typed", "model_card_template.md"]},
+    package_data={"diffusers_motion_embed": ["py.typed", "storage/model_card_template.md"]},
     python_requires=">=3.11",
     # The versions that the tests ran with are in constraints.txt; the ranges here admit those alone until more are
     # tested, because the package leans on the inner workings of diffusers and PEFT.

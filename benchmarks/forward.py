@@ -10,7 +10,7 @@ from benchmarks.models import Size, Subject, embed, twin
 from benchmarks.timing import Figure, alternate, ratio
 from diffusers_motion_embed.adapter.attachment import attach
 from diffusers_motion_embed.adapter.layer import LayerEmbedding, MotionEmbeddingLayer
-from diffusers_motion_embed.layouts import Layout
+from diffusers_motion_embed.architectures.layouts import Layout
 
 
 FORWARD_GOAL, BLOCK_GOAL = 1.01, 1.03

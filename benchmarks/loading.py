@@ -8,7 +8,7 @@ from safetensors.torch import load_file
 from benchmarks.models import Subject, embed
 from benchmarks.timing import Figure, alternate, ratio
 from diffusers_motion_embed import load_motion_embedding, save_motion_embedding, unload_motion_embedding
-from diffusers_motion_embed.files import WEIGHTS_NAME
+from diffusers_motion_embed.storage.files import WEIGHTS_NAME
 
 
 def measure_loading(subject: Subject, rounds: int) -> list[Figure]:

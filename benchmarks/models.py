@@ -13,7 +13,7 @@ from diffusers_motion_embed import MotionEmbeddingConfig
 from diffusers_motion_embed.adapter.registry import add_embedding
 from diffusers_motion_embed.adapter.selection import select_layers
 from diffusers_motion_embed.architectures import find_architecture
-from diffusers_motion_embed.files import EmbeddingTensors
+from diffusers_motion_embed.storage.files import EmbeddingTensors
 from diffusers_motion_embed.training.trainer import new_embedding
 
 

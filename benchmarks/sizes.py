@@ -15,7 +15,7 @@ from torch import nn
 from benchmarks.timing import Figure
 from diffusers_motion_embed import MotionEmbeddingConfig
 from diffusers_motion_embed.adapter.selection import embedding_shapes, select_layers
-from diffusers_motion_embed.files import to_state_dict
+from diffusers_motion_embed.storage.files import to_state_dict
 
 
 TINY_MODEL = Path(__file__).parents[1] / "examples/tiny-t2v/unet"

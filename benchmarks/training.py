@@ -10,8 +10,8 @@ from torch import nn
 from benchmarks.models import UNET_3D, Size, embed, twin
 from benchmarks.timing import Figure, alternate, ratio
 from diffusers_motion_embed.architectures import ARCHITECTURES, find_architecture
-from diffusers_motion_embed.conditioning import Conditioning
-from diffusers_motion_embed.noising import noising_of
+from diffusers_motion_embed.architectures.conditioning import Conditioning
+from diffusers_motion_embed.architectures.noising import noising_of
 from diffusers_motion_embed.training import TrainingConfig
 from diffusers_motion_embed.training.optimization import Optimization
 from diffusers_motion_embed.training.recompute import recomputation

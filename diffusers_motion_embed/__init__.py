@@ -3,13 +3,9 @@
 Importing this package registers the adapter type with PEFT and changes nothing else.
 """
 
-from diffusers_motion_embed.adapter import (
-    MotionEmbeddingConfig,
-    MotionEmbeddingLayer,
-    MotionEmbeddingModel,
-    register_motion_embedding,
-)
+from diffusers_motion_embed.adapter.layer import MotionEmbeddingLayer
 from diffusers_motion_embed.arithmetic import concatenate_motion_embeddings, reverse_motion_embedding
+from diffusers_motion_embed.config import MotionEmbeddingConfig
 from diffusers_motion_embed.errors import (
     AdapterNameError,
     EmbeddingAccessError,
@@ -28,15 +24,12 @@ from diffusers_motion_embed.errors import (
 )
 from diffusers_motion_embed.loaders import (
     LoadReport,
-    MotionEmbeddingLoaderMixin,
     delete_motion_embedding,
     disable_motion_embedding_layers,
     enable_motion_embedding_layers,
     get_active_motion_embeddings,
     get_list_motion_embeddings,
     load_motion_embedding,
-    push_motion_embedding_to_hub,
-    save_motion_embedding,
     set_motion_debias,
     set_motion_embeddings,
     set_motion_frame_policy,
@@ -45,7 +38,9 @@ from diffusers_motion_embed.loaders import (
     unload_motion_embedding,
 )
 from diffusers_motion_embed.noise import invert_clip, load_inverted_noise, mix_noise, save_inverted_noise
-from diffusers_motion_embed.pipelines import enable_motion_embedding
+from diffusers_motion_embed.peft_tuner import MotionEmbeddingModel, register_motion_embedding
+from diffusers_motion_embed.pipelines import MotionEmbeddingLoaderMixin, enable_motion_embedding
+from diffusers_motion_embed.sharing import push_motion_embedding_to_hub, save_motion_embedding
 from diffusers_motion_embed.video import read_video
 
 

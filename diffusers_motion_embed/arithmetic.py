@@ -13,9 +13,9 @@ from torch import Tensor
 
 from diffusers_motion_embed.config import MotionEmbeddingConfig
 from diffusers_motion_embed.errors import IncompatibleEmbeddingError
-from diffusers_motion_embed.files import EmbeddingTensors, read_embedding, write_embedding
 from diffusers_motion_embed.functional import VALUE_DEBIAS, concatenate
-from diffusers_motion_embed.hub import HubArguments, fetch_embedding
+from diffusers_motion_embed.storage.files import EmbeddingTensors, read_embedding, write_embedding
+from diffusers_motion_embed.storage.hub import HubArguments, fetch_embedding
 
 
 Embedding = tuple[MotionEmbeddingConfig, EmbeddingTensors]

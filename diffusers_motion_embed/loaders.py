@@ -1,17 +1,15 @@
-"""Motion embeddings on pipelines: load, scale, mix, switch off, take off, save. The life cycle is that of LoRAs.
+"""Motion embeddings on pipelines: load, scale, mix, switch off, take off. The life cycle is that of LoRAs.
 
-Every function takes a pipeline or a bare model first; `MotionEmbeddingLoaderMixin` has the same functions as methods.
+Every function takes a pipeline or a bare model first; `pipelines.MotionEmbeddingLoaderMixin` has the same as methods.
 """
 
 import logging
-import tempfile
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Unpack
 
-import torch
 from torch import Tensor, nn
 
 from diffusers_motion_embed.adapter.registry import (
@@ -19,7 +17,6 @@ from diffusers_motion_embed.adapter.registry import (
     add_embedding,
     check_debias,
     check_scale,
-    embedding_tensors,
     registry_of,
     remove_embedding,
     replace_embedding,
@@ -32,26 +29,21 @@ from diffusers_motion_embed.adapter.registry import (
 )
 from diffusers_motion_embed.adapter.scales import Scale
 from diffusers_motion_embed.adapter.selection import check_fits
-from diffusers_motion_embed.architectures import find_architecture
+from diffusers_motion_embed.architectures import base_name, find_architecture, supported_models
 from diffusers_motion_embed.config import MotionEmbeddingConfig
 from diffusers_motion_embed.errors import (
     AdapterNameError,
     MotionScaleError,
     UnsupportedModelError,
 )
-from diffusers_motion_embed.files import (
-    CONFIG_NAME,
+from diffusers_motion_embed.functional import Debias, FramePolicy
+from diffusers_motion_embed.storage.files import (
     KEY,
-    NOISE_NAME,
-    WEIGHTS_NAME,
     EmbeddingTensors,
     parse_embedding,
     read_embedding,
-    write_embedding,
 )
-from diffusers_motion_embed.functional import Debias, FramePolicy
-from diffusers_motion_embed.hub import HubArguments, create_repository, fetch_embedding, upload_files
-from diffusers_motion_embed.model_card import CARD_NAME, PREVIEW_SUFFIXES, make_model_card
+from diffusers_motion_embed.storage.hub import HubArguments, fetch_embedding
 
 
 logger = logging.getLogger(__name__)
@@ -176,7 +168,7 @@ def set_motion_embeddings(
     if len(scales) != len(names):
         raise MotionScaleError(f"Got {len(scales)} scales for {len(names)} motion embeddings, {names}.")
     scale_of = dict(zip(names, scales, strict=True))
-    chosen = _chosen(pipe_or_model, names)
+    chosen = choose_embeddings(pipe_or_model, names)
     _check_scales(chosen, scales)
     for model, here in chosen:
         set_active(model, {name: scale_of[name] for name in here})
@@ -196,7 +188,7 @@ def set_motion_scale(pipe_or_model: Any, scale: Scale, adapter_name: str | None 
         AdapterNameError: If the name is unknown, or nothing is loaded.
         MotionScaleError: If a number is not finite, or for an unknown part or block.
     """
-    chosen = _chosen(pipe_or_model, _as_list(adapter_name))
+    chosen = choose_embeddings(pipe_or_model, adapter_name)
     _check_scales(chosen, [scale])
     for model, names in chosen:
         set_scale(model, names, scale)
@@ -220,7 +212,7 @@ def set_motion_timing(
         AdapterNameError: If the name is unknown, or nothing is loaded.
         ValueError: Unless 0 <= start < end <= 1.
     """
-    for model, names in _chosen(pipe_or_model, _as_list(adapter_name)):
+    for model, names in choose_embeddings(pipe_or_model, adapter_name):
         set_timing(registry_of(model), names, start, end)
 
 
@@ -239,7 +231,7 @@ def set_motion_debias(pipe_or_model: Any, debias: Debias, adapter_name: str | No
         AdapterNameError: If the name is unknown, or nothing is loaded.
         ValueError: If there is no such mode.
     """
-    for model, names in _chosen(pipe_or_model, _as_list(adapter_name)):
+    for model, names in choose_embeddings(pipe_or_model, adapter_name):
         set_debias(registry_of(model), names, debias)
 
 
@@ -258,7 +250,7 @@ def set_motion_frame_policy(pipe_or_model: Any, policy: FramePolicy, adapter_nam
         AdapterNameError: If the name is unknown, or nothing is loaded.
         ValueError: If there is no such policy.
     """
-    for model, names in _chosen(pipe_or_model, _as_list(adapter_name)):
+    for model, names in choose_embeddings(pipe_or_model, adapter_name):
         set_frame_policy(registry_of(model), names, policy)
 
 
@@ -311,176 +303,6 @@ def unload_motion_embedding(pipe_or_model: Any) -> None:
             remove_embedding(model, name)
 
 
-def save_motion_embedding(
-    pipe_or_model: Any,
-    save_directory: str | Path,
-    adapter_name: str | None = None,
-    *,
-    dtype: torch.dtype = torch.float32,
-    max_error: float | None = None,
-    push_to_hub: bool = False,
-    repo_id: str | None = None,
-    license: str = "other",
-    private: bool | None = None,
-    token: str | bool | None = None,
-    commit_message: str = "Upload motion embedding",
-    create_pr: bool = False,
-    with_inverted_noise: bool = False,
-) -> Path:
-    """Save a motion embedding as a folder that `load_motion_embedding` and `PeftModel.from_pretrained` read.
-
-    Args:
-        pipe_or_model: A diffusers video pipeline, or its model.
-        save_directory: Folder to write; an embedding that is there already is replaced.
-        adapter_name: Which one; the only active one by default.
-        dtype: Of the stored numbers; half precision halves the file.
-        max_error: Compact form: every number becomes one of a few levels, as few as keep the relative error of each
-            part at most this; 0.25 takes a tenth of the bytes, see docs/file_format.md. None stores all numbers.
-        push_to_hub: Upload it too: the two files of the embedding, `README.md` (the folder's own, or else a model card
-            that is made for it, unless the repository has one), and files of the folder named preview, such as
-            `preview.mp4`. Nothing else leaves the machine.
-        repo_id: Of the repository; by default the folder's name, in the account of `token`.
-        license: Of the model card, an identifier as on the Hub.
-        private: Whether a new repository is private.
-        token: Access token; None for the one that is logged in.
-        commit_message: Of the one commit.
-        create_pr: Make a pull request instead of a commit to the main branch.
-        with_inverted_noise: Upload the folder's `inverted_noise.safetensors` too, which tells something of what the
-            reference showed.
-
-    Returns:
-        The folder.
-
-    Raises:
-        AdapterNameError: If the name is unknown, or none is given and not exactly one is active.
-        FileNotFoundError: If inverted noise is to be uploaded and there is none.
-        ValueError: If `max_error` is none from 0 to 1, or a file to be uploaded is a link out of the folder.
-    """
-    if with_inverted_noise and not Path(save_directory, NOISE_NAME).is_file():
-        raise FileNotFoundError(
-            f"There is no {NOISE_NAME} in {save_directory}; keep it there with save_inverted_noise."
-        )
-    model, name = _only_one(_chosen(pipe_or_model, _as_list(adapter_name)))
-    config = registry_of(model).loaded[name].config
-    folder = write_embedding(save_directory, config, embedding_tensors(model, name), dtype=dtype, max_error=max_error)
-    if push_to_hub:
-        extra = [folder / NOISE_NAME] if with_inverted_noise else []
-        repo_id = repo_id or folder.resolve().name
-        _push(folder, config, extra, repo_id, license, private, token, commit_message, create_pr)
-    return folder
-
-
-def push_motion_embedding_to_hub(
-    pipe_or_model: Any, repo_id: str, adapter_name: str | None = None, **arguments: Any
-) -> None:
-    """Upload a motion embedding to the Hub without keeping a folder.
-
-    Args:
-        pipe_or_model: A diffusers video pipeline, or its model.
-        repo_id: Of the repository, made if need be.
-        adapter_name: Which one; the only active one by default.
-        **arguments: `dtype`, `max_error`, `license`, `private`, `token`, `commit_message`, `create_pr`, as for
-            `save_motion_embedding`.
-
-    Raises:
-        AdapterNameError: If the name is unknown, or none is given and not exactly one is active.
-    """
-    with tempfile.TemporaryDirectory() as folder:
-        save_motion_embedding(pipe_or_model, folder, adapter_name, push_to_hub=True, repo_id=repo_id, **arguments)
-
-
-class MotionEmbeddingLoaderMixin:
-    """Motion embedding calls as methods of a pipeline. `enable_motion_embedding` gives them to any pipeline."""
-
-    load_motion_embedding = load_motion_embedding
-    set_motion_embeddings = set_motion_embeddings
-    set_motion_scale = set_motion_scale
-    set_motion_timing = set_motion_timing
-    set_motion_debias = set_motion_debias
-    set_motion_frame_policy = set_motion_frame_policy
-    get_list_motion_embeddings = get_list_motion_embeddings
-    get_active_motion_embeddings = get_active_motion_embeddings
-    enable_motion_embedding_layers = enable_motion_embedding_layers
-    disable_motion_embedding_layers = disable_motion_embedding_layers
-    delete_motion_embedding = delete_motion_embedding
-    unload_motion_embedding = unload_motion_embedding
-    save_motion_embedding = save_motion_embedding
-    push_motion_embedding_to_hub = push_motion_embedding_to_hub
-
-
-def supported_models(pipe_or_model: Any) -> dict[str, nn.Module]:
-    """The models that take motion embeddings, by component name; empty if there is none."""
-    if isinstance(pipe_or_model, nn.Module):
-        candidates = {None: pipe_or_model}
-    else:
-        candidates = getattr(pipe_or_model, "components", {})
-    found = {}
-    for name, candidate in candidates.items():
-        model = getattr(candidate, "_orig_mod", candidate)  # of torch.compile
-        try:
-            architecture = find_architecture(model)
-        except UnsupportedModelError:
-            continue
-        found[name or architecture.component] = model
-    return found
-
-
-def base_name(pipe_or_model: Any, model: nn.Module) -> str | None:
-    """Name of the checkpoint, None if unknown; of a local folder its last part alone, so that no path is published."""
-    for holder in (pipe_or_model, model):
-        name = getattr(getattr(holder, "config", None), "_name_or_path", None)
-        if name:
-            path = Path(name)
-            if not path.is_dir():
-                return str(name)
-            path = path.resolve()
-            if holder is model and path.name == find_architecture(model).component:
-                path = path.parent  # the model's own folder in that of its pipeline
-            if path.parent.name == "snapshots":  # of the Hub's cache, models--owner--name/snapshots/revision
-                return path.parent.parent.name.removeprefix("models--").replace("--", "/", 1)
-            return path.name
-    return None
-
-
-def _push(
-    folder: Path,
-    config: MotionEmbeddingConfig,
-    extra: list[Path],
-    repo_id: str,
-    license: str,
-    private: bool | None,
-    token: str | bool | None,
-    commit_message: str,
-    create_pr: bool,
-) -> None:
-    previews = [
-        path for path in sorted(folder.iterdir()) if path.stem == "preview" and path.suffix in PREVIEW_SUFFIXES
-    ]
-    for path in (*previews, *extra, folder / CARD_NAME):
-        if not path.resolve().is_relative_to(folder.resolve()):
-            raise ValueError(f"{path} is a link out of the folder and is not uploaded; put the file itself there.")
-    prompt = str(config.generation.get("prompt", ""))
-    repo_id = create_repository(repo_id, private=private, token=token)
-    with tempfile.TemporaryDirectory() as card_folder:
-        card, own_card = Path(card_folder, CARD_NAME), folder / CARD_NAME
-        make_model_card(config, repo_id, [(path.name, prompt) for path in previews], license).save(card)
-        files = [
-            folder / CONFIG_NAME,
-            folder / WEIGHTS_NAME,
-            *extra,
-            *previews,
-            own_card if own_card.exists() else card,
-        ]
-        upload_files(
-            repo_id,
-            files,
-            token=token,
-            commit_message=commit_message,
-            create_pr=create_pr,
-            keep=[] if own_card.exists() else [CARD_NAME],
-        )
-
-
 def _install(model: nn.Module, adapter_name: str, config: MotionEmbeddingConfig, tensors: EmbeddingTensors) -> None:
     device = next(model.parameters()).device
     if device.type != "meta":  # as under sequential offloading; the layer then moves what it adds
@@ -507,11 +329,22 @@ def _choose_model(models: dict[str, nn.Module], config: MotionEmbeddingConfig) -
     return name, models[name]
 
 
-def _chosen(pipe_or_model: Any, names: list[str] | None) -> list[tuple[nn.Module, list[str]]]:
-    """The models with motion embeddings, each with those of `names` that it has; with its active ones if None."""
+def choose_embeddings(
+    pipe_or_model: Any, adapter_names: str | list[str] | None = None
+) -> list[tuple[nn.Module, list[str]]]:
+    """The models with motion embeddings, each with those of the named ones that it has.
+
+    Args:
+        pipe_or_model: A diffusers video pipeline, or its model.
+        adapter_names: One name or several; all active ones by default.
+
+    Raises:
+        AdapterNameError: If a name is unknown, or nothing is loaded.
+    """
     models = [model for model in _models_of(pipe_or_model).values() if registry_of(model).loaded]
     if not models:
         raise AdapterNameError("No motion embedding is loaded; call load_motion_embedding(...) first.")
+    names = [adapter_names] if isinstance(adapter_names, str) else adapter_names
     together = MotionEmbeddingRegistry()
     for model in models:
         together.loaded |= registry_of(model).loaded
@@ -523,23 +356,10 @@ def _chosen(pipe_or_model: Any, names: list[str] | None) -> list[tuple[nn.Module
     ]
 
 
-def _only_one(chosen: list[tuple[nn.Module, list[str]]]) -> tuple[nn.Module, str]:
-    found = [(model, name) for model, names in chosen for name in names]
-    if len(found) != 1:
-        names = [name for _, name in found]
-        hint = "give its model instead of the pipeline" if len(set(names)) == 1 else "say which by adapter_name"
-        raise AdapterNameError(f"This works with one motion embedding, and there are {names}; {hint}.")
-    return found[0]
-
-
 def _check_scales(chosen: list[tuple[nn.Module, list[str]]], scales: list[Scale]) -> None:
     for model, _ in chosen:  # all before the first is set
         for scale in scales:
             check_scale(model, scale)
-
-
-def _as_list(adapter_name: str | None) -> list[str] | None:
-    return None if adapter_name is None else [adapter_name]
 
 
 def _set_enabled(pipe_or_model: Any, enabled: bool) -> None:

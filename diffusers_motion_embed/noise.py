@@ -20,14 +20,14 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from diffusers_motion_embed.adapter.registry import registry_of
-from diffusers_motion_embed.atomic import replace_files
-from diffusers_motion_embed.conditioning import capture_conditioning
-from diffusers_motion_embed.encoding import check_clip, encode_frames
+from diffusers_motion_embed.architectures import supported_models
+from diffusers_motion_embed.architectures.conditioning import capture_conditioning
+from diffusers_motion_embed.architectures.encoding import check_clip, encode_frames
+from diffusers_motion_embed.architectures.noising import ContinuousDiffusion, Flow, noising_of
 from diffusers_motion_embed.errors import EmbeddingFileError, EmbeddingNotFoundError, UnsupportedModelError
-from diffusers_motion_embed.files import NOISE_NAME
-from diffusers_motion_embed.hub import HubArguments, fetch_embedding
-from diffusers_motion_embed.loaders import supported_models
-from diffusers_motion_embed.noising import ContinuousDiffusion, Flow, noising_of
+from diffusers_motion_embed.storage.atomic import replace_files
+from diffusers_motion_embed.storage.files import NOISE_NAME
+from diffusers_motion_embed.storage.hub import HubArguments, fetch_embedding
 
 
 NoiseMix = Literal["blend", "frequency", "frequency_blend", "low_pass"]

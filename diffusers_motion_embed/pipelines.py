@@ -9,11 +9,45 @@ from diffusers.loaders import PeftAdapterMixin
 from diffusers.loaders.lora_base import LoraBaseMixin
 
 from diffusers_motion_embed.adapter.registry import registry_of, sync
+from diffusers_motion_embed.architectures import supported_models
 from diffusers_motion_embed.errors import UnsupportedModelError
-from diffusers_motion_embed.loaders import MotionEmbeddingLoaderMixin, supported_models
+from diffusers_motion_embed.loaders import (
+    delete_motion_embedding,
+    disable_motion_embedding_layers,
+    enable_motion_embedding_layers,
+    get_active_motion_embeddings,
+    get_list_motion_embeddings,
+    load_motion_embedding,
+    set_motion_debias,
+    set_motion_embeddings,
+    set_motion_frame_policy,
+    set_motion_scale,
+    set_motion_timing,
+    unload_motion_embedding,
+)
+from diffusers_motion_embed.sharing import push_motion_embedding_to_hub, save_motion_embedding
 
 
 logger = logging.getLogger(__name__)
+
+
+class MotionEmbeddingLoaderMixin:
+    """Motion embedding calls as methods of a pipeline. `enable_motion_embedding` gives them to any pipeline."""
+
+    load_motion_embedding = load_motion_embedding
+    set_motion_embeddings = set_motion_embeddings
+    set_motion_scale = set_motion_scale
+    set_motion_timing = set_motion_timing
+    set_motion_debias = set_motion_debias
+    set_motion_frame_policy = set_motion_frame_policy
+    get_list_motion_embeddings = get_list_motion_embeddings
+    get_active_motion_embeddings = get_active_motion_embeddings
+    enable_motion_embedding_layers = enable_motion_embedding_layers
+    disable_motion_embedding_layers = disable_motion_embedding_layers
+    delete_motion_embedding = delete_motion_embedding
+    unload_motion_embedding = unload_motion_embedding
+    save_motion_embedding = save_motion_embedding
+    push_motion_embedding_to_hub = push_motion_embedding_to_hub
 
 
 def enable_motion_embedding(pipe: Any) -> Any:

@@ -10,7 +10,7 @@ import torch
 from diffusers import AnimateDiffPipeline, DDIMScheduler, DiffusionPipeline, MotionAdapter
 
 from diffusers_motion_embed import enable_motion_embedding
-from diffusers_motion_embed.conditioning import clip_arguments
+from diffusers_motion_embed.architectures.conditioning import clip_arguments
 
 
 # What AnimateDiff's motion adapters were trained with; an image model brings the schedule of its own.

@@ -23,7 +23,7 @@ import torch
 from tqdm import tqdm
 
 from diffusers_motion_embed import read_video
-from diffusers_motion_embed.conditioning import clip_arguments
+from diffusers_motion_embed.architectures.conditioning import clip_arguments
 from diffusers_motion_embed.metrics import ClipFeatures, as_clip, track
 from diffusers_motion_embed.training import train_motion_embedding
 from diffusers_motion_embed.training.fleet import is_done, read_caption

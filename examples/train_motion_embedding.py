@@ -31,7 +31,7 @@ from diffusers_motion_embed import (
     read_video,
     save_inverted_noise,
 )
-from diffusers_motion_embed.files import check_save_directory
+from diffusers_motion_embed.storage.files import check_save_directory
 from diffusers_motion_embed.training import (
     CheckpointConfig,
     TrainingProgress,

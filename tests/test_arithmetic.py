@@ -8,8 +8,8 @@ import torch
 import diffusers_motion_embed as dme
 from diffusers_motion_embed.adapter.layer import LayerEmbedding
 from diffusers_motion_embed.arithmetic import concatenated_embedding, reversed_embedding
-from diffusers_motion_embed.files import read_embedding
 from diffusers_motion_embed.functional import DEBIAS_MODES
+from diffusers_motion_embed.storage.files import read_embedding
 from tests.helpers import NUM_FRAMES, generate, make_config
 
 

@@ -11,8 +11,8 @@ from safetensors.torch import load_file, save_file
 
 import diffusers_motion_embed as dme
 from diffusers_motion_embed.adapter.registry import registry_of
-from diffusers_motion_embed.files import WEIGHTS_NAME, to_state_dict, write_embedding
 from diffusers_motion_embed.functional import DEBIAS_MODES
+from diffusers_motion_embed.storage.files import WEIGHTS_NAME, to_state_dict, write_embedding
 from tests.conftest import make_text_components, make_text_to_video, make_unet3d, make_vae
 from tests.helpers import NUM_FRAMES, assert_unchanged, generate, hook_count, make_config, module_names, snapshot
 

@@ -21,8 +21,8 @@ from benchmarks.peers.generation import NoisePrior, inverted_noise
 from benchmarks.peers.method import Reference, Transfer
 from benchmarks.peers.training import denoiser, only_trained
 from diffusers_motion_embed.architectures import find_architecture
-from diffusers_motion_embed.conditioning import Conditioning, capture_conditioning
-from diffusers_motion_embed.encoding import encode_frames
+from diffusers_motion_embed.architectures.conditioning import Conditioning, capture_conditioning
+from diffusers_motion_embed.architectures.encoding import encode_frames
 from examples.tiny_world.evaluation import GENERATION
 
 

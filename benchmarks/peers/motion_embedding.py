@@ -11,7 +11,7 @@ from benchmarks.peers.training import denoiser, within
 from diffusers_motion_embed import MotionEmbeddingConfig, enable_motion_embedding
 from diffusers_motion_embed.adapter.registry import embedding_tensors, registry_of
 from diffusers_motion_embed.adapter.scales import Scale
-from diffusers_motion_embed.files import parse_embedding, to_state_dict
+from diffusers_motion_embed.storage.files import parse_embedding, to_state_dict
 from diffusers_motion_embed.training import TrainingConfig, train_motion_embedding
 from examples.tiny_world.evaluation import training_arguments
 

@@ -25,7 +25,7 @@ from diffusers_motion_embed.adapter.registry import (
 )
 from diffusers_motion_embed.adapter.selection import embedding_shapes, select_layers
 from diffusers_motion_embed.architectures import find_architecture
-from diffusers_motion_embed.encoding import encode_frames
+from diffusers_motion_embed.architectures.encoding import encode_frames
 from diffusers_motion_embed.functional import fit_frames, resample_grid
 from diffusers_motion_embed.training import TrainingConfig
 

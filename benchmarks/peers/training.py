@@ -13,11 +13,10 @@ from benchmarks.peers.method import Reference
 from diffusers_motion_embed import MotionEmbeddingConfig
 from diffusers_motion_embed.adapter.selection import select_layers
 from diffusers_motion_embed.adapter.timing import Timing
-from diffusers_motion_embed.architectures import find_architecture
-from diffusers_motion_embed.conditioning import capture_conditioning
-from diffusers_motion_embed.encoding import encode_frames
-from diffusers_motion_embed.loaders import supported_models
-from diffusers_motion_embed.noising import noising_of
+from diffusers_motion_embed.architectures import find_architecture, supported_models
+from diffusers_motion_embed.architectures.conditioning import capture_conditioning
+from diffusers_motion_embed.architectures.encoding import encode_frames
+from diffusers_motion_embed.architectures.noising import noising_of
 from diffusers_motion_embed.training import TrainingConfig
 from diffusers_motion_embed.training.optimization import Optimization
 from examples.tiny_world.evaluation import training_arguments

@@ -18,8 +18,8 @@ from tqdm import tqdm
 
 from benchmarks.peers import Reference
 from benchmarks.report.experiments import GROUPS, Experiment
-from diffusers_motion_embed.atomic import replace_files
 from diffusers_motion_embed.metrics import appearance_leakage, track, track_fidelity
+from diffusers_motion_embed.storage.atomic import replace_files
 from examples.tiny_world.evaluate_motion import reference_frames
 from examples.tiny_world.evaluation import call_arguments, generate, object_fidelity, text_fidelity
 from examples.tiny_world.measure import measure_clip

@@ -1,9 +1,1 @@
-"""The PEFT method: config, layer, tuner model, and what puts layers on a model."""
-
-from diffusers_motion_embed.adapter.layer import MotionEmbeddingLayer
-from diffusers_motion_embed.adapter.model import MotionEmbeddingModel
-from diffusers_motion_embed.adapter.registration import register_motion_embedding
-from diffusers_motion_embed.config import MotionEmbeddingConfig
-
-
-__all__ = ["MotionEmbeddingConfig", "MotionEmbeddingLayer", "MotionEmbeddingModel", "register_motion_embedding"]
+"""An embedding on a model: the layer, where it is attached, what is loaded, how strongly and when it acts."""

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from diffusers_motion_embed.adapter.timing import Timing
+from diffusers_motion_embed.architectures.layouts import Layout, VideoSize
 from diffusers_motion_embed.errors import FusedProjectionsError
 from diffusers_motion_embed.functional import VALUE_DEBIAS, Debias, FramePolicy, fit_frames, resample_grid
-from diffusers_motion_embed.layouts import Layout, VideoSize
 
 
 PARTS = ("qk", "v")

@@ -27,8 +27,8 @@ from diffusers_motion_embed.adapter.timing import Timing
 from diffusers_motion_embed.architectures import find_architecture
 from diffusers_motion_embed.config import MotionEmbeddingConfig
 from diffusers_motion_embed.errors import AdapterNameError, IncompatibleEmbeddingError, MissingLayersError
-from diffusers_motion_embed.files import EmbeddingTensors
 from diffusers_motion_embed.functional import DEBIAS_MODES, FRAME_POLICIES, Debias, FramePolicy
+from diffusers_motion_embed.storage.files import EmbeddingTensors
 
 
 ATTRIBUTE = "_motion_embedding_registry"

@@ -12,7 +12,7 @@ from diffusers_motion_embed.adapter.attachment import embed_dim
 from diffusers_motion_embed.architectures import find_architecture
 from diffusers_motion_embed.config import MotionEmbeddingConfig
 from diffusers_motion_embed.errors import IncompatibleEmbeddingError, TargetModulesError
-from diffusers_motion_embed.files import MAX_NUMBERS, EmbeddingTensors
+from diffusers_motion_embed.storage.files import MAX_NUMBERS, EmbeddingTensors
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from diffusers_motion_embed.atomic import remove_leftovers, replace_files
 from diffusers_motion_embed.errors import MotionEmbeddingError
+from diffusers_motion_embed.storage.atomic import remove_leftovers, replace_files
 
 
 logger = logging.getLogger(__name__)

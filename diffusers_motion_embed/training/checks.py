@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from diffusers_motion_embed.encoding import check_clip
+from diffusers_motion_embed.architectures import supported_models
+from diffusers_motion_embed.architectures.encoding import check_clip
+from diffusers_motion_embed.architectures.noising import noising_of
 from diffusers_motion_embed.errors import UnsupportedModelError, VideoError
-from diffusers_motion_embed.loaders import supported_models
-from diffusers_motion_embed.noising import noising_of
 
 
 def check_pipeline(pipe: Any, component: str | None = None) -> tuple[str, nn.Module]:

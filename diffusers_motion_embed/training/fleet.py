@@ -11,7 +11,7 @@ from typing import Any
 from accelerate.utils import gather_object
 
 from diffusers_motion_embed.errors import MotionEmbeddingError, VideoError
-from diffusers_motion_embed.files import read_embedding
+from diffusers_motion_embed.storage.files import read_embedding
 
 
 logger = logging.getLogger(__name__)

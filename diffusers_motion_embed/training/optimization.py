@@ -13,10 +13,10 @@ from diffusers.optimization import get_scheduler
 from torch import Tensor, nn
 
 from diffusers_motion_embed.adapter.registry import registry_of
-from diffusers_motion_embed.conditioning import Conditioning, batches
+from diffusers_motion_embed.architectures.conditioning import Conditioning, batches
+from diffusers_motion_embed.architectures.noising import Noising
 from diffusers_motion_embed.errors import MotionEmbeddingError
-from diffusers_motion_embed.files import EmbeddingTensors
-from diffusers_motion_embed.noising import Noising
+from diffusers_motion_embed.storage.files import EmbeddingTensors
 from diffusers_motion_embed.training.checkpoints import CheckpointError
 from diffusers_motion_embed.training.config import TrainingConfig
 from diffusers_motion_embed.training.losses import base_loss, debiased_temporal_loss, motion_distillation_loss

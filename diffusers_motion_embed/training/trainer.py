@@ -20,14 +20,14 @@ from diffusers_motion_embed.adapter.registry import (
     set_timing,
 )
 from diffusers_motion_embed.adapter.selection import embedding_shapes, select_layers
-from diffusers_motion_embed.architectures import find_architecture, patch_size
-from diffusers_motion_embed.conditioning import Conditioning, capture_conditioning, gives_text
+from diffusers_motion_embed.architectures import base_name, find_architecture, patch_size
+from diffusers_motion_embed.architectures.conditioning import Conditioning, capture_conditioning, gives_text
+from diffusers_motion_embed.architectures.encoding import encode_frames
+from diffusers_motion_embed.architectures.noising import noising_of
 from diffusers_motion_embed.config import MotionEmbeddingConfig
-from diffusers_motion_embed.encoding import encode_frames
 from diffusers_motion_embed.errors import AdapterNameError, VideoError
-from diffusers_motion_embed.files import EmbeddingTensors, write_embedding
-from diffusers_motion_embed.loaders import LoadReport, base_name
-from diffusers_motion_embed.noising import noising_of
+from diffusers_motion_embed.loaders import LoadReport
+from diffusers_motion_embed.storage.files import EmbeddingTensors, write_embedding
 from diffusers_motion_embed.training.checkpoints import CheckpointConfig, read_state, tidy, write_state
 from diffusers_motion_embed.training.checks import check_pipeline, check_references
 from diffusers_motion_embed.training.config import TrainingConfig

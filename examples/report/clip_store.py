@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from diffusers_motion_embed.atomic import replace_files
+from diffusers_motion_embed.storage.atomic import replace_files
 
 
 class ClipStore:

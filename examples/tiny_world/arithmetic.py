@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from diffusers_motion_embed import MotionEmbeddingConfig, enable_motion_embedding
 from diffusers_motion_embed.arithmetic import concatenated_embedding, reversed_embedding
-from diffusers_motion_embed.files import EmbeddingTensors, read_embedding, to_state_dict
+from diffusers_motion_embed.storage.files import EmbeddingTensors, read_embedding, to_state_dict
 from examples.tiny_world.embeddings import trained_embedding
 from examples.tiny_world.evaluation import TINY_T2V, generate, load_tiny_pipeline, text_fidelity, use_one_thread
 from examples.tiny_world.measure import center_distance, displacement_cosine, measure_clip

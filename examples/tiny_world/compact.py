@@ -14,8 +14,8 @@ import numpy as np
 import torch
 
 from diffusers_motion_embed import enable_motion_embedding
-from diffusers_motion_embed.files import WEIGHTS_NAME, read_embedding, write_embedding
 from diffusers_motion_embed.functional import VALUE_DEBIAS
+from diffusers_motion_embed.storage.files import WEIGHTS_NAME, read_embedding, write_embedding
 from examples.tiny_world.embeddings import trained_embedding
 from examples.tiny_world.evaluate_motion import generate_all, measured
 from examples.tiny_world.evaluation import load_tiny_pipeline, use_one_thread

@@ -10,7 +10,7 @@ from diffusers.models.attention_processor import Attention, AttnProcessor
 from diffusers_motion_embed import FusedProjectionsError
 from diffusers_motion_embed.adapter.attachment import attach, detach
 from diffusers_motion_embed.adapter.layer import LayerEmbedding, MotionEmbeddingLayer
-from diffusers_motion_embed.layouts import Layout, VideoSize
+from diffusers_motion_embed.architectures.layouts import Layout, VideoSize
 
 
 BATCH, HEIGHT, WIDTH, FRAMES, CHANNELS = 2, 2, 3, 4, 8

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from diffusers_motion_embed.adapter.registry import registry_of
-from diffusers_motion_embed.files import to_state_dict
+from diffusers_motion_embed.storage.files import to_state_dict
 from examples.tiny_world import arithmetic
 from tests.helpers import NUM_FRAMES
 

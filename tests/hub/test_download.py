@@ -14,7 +14,7 @@ from diffusers_motion_embed import (
     concatenate_motion_embeddings,
     reverse_motion_embedding,
 )
-from diffusers_motion_embed.files import read_embedding
+from diffusers_motion_embed.storage.files import read_embedding
 from tests.helpers import NUM_FRAMES, assert_unchanged, generate, snapshot
 from tests.hub.faults import corrupt, cut, hang_up, refuse, resize
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from diffusers_motion_embed import load_motion_embedding
-from diffusers_motion_embed.files import to_state_dict
+from diffusers_motion_embed.storage.files import to_state_dict
 from tests.models.zoo import TEXT, ZOO, Clip, make_model, run
 
 

@@ -5,9 +5,9 @@ import inspect
 import pytest
 import torch
 
-from diffusers_motion_embed.conditioning import batches, capture_conditioning
-from diffusers_motion_embed.encoding import encode_frames
-from diffusers_motion_embed.noising import noising_of
+from diffusers_motion_embed.architectures.conditioning import batches, capture_conditioning
+from diffusers_motion_embed.architectures.encoding import encode_frames
+from diffusers_motion_embed.architectures.noising import noising_of
 
 
 PROMPTS = ("a red circle", "a blue square on black")

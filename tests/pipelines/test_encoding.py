@@ -5,10 +5,9 @@ import inspect
 import pytest
 import torch
 
-from diffusers_motion_embed.architectures import find_architecture
-from diffusers_motion_embed.encoding import encode_frames
-from diffusers_motion_embed.loaders import supported_models
-from diffusers_motion_embed.noising import ContinuousDiffusion, Flow, noising_of
+from diffusers_motion_embed.architectures import find_architecture, supported_models
+from diffusers_motion_embed.architectures.encoding import encode_frames
+from diffusers_motion_embed.architectures.noising import ContinuousDiffusion, Flow, noising_of
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from diffusers import EulerDiscreteScheduler
 
 import diffusers_motion_embed as dme
 from diffusers_motion_embed.architectures import find_architecture
-from diffusers_motion_embed.encoding import encode_frames
+from diffusers_motion_embed.architectures.encoding import encode_frames
 from tests.pipelines.conftest import FAMILIES, make_pipe
 
 

@@ -5,7 +5,7 @@ import torch
 from safetensors.torch import load_file
 
 from diffusers_motion_embed import enable_motion_embedding
-from diffusers_motion_embed.files import WEIGHTS_NAME
+from diffusers_motion_embed.storage.files import WEIGHTS_NAME
 from tests.runtime.factories import BOTH, CLEAR, check_feature, run
 
 

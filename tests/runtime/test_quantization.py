@@ -7,7 +7,7 @@ from safetensors.torch import load_file
 from torchao import quantization as torchao
 
 from diffusers_motion_embed import enable_motion_embedding
-from diffusers_motion_embed.files import WEIGHTS_NAME
+from diffusers_motion_embed.storage.files import WEIGHTS_NAME
 from tests.conftest import make_text_to_video
 from tests.runtime.factories import BOTH, add_by_hand, assert_motion_acts, check_feature, run
 

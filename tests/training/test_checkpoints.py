@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 
 import diffusers_motion_embed as dme
 from diffusers_motion_embed import enable_motion_embedding
-from diffusers_motion_embed.files import WEIGHTS_NAME
+from diffusers_motion_embed.storage.files import WEIGHTS_NAME
 from diffusers_motion_embed.training import CheckpointConfig, CheckpointError, TrainingConfig, train_motion_embedding
 from diffusers_motion_embed.training.checkpoints import STATE_NAME, list_checkpoints
 from tests.conftest import make_text_to_video

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 import diffusers_motion_embed as dme
-from diffusers_motion_embed.encoding import encode_frames
-from diffusers_motion_embed.files import CONFIG_NAME, WEIGHTS_NAME
+from diffusers_motion_embed.architectures.encoding import encode_frames
+from diffusers_motion_embed.storage.files import CONFIG_NAME, WEIGHTS_NAME
 from diffusers_motion_embed.training import TrainingConfig, TrainingDivergedError, train_motion_embedding
 from diffusers_motion_embed.training.config import Loss
 from tests.helpers import NUM_FRAMES, assert_unchanged, generate, make_config, snapshot

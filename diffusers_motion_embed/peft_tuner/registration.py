@@ -3,8 +3,8 @@
 from peft import PeftType
 from peft.utils import register_peft_method
 
-from diffusers_motion_embed.adapter.model import MotionEmbeddingModel
 from diffusers_motion_embed.config import PEFT_TYPE, MotionEmbeddingConfig
+from diffusers_motion_embed.peft_tuner.model import MotionEmbeddingModel
 
 
 def register_motion_embedding() -> None:

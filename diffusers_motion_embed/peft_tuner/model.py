@@ -24,13 +24,13 @@ from diffusers_motion_embed.adapter.selection import (
     stored_shapes,
 )
 from diffusers_motion_embed.architectures import find_architecture
-from diffusers_motion_embed.compact import expand
+from diffusers_motion_embed.architectures.layouts import Layout
 from diffusers_motion_embed.config import MotionEmbeddingConfig
 from diffusers_motion_embed.errors import AdapterNameError, EmbeddingFileError, IncompatibleEmbeddingError
-from diffusers_motion_embed.files import PREFIX, read_embedding
 from diffusers_motion_embed.functional import Debias, combine, concatenate, resample_grid
-from diffusers_motion_embed.hub import fetch_embedding
-from diffusers_motion_embed.layouts import Layout
+from diffusers_motion_embed.storage.compact import expand
+from diffusers_motion_embed.storage.files import PREFIX, read_embedding
+from diffusers_motion_embed.storage.hub import fetch_embedding
 
 
 MERGE_MESSAGE = (

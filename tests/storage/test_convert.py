@@ -12,8 +12,9 @@ from diffusers_motion_embed import (
     load_motion_embedding,
     set_motion_scale,
 )
-from diffusers_motion_embed.convert import from_authors_checkpoint, main, to_authors_checkpoint
-from diffusers_motion_embed.files import read_embedding, write_embedding
+from diffusers_motion_embed.convert import main
+from diffusers_motion_embed.storage.convert import from_authors_checkpoint, to_authors_checkpoint
+from diffusers_motion_embed.storage.files import read_embedding, write_embedding
 from tests.conftest import make_unet3d
 
 

@@ -12,7 +12,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from diffusers_motion_embed import EmbeddingFileError, EmbeddingNotFoundError
-from diffusers_motion_embed.files import (
+from diffusers_motion_embed.storage.files import (
     CONFIG_NAME,
     HEADER_KEY,
     WEIGHTS_NAME,

@@ -33,7 +33,7 @@ from diffusers_motion_embed.errors import (
     EmbeddingNotFoundError,
     EmbeddingUploadError,
 )
-from diffusers_motion_embed.files import CONFIG_NAME, WEIGHTS_NAME, check_file_name, has_own_config
+from diffusers_motion_embed.storage.files import CONFIG_NAME, WEIGHTS_NAME, check_file_name, has_own_config
 
 
 # How to tell what a repository is that holds no motion embedding, by a file of it.

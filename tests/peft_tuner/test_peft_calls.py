@@ -9,9 +9,9 @@ from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dic
 from safetensors.torch import load_file, save_file
 
 from diffusers_motion_embed import AdapterNameError, EmbeddingFileError, IncompatibleEmbeddingError
-from tests.adapter.test_model import embedding_parameters, frozen_copy, randomise, run
 from tests.conftest import make_unet3d
 from tests.helpers import NUM_FRAMES, assert_unchanged, make_config, snapshot
+from tests.peft_tuner.test_model import embedding_parameters, frozen_copy, randomise, run
 
 
 @pytest.fixture

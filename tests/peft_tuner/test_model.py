@@ -21,8 +21,8 @@ from diffusers_motion_embed import (
     save_motion_embedding,
 )
 from diffusers_motion_embed.architectures import find_architecture
-from diffusers_motion_embed.files import write_embedding
 from diffusers_motion_embed.functional import DEBIAS_MODES
+from diffusers_motion_embed.storage.files import write_embedding
 from tests.conftest import make_animatediff, make_unet3d
 from tests.helpers import NUM_FRAMES, assert_unchanged, hook_count, make_config, snapshot
 

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from diffusers_motion_embed import MotionEmbeddingError, load_motion_embedding, unload_motion_embedding
-from diffusers_motion_embed.files import CONFIG_NAME, HEADER_KEY, MAX_NUMBERS, WEIGHTS_NAME, parse_embedding
+from diffusers_motion_embed.storage.files import CONFIG_NAME, HEADER_KEY, MAX_NUMBERS, WEIGHTS_NAME, parse_embedding
 from tests.conftest import make_unet3d
 from tests.helpers import assert_unchanged, make_config, snapshot
 

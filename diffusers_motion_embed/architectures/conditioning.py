@@ -14,10 +14,10 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from diffusers_motion_embed.architectures import find_architecture
+from diffusers_motion_embed.architectures.components import supported_models
+from diffusers_motion_embed.architectures.layouts import Layout, VideoSize
+from diffusers_motion_embed.architectures.table import find_architecture
 from diffusers_motion_embed.errors import UnsupportedModelError, VideoError
-from diffusers_motion_embed.layouts import Layout, VideoSize
-from diffusers_motion_embed.loaders import supported_models
 
 
 # Without guidance a pipeline gives its model what belongs to the prompt, and nothing else.

@@ -21,11 +21,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from diffusers_motion_embed.atomic import remove_leftovers, replace_files
-from diffusers_motion_embed.compact import MAX_BITS, compress, expand, num_bits
 from diffusers_motion_embed.config import PEFT_TYPE, MotionEmbeddingConfig
 from diffusers_motion_embed.errors import EmbeddingFileError, EmbeddingNotFoundError
 from diffusers_motion_embed.functional import VALUE_DEBIAS, identity
+from diffusers_motion_embed.storage.atomic import remove_leftovers, replace_files
+from diffusers_motion_embed.storage.compact import MAX_BITS, compress, expand, num_bits
 
 
 # An embedding outside of any model: path of the attention layer -> part -> tensor.

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from diffusers_motion_embed import MotionEmbeddingConfig
-from diffusers_motion_embed.model_card import example_code, make_model_card
+from diffusers_motion_embed.storage.model_card import example_code, make_model_card
 
 
 def make_config(**settings):

@@ -12,7 +12,7 @@ from diffusers import (
 )
 
 from diffusers_motion_embed import UnsupportedModelError
-from diffusers_motion_embed.noising import noising_of
+from diffusers_motion_embed.architectures.noising import noising_of
 
 
 SHAPE = (2, 3, 4, 5, 6)

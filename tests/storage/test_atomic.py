@@ -9,8 +9,8 @@ import time
 import pytest
 import torch
 
-from diffusers_motion_embed.atomic import remove_leftovers, replace_files
-from diffusers_motion_embed.files import read_embedding, write_embedding
+from diffusers_motion_embed.storage.atomic import remove_leftovers, replace_files
+from diffusers_motion_embed.storage.files import read_embedding, write_embedding
 from tests.helpers import make_config
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from diffusers_motion_embed.architectures import find_architecture, patch_size
+from diffusers_motion_embed.architectures.table import find_architecture, patch_size
 from diffusers_motion_embed.errors import VideoError
 
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from diffusers_motion_embed.compact import compress, expand, find_levels
 from diffusers_motion_embed.functional import temporal_difference
+from diffusers_motion_embed.storage.compact import compress, expand, find_levels
 
 
 # Mean squared errors of the best 2 ** bits levels for a normal distribution of variance 1 (Max, 1960).

@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from diffusers_motion_embed.architectures.layouts import Layout, Tokens
 from diffusers_motion_embed.errors import UnsupportedModelError
-from diffusers_motion_embed.layouts import Layout, Tokens
 
 
 # The authors adapt the layers of 1280 channels, ZeroScope's deep blocks (the defaults of their published code). A

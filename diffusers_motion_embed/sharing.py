@@ -1,0 +1,142 @@
+"""Saving a loaded motion embedding, and uploading it to the Hub."""
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from diffusers_motion_embed.adapter.registry import embedding_tensors, registry_of
+from diffusers_motion_embed.config import MotionEmbeddingConfig
+from diffusers_motion_embed.errors import AdapterNameError
+from diffusers_motion_embed.loaders import choose_embeddings
+from diffusers_motion_embed.storage.files import CONFIG_NAME, NOISE_NAME, WEIGHTS_NAME, write_embedding
+from diffusers_motion_embed.storage.hub import create_repository, upload_files
+from diffusers_motion_embed.storage.model_card import CARD_NAME, PREVIEW_SUFFIXES, make_model_card
+
+
+def save_motion_embedding(
+    pipe_or_model: Any,
+    save_directory: str | Path,
+    adapter_name: str | None = None,
+    *,
+    dtype: torch.dtype = torch.float32,
+    max_error: float | None = None,
+    push_to_hub: bool = False,
+    repo_id: str | None = None,
+    license: str = "other",
+    private: bool | None = None,
+    token: str | bool | None = None,
+    commit_message: str = "Upload motion embedding",
+    create_pr: bool = False,
+    with_inverted_noise: bool = False,
+) -> Path:
+    """Save a motion embedding as a folder that `load_motion_embedding` and `PeftModel.from_pretrained` read.
+
+    Args:
+        pipe_or_model: A diffusers video pipeline, or its model.
+        save_directory: Folder to write; an embedding that is there already is replaced.
+        adapter_name: Which one; the only active one by default.
+        dtype: Of the stored numbers; half precision halves the file.
+        max_error: Compact form: every number becomes one of a few levels, as few as keep the relative error of each
+            part at most this; 0.25 takes a tenth of the bytes, see docs/file_format.md. None stores all numbers.
+        push_to_hub: Upload it too: the two files of the embedding, `README.md` (the folder's own, or else a model card
+            that is made for it, unless the repository has one), and files of the folder named preview, such as
+            `preview.mp4`. Nothing else leaves the machine.
+        repo_id: Of the repository; by default the folder's name, in the account of `token`.
+        license: Of the model card, an identifier as on the Hub.
+        private: Whether a new repository is private.
+        token: Access token; None for the one that is logged in.
+        commit_message: Of the one commit.
+        create_pr: Make a pull request instead of a commit to the main branch.
+        with_inverted_noise: Upload the folder's `inverted_noise.safetensors` too, which tells something of what the
+            reference showed.
+
+    Returns:
+        The folder.
+
+    Raises:
+        AdapterNameError: If the name is unknown, or none is given and not exactly one is active.
+        FileNotFoundError: If inverted noise is to be uploaded and there is none.
+        ValueError: If `max_error` is none from 0 to 1, or a file to be uploaded is a link out of the folder.
+    """
+    if with_inverted_noise and not Path(save_directory, NOISE_NAME).is_file():
+        raise FileNotFoundError(
+            f"There is no {NOISE_NAME} in {save_directory}; keep it there with save_inverted_noise."
+        )
+    model, name = _only_one(choose_embeddings(pipe_or_model, adapter_name))
+    config = registry_of(model).loaded[name].config
+    folder = write_embedding(save_directory, config, embedding_tensors(model, name), dtype=dtype, max_error=max_error)
+    if push_to_hub:
+        extra = [folder / NOISE_NAME] if with_inverted_noise else []
+        repo_id = repo_id or folder.resolve().name
+        _push(folder, config, extra, repo_id, license, private, token, commit_message, create_pr)
+    return folder
+
+
+def push_motion_embedding_to_hub(
+    pipe_or_model: Any, repo_id: str, adapter_name: str | None = None, **arguments: Any
+) -> None:
+    """Upload a motion embedding to the Hub without keeping a folder.
+
+    Args:
+        pipe_or_model: A diffusers video pipeline, or its model.
+        repo_id: Of the repository, made if need be.
+        adapter_name: Which one; the only active one by default.
+        **arguments: `dtype`, `max_error`, `license`, `private`, `token`, `commit_message`, `create_pr`, as for
+            `save_motion_embedding`.
+
+    Raises:
+        AdapterNameError: If the name is unknown, or none is given and not exactly one is active.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        save_motion_embedding(pipe_or_model, folder, adapter_name, push_to_hub=True, repo_id=repo_id, **arguments)
+
+
+def _push(
+    folder: Path,
+    config: MotionEmbeddingConfig,
+    extra: list[Path],
+    repo_id: str,
+    license: str,
+    private: bool | None,
+    token: str | bool | None,
+    commit_message: str,
+    create_pr: bool,
+) -> None:
+    previews = [
+        path for path in sorted(folder.iterdir()) if path.stem == "preview" and path.suffix in PREVIEW_SUFFIXES
+    ]
+    for path in (*previews, *extra, folder / CARD_NAME):
+        if not path.resolve().is_relative_to(folder.resolve()):
+            raise ValueError(f"{path} is a link out of the folder and is not uploaded; put the file itself there.")
+    prompt = str(config.generation.get("prompt", ""))
+    repo_id = create_repository(repo_id, private=private, token=token)
+    with tempfile.TemporaryDirectory() as card_folder:
+        card, own_card = Path(card_folder, CARD_NAME), folder / CARD_NAME
+        make_model_card(config, repo_id, [(path.name, prompt) for path in previews], license).save(card)
+        files = [
+            folder / CONFIG_NAME,
+            folder / WEIGHTS_NAME,
+            *extra,
+            *previews,
+            own_card if own_card.exists() else card,
+        ]
+        upload_files(
+            repo_id,
+            files,
+            token=token,
+            commit_message=commit_message,
+            create_pr=create_pr,
+            keep=[] if own_card.exists() else [CARD_NAME],
+        )
+
+
+def _only_one(chosen: list[tuple[nn.Module, list[str]]]) -> tuple[nn.Module, str]:
+    found = [(model, name) for model, names in chosen for name in names]
+    if len(found) != 1:
+        names = [name for _, name in found]
+        hint = "give its model instead of the pipeline" if len(set(names)) == 1 else "say which by adapter_name"
+        raise AdapterNameError(f"This works with one motion embedding, and there are {names}; {hint}.")
+    return found[0]
