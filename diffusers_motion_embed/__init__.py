@@ -4,6 +4,7 @@ Importing this package registers the adapter type with PEFT and changes nothing 
 """
 
 from diffusers_motion_embed.adapter.layer import MotionEmbeddingLayer
+from diffusers_motion_embed.architectures.latents import pipeline_latents
 from diffusers_motion_embed.arithmetic import concatenate_motion_embeddings, reverse_motion_embedding
 from diffusers_motion_embed.config import MotionEmbeddingConfig
 from diffusers_motion_embed.errors import (
@@ -18,6 +19,7 @@ from diffusers_motion_embed.errors import (
     MissingLayersError,
     MotionEmbeddingError,
     MotionScaleError,
+    NotFiniteError,
     TargetModulesError,
     UnsupportedModelError,
     VideoError,
@@ -63,6 +65,7 @@ __all__ = [
     "MotionEmbeddingLoaderMixin",
     "MotionEmbeddingModel",
     "MotionScaleError",
+    "NotFiniteError",
     "TargetModulesError",
     "UnsupportedModelError",
     "VideoError",
@@ -77,6 +80,7 @@ __all__ = [
     "load_inverted_noise",
     "load_motion_embedding",
     "mix_noise",
+    "pipeline_latents",
     "push_motion_embedding_to_hub",
     "read_video",
     "register_motion_embedding",

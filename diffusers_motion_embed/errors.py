@@ -10,6 +10,7 @@ MotionEmbeddingError
 ├── EmbeddingNotFoundError (FileNotFoundError) nothing where the embedding should be
 ├── MissingLayersError (RuntimeError)      layers that an embedding adapts were taken away
 ├── FusedProjectionsError (RuntimeError)   the projections that take the embedding are bypassed
+├── NotFiniteError (ArithmeticError)       numbers became infinite or NaN
 └── VideoError (ValueError)                a reference video that cannot be used
 """
 
@@ -64,6 +65,10 @@ class MissingLayersError(MotionEmbeddingError, RuntimeError):
 
 class FusedProjectionsError(MotionEmbeddingError, RuntimeError):
     """The query, key and value projections were fused, which bypasses the motion embedding."""
+
+
+class NotFiniteError(MotionEmbeddingError, ArithmeticError):
+    """A VAE or a model made infinite numbers or NaN."""
 
 
 class VideoError(MotionEmbeddingError, ValueError):

@@ -4,30 +4,33 @@ Optional beside an embedding. Inverted noise holds the reference's layout as wel
 guess at what the reference showed.
 """
 
+import contextlib
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal, Unpack, get_args
+from typing import Any, Literal, get_args
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from diffusers import DDIMInverseScheduler
 from diffusers.utils.torch_utils import randn_tensor
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from diffusers_motion_embed.adapter.registry import registry_of
 from diffusers_motion_embed.architectures import supported_models
+from diffusers_motion_embed.architectures.bare import bare_models
 from diffusers_motion_embed.architectures.conditioning import capture_conditioning
-from diffusers_motion_embed.architectures.encoding import check_clip, encode_frames
+from diffusers_motion_embed.architectures.encoding import check_clip, check_finite, encode_frames
 from diffusers_motion_embed.architectures.noising import ContinuousDiffusion, Flow, noising_of
 from diffusers_motion_embed.errors import EmbeddingFileError, EmbeddingNotFoundError, UnsupportedModelError
+from diffusers_motion_embed.frames import Clip, as_frames
 from diffusers_motion_embed.storage.atomic import replace_files
 from diffusers_motion_embed.storage.files import NOISE_NAME
-from diffusers_motion_embed.storage.hub import HubArguments, fetch_embedding
+from diffusers_motion_embed.storage.hub import fetch_embedding
+from diffusers_motion_embed.values import whole_number
 
 
 NoiseMix = Literal["blend", "frequency", "frequency_blend", "low_pass"]
@@ -38,7 +41,7 @@ NOISE_KEY = "inverted_noise"
 @torch.no_grad()
 def invert_clip(
     pipe: Any,
-    frames: np.ndarray,
+    frames: Clip,
     prompt: str = "",
     *,
     num_inference_steps: int = 50,
@@ -53,19 +56,22 @@ def invert_clip(
 
     Args:
         pipe: A video pipeline; of two models, the one for high noise is used.
-        frames: The clip, (frames, height, width, 3), uint8.
+        frames: The clip, in any form that `train_motion_embedding` takes.
         prompt: The paper's inversion has none.
         num_inference_steps: Of the inversion.
         call_arguments: Further arguments for the pipeline's call, as for `train_motion_embedding`.
         progress_bar: Whether to show one.
 
     Returns:
-        (1, channels, frames, height, width), latents, float32 on the CPU.
+        (1, channels, frames, height, width), latents, float32 on the CPU. `pipeline_latents` arranges them for the
+        pipeline's call.
 
     Raises:
         UnsupportedModelError: If the pipeline has no model that takes motion embeddings, or another kind of schedule.
         VideoError: If the clip is of the wrong kind or size.
+        NotFiniteError: If the VAE or the model makes infinite numbers or NaN of the clip.
     """
+    frames, num_inference_steps = as_frames(frames), whole_number("num_inference_steps", num_inference_steps, 1)
     models = supported_models(pipe)
     if not models:
         raise UnsupportedModelError(f"{type(pipe).__name__} has no model that takes motion embeddings.")
@@ -79,21 +85,28 @@ def invert_clip(
     latents = encode_frames(pipe, frames).to(model.device, model.dtype)
     conditioning = capture_conditioning(pipe, component, frames, prompt, call_arguments)
     steps = _flow_steps if isinstance(noising, Flow) else _diffusion_steps
-    registry = registry_of(model)
-    was_enabled, registry.enabled = registry.enabled, False
-    registry.refresh()
-    try:
-        bar = tqdm(total=num_inference_steps, desc="inversion", disable=not progress_bar)
+    with bare_models(pipe), _without_motion(model), tqdm(
+        total=num_inference_steps, desc="inversion", disable=not progress_bar
+    ) as bar:
         for timestep, step in steps(pipe.scheduler, num_inference_steps):
             timesteps = torch.as_tensor(timestep, device=model.device).reshape(1)
             prediction = conditioning.prediction(model(**conditioning.inputs(latents, timesteps)), latents)
             latents = step(prediction, latents)
             bar.update()
+    check_finite(latents, f"{type(model).__name__} in {model.dtype}")
+    return latents.float().cpu()
+
+
+@contextlib.contextmanager
+def _without_motion(model: nn.Module) -> Iterator[None]:
+    registry = registry_of(model)
+    was_enabled, registry.enabled = registry.enabled, False
+    registry.refresh()
+    try:
+        yield
     finally:
-        bar.close()
         registry.enabled = was_enabled
         registry.refresh()
-    return latents.float().cpu()
 
 
 Step = Callable[[Tensor, Tensor], Tensor]
@@ -105,7 +118,7 @@ def _diffusion_steps(scheduler: Any, num_inference_steps: int) -> Iterator[tuple
     settings = {name: value for name, value in scheduler.config.items() if name in known}
     spacing = "trailing" if settings.get("timestep_spacing") == "trailing" else "leading"  # there is no other
     inverse = DDIMInverseScheduler(**{**settings, "timestep_spacing": spacing, "clip_sample": False})
-    inverse.alphas_cumprod = scheduler.alphas_cumprod  # CogVideoX's schedulers make their own
+    inverse.alphas_cumprod = scheduler.alphas_cumprod.float()  # CogVideoX's schedulers make their own, in float64
     inverse.set_timesteps(num_inference_steps)
     for timestep in inverse.timesteps:
         yield timestep, lambda prediction, latents, t=timestep: inverse.step(prediction, t, latents).prev_sample
@@ -136,7 +149,7 @@ def mix_noise(
     num_videos: int = 1,
     generator: torch.Generator | list[torch.Generator] | None = None,
 ) -> Tensor:
-    """Initial latents for a pipeline's `latents` argument, from inverted noise z and fresh noise n.
+    """Initial noise from inverted noise z and fresh noise n. `pipeline_latents` arranges it for a pipeline's call.
 
     Args:
         inverted_noise: (1, channels, frames, height, width).
@@ -158,6 +171,7 @@ def mix_noise(
     """
     if mix not in get_args(NoiseMix):
         raise ValueError(f"mix must be one of {', '.join(get_args(NoiseMix))}; got {mix!r}.")
+    num_videos = whole_number("num_videos", num_videos, 1)
     if not 0 <= share <= 1 or factor < 1 or not cutoff > 0:
         raise ValueError(
             "share must lie within 0 and 1, factor be at least 1 and cutoff be positive; "
@@ -186,23 +200,47 @@ def save_inverted_noise(save_directory: str | Path, inverted_noise: Tensor) -> P
 
     Args:
         save_directory: Folder of the embedding, made if need be.
-        inverted_noise: Of `invert_clip`.
+        inverted_noise: Of `invert_clip`, (1, channels, frames, height, width).
 
     Returns:
         The file.
+
+    Raises:
+        ValueError: If it is of another shape, or holds infinite numbers or NaN. Then nothing is written.
     """
+    if not _is_noise(inverted_noise):
+        raise ValueError(
+            "inverted_noise must hold finite floats, (1, channels, frames, height, width), as invert_clip returns them; "
+            f"got {inverted_noise.dtype} {tuple(inverted_noise.shape)}."
+        )
     folder = Path(save_directory)
     folder.mkdir(parents=True, exist_ok=True)
     replace_files(folder, {NOISE_NAME: save({NOISE_KEY: inverted_noise.detach().cpu().contiguous()})})
     return folder / NOISE_NAME
 
 
-def load_inverted_noise(pretrained_model_name_or_path: str | Path, **arguments: Unpack[HubArguments]) -> Tensor:
+def load_inverted_noise(
+    pretrained_model_name_or_path: str | Path,
+    *,
+    weight_name: str = NOISE_NAME,
+    subfolder: str | None = None,
+    revision: str | None = None,
+    token: str | bool | None = None,
+    cache_dir: str | Path | None = None,
+    force_download: bool = False,
+    local_files_only: bool = False,
+) -> Tensor:
     """Read inverted noise of an embedding's folder or repository.
 
     Args:
         pretrained_model_name_or_path: A folder, or the id of a repository, "user/name".
-        **arguments: See `load_motion_embedding`.
+        weight_name: Name of the safetensors file.
+        subfolder: Of the folder or repository.
+        revision: Branch, tag or commit of the repository.
+        token: Access token; None for the one that is logged in, False for none.
+        cache_dir: Of huggingface_hub, if not the usual one.
+        force_download: Download again what is in the cache.
+        local_files_only: Look in the cache alone.
 
     Returns:
         (1, channels, frames, height, width), float32.
@@ -211,7 +249,16 @@ def load_inverted_noise(pretrained_model_name_or_path: str | Path, **arguments: 
         EmbeddingNotFoundError: If there is none.
         EmbeddingFileError: If the file is damaged or something else.
     """
-    path = fetch_embedding(pretrained_model_name_or_path, **{"weight_name": NOISE_NAME, **arguments})
+    path = fetch_embedding(
+        pretrained_model_name_or_path,
+        weight_name=weight_name,
+        subfolder=subfolder,
+        revision=revision,
+        token=token,
+        cache_dir=cache_dir,
+        force_download=force_download,
+        local_files_only=local_files_only,
+    )
     if not path.is_file():
         raise EmbeddingNotFoundError(f"There is no {path}: the noise is stored on request only.")
     try:
@@ -219,9 +266,13 @@ def load_inverted_noise(pretrained_model_name_or_path: str | Path, **arguments: 
     except (SafetensorError, OSError) as error:
         raise EmbeddingFileError(f"{path} cannot be read ({error}).") from error
     noise = tensors.get(NOISE_KEY)
-    if noise is None or noise.ndim != 5 or not noise.is_floating_point() or not noise.isfinite().all():
+    if noise is None or not _is_noise(noise):
         raise EmbeddingFileError(f"{path} holds no inverted noise; expected finite numbers, (1, c, f, h, w).")
     return noise.float()
+
+
+def _is_noise(tensor: Tensor) -> bool:
+    return tensor.ndim == 5 and tensor.is_floating_point() and bool(tensor.isfinite().all())
 
 
 def _low_frequencies(clips: Tensor, factor: int) -> Tensor:

@@ -1,6 +1,7 @@
 """Giving a ready pipeline the motion embedding calls as methods."""
 
 import functools
+import inspect
 import logging
 import warnings
 from typing import Any
@@ -9,7 +10,10 @@ from diffusers.loaders import PeftAdapterMixin
 from diffusers.loaders.lora_base import LoraBaseMixin
 
 from diffusers_motion_embed.adapter.registry import registry_of, sync
-from diffusers_motion_embed.architectures import supported_models
+from diffusers_motion_embed.architectures import find_architecture, supported_models
+from diffusers_motion_embed.architectures.components import expects_supported_model
+from diffusers_motion_embed.architectures.conditioning import FRAMES
+from diffusers_motion_embed.architectures.latents import check_arrangement
 from diffusers_motion_embed.errors import UnsupportedModelError
 from diffusers_motion_embed.loaders import (
     delete_motion_embedding,
@@ -60,7 +64,8 @@ def enable_motion_embedding(pipe: Any) -> Any:
     calls, and their `UNet3DConditionModel` not the methods that the calls need (diffusers 0.42.1).
 
     Args:
-        pipe: A diffusers pipeline with a model that takes motion embeddings.
+        pipe: A diffusers pipeline with a model that takes motion embeddings; a modular pipeline may get its models
+            later, by `load_components()`.
 
     Returns:
         The same pipeline.
@@ -70,7 +75,7 @@ def enable_motion_embedding(pipe: Any) -> Any:
     """
     if isinstance(pipe, MotionEmbeddingLoaderMixin):
         return pipe
-    if not hasattr(pipe, "components") or not supported_models(pipe):
+    if not hasattr(pipe, "components") or not (supported_models(pipe) or expects_supported_model(pipe)):
         raise UnsupportedModelError(
             f"{type(pipe).__name__} has no model that takes motion embeddings; give a video pipeline such as "
             "AnimateDiffPipeline or TextToVideoSDPipeline."
@@ -93,11 +98,22 @@ def _give_lora_methods(model_class: type) -> None:
         model_class.__bases__ = (*model_class.__bases__, PeftAdapterMixin)
 
 
+def _check_call(pipe: Any, arguments: dict[str, Any]) -> None:
+    """Say early what the model would fail at, or worse, would take for something else."""
+    given = {**arguments, **arguments.get("kwargs", {})}
+    check_arrangement(pipe, given.get("latents"))
+    frames = next((given[name] for name in FRAMES if given.get(name) is not None), None)
+    for model in supported_models(pipe).values():
+        if frames is not None and not getattr(pipe, "free_noise_enabled", False):
+            find_architecture(model).check_frames(model, frames)
+
+
 @functools.cache
 def _enabled_class(pipeline_class: type) -> type:
     @functools.wraps(pipeline_class.__call__)
     def call(self, *args: Any, **kwargs: Any) -> Any:
         models = supported_models(self).values()
+        _check_call(self, inspect.signature(pipeline_class.__call__).bind_partial(self, *args, **kwargs).arguments)
         for model in models:
             sync(model)  # other calls may have rebuilt blocks of the model
             registry_of(model).forget_action()

@@ -76,7 +76,18 @@ def save_motion_embedding(
 
 
 def push_motion_embedding_to_hub(
-    pipe_or_model: Any, repo_id: str, adapter_name: str | None = None, **arguments: Any
+    pipe_or_model: Any,
+    repo_id: str,
+    adapter_name: str | None = None,
+    *,
+    dtype: torch.dtype = torch.float32,
+    max_error: float | None = None,
+    license: str = "other",
+    private: bool | None = None,
+    token: str | bool | None = None,
+    commit_message: str = "Upload motion embedding",
+    create_pr: bool = False,
+    with_inverted_noise: bool = False,
 ) -> None:
     """Upload a motion embedding to the Hub without keeping a folder.
 
@@ -84,14 +95,40 @@ def push_motion_embedding_to_hub(
         pipe_or_model: A diffusers video pipeline, or its model.
         repo_id: Of the repository, made if need be.
         adapter_name: Which one; the only active one by default.
-        **arguments: `dtype`, `max_error`, `license`, `private`, `token`, `commit_message`, `create_pr`, as for
-            `save_motion_embedding`.
+        dtype: Of the stored numbers; half precision halves the file.
+        max_error: Compact form, see `save_motion_embedding`.
+        license: Of the model card, an identifier as on the Hub.
+        private: Whether a new repository is private.
+        token: Access token; None for the one that is logged in.
+        commit_message: Of the one commit.
+        create_pr: Make a pull request instead of a commit to the main branch.
+        with_inverted_noise: Refused, since inverted noise is a file of the embedding's folder.
 
     Raises:
         AdapterNameError: If the name is unknown, or none is given and not exactly one is active.
+        ValueError: If inverted noise is asked for.
     """
+    if with_inverted_noise:
+        raise ValueError(
+            "Without a folder there is no inverted noise to upload. Keep it in one with save_inverted_noise(folder, "
+            f"noise), and call save_motion_embedding(folder, push_to_hub=True, repo_id={repo_id!r}, "
+            "with_inverted_noise=True)."
+        )
     with tempfile.TemporaryDirectory() as folder:
-        save_motion_embedding(pipe_or_model, folder, adapter_name, push_to_hub=True, repo_id=repo_id, **arguments)
+        save_motion_embedding(
+            pipe_or_model,
+            folder,
+            adapter_name,
+            dtype=dtype,
+            max_error=max_error,
+            push_to_hub=True,
+            repo_id=repo_id,
+            license=license,
+            private=private,
+            token=token,
+            commit_message=commit_message,
+            create_pr=create_pr,
+        )
 
 
 def _push(

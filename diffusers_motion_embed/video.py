@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from diffusers_motion_embed.errors import VideoError
+from diffusers_motion_embed.values import optional_whole_number, whole_number
 
 
 IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp"}
@@ -15,7 +16,7 @@ IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp"}
 
 def read_video(
     path: str | Path,
-    num_frames: int,
+    num_frames: int | None,
     *,
     height: int | None = None,
     width: int | None = None,
@@ -26,7 +27,7 @@ def read_video(
 
     Args:
         path: Of the file or folder.
-        num_frames: How many frames to return.
+        num_frames: How many frames to return; None returns all.
         height: In pixels; the frames are scaled to cover height and width, and cut around the centre. The video's
             own by default.
         width: As `height`.
@@ -41,20 +42,18 @@ def read_video(
         VideoError: If it is empty, no video, damaged, or shorter than asked for.
         ValueError: If a number makes no sense.
     """
-    for name, value, least in (("num_frames", num_frames, 1), ("stride", stride, 1), ("start", start, 0)):
-        if not isinstance(value, int) or value < least:
-            raise ValueError(f"{name} must be a whole number of at least {least}, got {value!r}.")
-    for name, value in (("height", height), ("width", width)):
-        if value is not None and (not isinstance(value, int) or value < 1):
-            raise ValueError(f"{name} must be a whole number of at least 1, or None; got {value!r}.")
+    stride, start = whole_number("stride", stride, 1), whole_number("start", start, 0)
+    num_frames, height, width = (
+        optional_whole_number(name, value, 1)
+        for name, value in (("num_frames", num_frames), ("height", height), ("width", width))
+    )
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"There is no video at {path}.")
     frames = _folder_frames(path) if path.is_dir() else _file_frames(path)
-    pictures = [
-        _fit(picture, height, width)
-        for picture in islice(frames, start, start + (num_frames - 1) * stride + 1, stride)
-    ]
+    end = None if num_frames is None else start + (num_frames - 1) * stride + 1
+    pictures = [_fit(picture, height, width) for picture in islice(frames, start, end, stride)]
+    num_frames = num_frames or max(1, len(pictures))
     if len(pictures) < num_frames:
         needed = start + (num_frames - 1) * stride + 1
         raise VideoError(

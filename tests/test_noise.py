@@ -6,6 +6,7 @@ import torch
 from diffusers import DDIMScheduler, EulerDiscreteScheduler
 
 import diffusers_motion_embed as dme
+from diffusers_motion_embed.architectures.encoding import encode_frames
 from diffusers_motion_embed.noise import NOISE_NAME
 from tests.conftest import make_animatediff, make_text_to_video
 from tests.helpers import NUM_FRAMES, generate, module_names
@@ -51,7 +52,7 @@ def test_a_fine_inversion_is_undone_by_sampling(text_to_video):
     pipe = text_to_video
     pipe.scheduler = DDIMScheduler(clip_sample=False, prediction_type="v_prediction", timestep_spacing="trailing")
     noise = dme.invert_clip(pipe, frames(), num_inference_steps=200, progress_bar=False)
-    original = (pipe.decode_latents(dme.encoding.encode_frames(pipe, frames()))[0] / 2 + 0.5).clamp(0, 1)
+    original = (pipe.decode_latents(encode_frames(pipe, frames()))[0] / 2 + 0.5).clamp(0, 1)
 
     def error(latents):
         settings = {"guidance_scale": 1.0, "num_inference_steps": 200, "num_frames": NUM_FRAMES}

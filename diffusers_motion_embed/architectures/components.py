@@ -4,9 +4,13 @@ from pathlib import Path
 from typing import Any
 
 from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 
-from diffusers_motion_embed.architectures.table import find_architecture
+from diffusers_motion_embed.architectures.table import find_architecture, is_supported
 from diffusers_motion_embed.errors import UnsupportedModelError
+
+
+WRAPPERS = (nn.DataParallel, DistributedDataParallel)
 
 
 def supported_models(pipe_or_model: Any) -> dict[str, nn.Module]:
@@ -17,13 +21,32 @@ def supported_models(pipe_or_model: Any) -> dict[str, nn.Module]:
         candidates = getattr(pipe_or_model, "components", {})
     found = {}
     for name, candidate in candidates.items():
-        model = getattr(candidate, "_orig_mod", candidate)  # of torch.compile
+        model = unwrap(candidate)
         try:
             architecture = find_architecture(model)
         except UnsupportedModelError:
             continue
         found[name or architecture.component] = model
     return found
+
+
+def unwrap(module: Any) -> Any:
+    """The model in what `torch.compile`, PEFT or data parallelism put around it; other objects as they are."""
+    while True:
+        if isinstance(module, WRAPPERS):
+            module = module.module
+        elif hasattr(module, "_orig_mod"):  # of torch.compile
+            module = module._orig_mod
+        elif hasattr(module, "get_base_model"):  # of PEFT
+            module = module.get_base_model()
+        else:
+            return module
+
+
+def expects_supported_model(pipe: Any) -> bool:
+    """Whether a modular pipeline, which gets its models from `load_components()`, is to get one that is supported."""
+    expected = (spec.type_hint for spec in getattr(pipe, "_component_specs", {}).values())
+    return any(isinstance(each, type) and is_supported(each) for each in expected)
 
 
 def base_name(pipe_or_model: Any, model: nn.Module) -> str | None:

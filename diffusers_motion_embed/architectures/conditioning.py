@@ -3,6 +3,7 @@
 Pipelines differ in all of that, so they are asked: the pipeline is called, and stopped when it calls its model.
 """
 
+import contextlib
 import inspect
 import re
 from collections.abc import Iterator, Mapping
@@ -11,11 +12,15 @@ from typing import Any
 
 import numpy as np
 import torch
+from diffusers import ModularPipeline
 from PIL import Image
 from torch import Tensor, nn
 
+from diffusers_motion_embed.architectures.bare import bare_models
 from diffusers_motion_embed.architectures.components import supported_models
+from diffusers_motion_embed.architectures.encoding import check_finite
 from diffusers_motion_embed.architectures.layouts import Layout, VideoSize
+from diffusers_motion_embed.architectures.noising import to_device
 from diffusers_motion_embed.architectures.table import find_architecture
 from diffusers_motion_embed.errors import UnsupportedModelError, VideoError
 
@@ -55,6 +60,7 @@ class Conditioning:
         timestep: One for each clip, or one for every token, with zeros where frames are given.
         layout: Of the model's input.
         num_text_copies: Of the text features of one clip, if the model wants them once for every frame.
+        given: Which latent frames the pipeline gives without noise, (frames,), bool; None if `timestep` tells.
     """
 
     arguments: dict[str, Any]
@@ -63,6 +69,7 @@ class Conditioning:
     timestep: Tensor
     layout: Layout
     num_text_copies: int = 1
+    given: Tensor | None = None
 
     def inputs(self, noisy_latents: Tensor, timesteps: Tensor) -> dict[str, Any]:
         """All arguments of a model call.
@@ -95,6 +102,8 @@ class Conditioning:
 
     def given_frames(self, num_frames: int) -> Tensor:
         """Which latent frames the pipeline gives without noise, such as the first; (num_frames,), bool."""
+        if self.given is not None:
+            return self.given
         if self.timestep.ndim < 2:
             return torch.zeros(num_frames, dtype=torch.bool, device=self.timestep.device)
         return (self.timestep[0].flatten().unflatten(0, (num_frames, -1)) == 0).any(1)
@@ -165,6 +174,17 @@ def _tensors(value: Any) -> Iterator[Tensor]:
             yield from _tensors(entry)
 
 
+def call_parameters(pipe: Any) -> dict[str, Any]:
+    """The arguments that the pipeline's call takes by name, with their defaults; required ones have `inspect`'s empty.
+
+    The call of a modular pipeline takes what its blocks ask for.
+    """
+    if isinstance(pipe, ModularPipeline):
+        return {each.name: each.default for each in pipe.blocks.inputs if each.name}
+    parameters = inspect.signature(type(pipe).__call__).parameters
+    return {name: parameter.default for name, parameter in parameters.items() if name != "self"}
+
+
 def clip_arguments(pipe: Any, frames: np.ndarray, prompt: str | None) -> dict[str, Any]:
     """Arguments with which the pipeline makes a clip of this size and prompt, as far as it takes them.
 
@@ -175,7 +195,7 @@ def clip_arguments(pipe: Any, frames: np.ndarray, prompt: str | None) -> dict[st
         frames: (frames, height, width, 3), uint8.
         prompt: None for pipelines without.
     """
-    known = inspect.signature(type(pipe).__call__).parameters
+    known = call_parameters(pipe)
     pictures = [Image.fromarray(frame) for frame in frames]
     wanted = {
         "prompt": prompt,
@@ -187,7 +207,7 @@ def clip_arguments(pipe: Any, frames: np.ndarray, prompt: str | None) -> dict[st
         "use_resolution_binning": False,  # it would choose another size
         **dict.fromkeys(FRAMES, len(frames)),
     }
-    if "strength" not in known and "video" in known and known["video"].default is None:
+    if "strength" not in known and "video" in known and known["video"] is None:
         del wanted["video"]  # it controls the clip, as VACE's, and is not what the clip is made of
     return {name: value for name, value in wanted.items() if name in known}
 
@@ -218,9 +238,9 @@ def capture_conditioning(
         UnsupportedModelError: If the pipeline calls no model, or one for several clips at once, or gives it what
             another model made of the noisy clip.
     """
-    model = getattr(pipe, component)
+    model = supported_models(pipe)[component]
     architecture = find_architecture(model)
-    known = inspect.signature(type(pipe).__call__).parameters
+    known = call_parameters(pipe)
     call_arguments = call_arguments or {}
     if gives_text(call_arguments):
         prompt = None
@@ -229,6 +249,7 @@ def capture_conditioning(
         plain |= dict.fromkeys(filter(GUIDANCE.fullmatch, known), 1.0)
     if getattr(pipe.config, "boundary_ratio", None) is None:
         plain.pop("guidance_scale_2", None)
+    plain = {name: value for name, value in plain.items() if name in known}
     arguments = _stopped_call(pipe, {**clip_arguments(pipe, frames, prompt), **plain, **call_arguments})
     made_of_noise = [name for name in MADE_OF_NOISE if arguments.get(name) is not None]
     if made_of_noise:
@@ -239,15 +260,18 @@ def capture_conditioning(
         )
     input_name = "sample" if "sample" in arguments else "hidden_states"
     model_input = arguments.pop(input_name)
-    timestep = torch.as_tensor(arguments.pop("timestep"), device=model_input.device)
+    timestep = to_device(torch.as_tensor(arguments.pop("timestep")), model_input.device)
     arguments.pop("return_dict", None)
     if len(model_input) != 1:
         raise UnsupportedModelError(
             f"{type(pipe).__name__} gives its model {len(model_input)} clips at once for one prompt; training needs "
             "one. Switch its guidance off."
         )
+    check_finite(model_input, f"The VAE of {type(pipe).__name__}")
     copies = model_input.shape[2] if architecture.text_per_frame else 1
-    return Conditioning(arguments, input_name, model_input, timestep, architecture.input_layout(model), copies)
+    # Kandinsky 5 says by a channel which frames are given.
+    given = model_input[0, :, 0, 0, -1] == 1 if getattr(model, "visual_cond", False) else None
+    return Conditioning(arguments, input_name, model_input, timestep, architecture.input_layout(model), copies, given)
 
 
 @torch.no_grad()
@@ -257,18 +281,36 @@ def _stopped_call(pipe: Any, arguments: dict[str, Any]) -> dict[str, Any]:
     def stop(module: nn.Module, args: tuple, kwargs: dict[str, Any]) -> None:
         raise _Called(module, args, kwargs)
 
-    models = supported_models(pipe).values()
-    handles = [model.register_forward_pre_hook(stop, with_kwargs=True, prepend=True) for model in models]
-    settings = dict(getattr(pipe, "_progress_bar_config", {}))
-    pipe.set_progress_bar_config(**{**settings, "disable": True})
-    try:
-        with torch.random.fork_rng():  # some pipelines draw without their generator
-            torch.manual_seed(0)
-            pipe(**arguments)
-    except _Called as called:
-        return called.arguments
-    finally:
-        pipe.set_progress_bar_config(**settings)
-        for handle in handles:
-            handle.remove()
+    with bare_models(pipe) as models, _without_progress_bars(pipe):
+        handles = [model.register_forward_pre_hook(stop, with_kwargs=True, prepend=True) for model in models]
+        try:
+            with torch.random.fork_rng():  # some pipelines draw without their generator
+                torch.manual_seed(0)
+                pipe(**arguments)
+        except _Called as called:
+            return called.arguments
+        finally:
+            for handle in handles:
+                handle.remove()
     raise UnsupportedModelError(f"{type(pipe).__name__} does not call its model.")
+
+
+@contextlib.contextmanager
+def _without_progress_bars(pipe: Any) -> Iterator[None]:
+    """No progress bars for a while, of the pipeline or, if it is modular, of its blocks."""
+    holders = [pipe] if hasattr(pipe, "progress_bar") else list(_blocks_with_bars(pipe.blocks))
+    before = [getattr(holder, "_progress_bar_config", {}) for holder in holders]
+    for holder, settings in zip(holders, before, strict=True):
+        holder.set_progress_bar_config(**{**settings, "disable": True})
+    try:
+        yield
+    finally:
+        for holder, settings in zip(holders, before, strict=True):
+            holder.set_progress_bar_config(**settings)
+
+
+def _blocks_with_bars(block: Any) -> Iterator[Any]:
+    if hasattr(block, "progress_bar"):
+        yield block
+    for part in getattr(block, "sub_blocks", {}).values():
+        yield from _blocks_with_bars(part)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from diffusers_motion_embed.architectures.table import find_architecture, patch_size
-from diffusers_motion_embed.errors import VideoError
+from diffusers_motion_embed.errors import NotFiniteError, VideoError
 
 
 # How pipelines name the factors by which their autoencoder shrinks pictures and clips.
@@ -16,19 +16,16 @@ TEMPORAL_FACTORS = ("vae_scale_factor_temporal", "vae_temporal_compression_ratio
 
 
 def check_clip(pipe: Any, clip: np.ndarray, model: nn.Module) -> None:
-    """Raise a `VideoError` unless the clip is uint8 (frames, height, width, 3) of a size that the pipeline takes.
+    """Raise a `VideoError` unless the clip is of a size that the pipeline takes.
 
     Args:
         pipe: A diffusers video pipeline.
-        clip: The clip.
+        clip: (frames, height, width, 3), uint8.
         model: The pipeline's model, which may take several latent frames or pixels at a time.
     """
-    if not isinstance(clip, np.ndarray) or clip.ndim != 4 or clip.shape[-1] != 3 or clip.dtype != np.uint8:
-        described = f"{clip.dtype} {clip.shape}" if isinstance(clip, np.ndarray) else type(clip).__name__
-        raise VideoError(f"frames must be a uint8 array of shape (frames, height, width, 3), got {described}.")
     patch_frames, patch_height, patch_width = patch_size(model)
     frames, height, width = clip.shape[:3]
-    spatial = _first(pipe, (*SPATIAL_FACTORS, "vae_scale_factor"))
+    spatial = first_factor(pipe, (*SPATIAL_FACTORS, "vae_scale_factor"))
     rows, columns = spatial * patch_height, spatial * patch_width
     if height % rows or width % columns:
         raise VideoError(
@@ -36,7 +33,7 @@ def check_clip(pipe: Any, clip: np.ndarray, model: nn.Module) -> None:
             f"pictures by {spatial} and the model takes latent pixels by patches; for instance "
             f"{max(1, height // rows) * rows} x {max(1, width // columns) * columns}."
         )
-    factor = _first(pipe, TEMPORAL_FACTORS)
+    factor = first_factor(pipe, TEMPORAL_FACTORS)
     alone = 1 if find_architecture(model).first_frame_alone else 0  # frames that make a latent frame of their own
     step = factor * patch_frames
     least = step - (factor - 1) * alone
@@ -48,6 +45,8 @@ def check_clip(pipe: Any, clip: np.ndarray, model: nn.Module) -> None:
             + (f", and its model takes {patch_frames} latent frames at a time" if patch_frames > 1 else "")
             + f"; use {nearest}, for instance."
         )
+    if not getattr(pipe, "free_noise_enabled", False):  # which goes over a long clip by windows
+        find_architecture(model).check_frames(model, frames)
 
 
 @torch.no_grad()
@@ -61,6 +60,9 @@ def encode_frames(pipe: Any, frames: np.ndarray, chunk_size: int = 8) -> Tensor:
 
     Returns:
         Scaled latents, (1, channels, frames, height, width), in the VAE's dtype.
+
+    Raises:
+        NotFiniteError: If the VAE makes infinite numbers or NaN of the clip.
     """
     vae = pipe.vae
     pixels = torch.from_numpy(frames).permute(0, 3, 1, 2).to(vae.device, vae.dtype) / 127.5 - 1
@@ -69,14 +71,41 @@ def encode_frames(pipe: Any, frames: np.ndarray, chunk_size: int = 8) -> Tensor:
     else:
         means = [_mean(vae.encode(chunk)) for chunk in pixels.split(chunk_size)]
         latents = torch.cat(means).transpose(0, 1)[None]
-    mean, std = (_statistic(vae, name, latents) for name in ("latents_mean", "latents_std"))
-    scaling_factor = getattr(vae.config, "scaling_factor", None) or 1.0
-    latents = latents if mean is None else latents - mean
-    return latents * (scaling_factor if std is None else scaling_factor / std)
+    mean, factor = _statistics(vae, latents)
+    latents = (latents - mean) * factor
+    check_finite(latents, f"{type(vae).__name__} in {vae.dtype}")
+    return latents
+
+
+def restore_statistics(vae: nn.Module, latents: Tensor) -> Tensor:
+    """Latents as the VAE itself makes them, from scaled ones, (batch, channels, frames, height, width)."""
+    mean, factor = _statistics(vae, latents)
+    return latents / factor + mean
+
+
+def check_finite(latents: Tensor, maker: str) -> None:
+    """Raise a `NotFiniteError` if there is an infinite number or NaN.
+
+    Args:
+        latents: Of any shape.
+        maker: What made them.
+    """
+    if not latents.isfinite().all():
+        raise NotFiniteError(
+            f"{maker} made infinite numbers or NaN of the clip. Half precision overflows easily: use float32 or "
+            "bfloat16 instead, for the VAE alone with pipe.vae.to(torch.float32)."
+        )
 
 
 def _mean(encoded: Any) -> Tensor:
     return encoded.latent_dist.mode() if hasattr(encoded, "latent_dist") else encoded.latent
+
+
+def _statistics(vae: nn.Module, latents: Tensor) -> tuple[Tensor | float, Tensor | float]:
+    """What pipelines subtract from the VAE's latents, and by what they multiply them then."""
+    mean, std = (_statistic(vae, name, latents) for name in ("latents_mean", "latents_std"))
+    scaling_factor = getattr(vae.config, "scaling_factor", None) or 1.0
+    return 0.0 if mean is None else mean, scaling_factor if std is None else scaling_factor / std
 
 
 def _statistic(vae: nn.Module, name: str, latents: Tensor) -> Tensor | None:
@@ -86,5 +115,6 @@ def _statistic(vae: nn.Module, name: str, latents: Tensor) -> Tensor | None:
     return None if value is None else torch.as_tensor(value).to(latents).view(1, -1, 1, 1, 1)
 
 
-def _first(pipe: Any, names: tuple[str, ...]) -> int:
+def first_factor(pipe: Any, names: tuple[str, ...]) -> int:
+    """The first of the named factors that the pipeline has; 1 if it has none."""
     return next((int(getattr(pipe, name)) for name in names if getattr(pipe, name, None)), 1)

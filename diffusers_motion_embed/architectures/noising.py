@@ -20,7 +20,7 @@ class Noising(Protocol):
         Args:
             latents: Clean, (batch, channels, frames, height, width).
             noise: Normal, as `latents`.
-            levels: (batch,), float64.
+            levels: (batch,), float64, on the CPU.
 
         Returns:
             What the model receives, its timesteps (batch,), and what it is to predict.
@@ -36,13 +36,14 @@ class Diffusion:
     """
 
     def __init__(self, alphas_cumprod: Tensor, prediction_type: str) -> None:
-        self.alphas_cumprod, self.prediction_type = alphas_cumprod, prediction_type
+        self.alphas_cumprod, self.prediction_type = alphas_cumprod.cpu(), prediction_type
 
     def add_noise(self, latents: Tensor, noise: Tensor, levels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """As `Noising`."""
         num_timesteps = len(self.alphas_cumprod)
         timesteps = (levels * num_timesteps).long().clamp(max=num_timesteps - 1)
-        signal = _column(self.alphas_cumprod.to(timesteps.device)[timesteps], latents)
+        signal = _column(self.alphas_cumprod[timesteps], latents)
+        timesteps = timesteps.to(latents.device)
         noisy = signal.sqrt() * latents + (1 - signal).sqrt() * noise
         if self.prediction_type == "epsilon":
             return noisy, timesteps, noise
@@ -65,7 +66,7 @@ class Flow:
         share = _column(levels, latents)
         noisy = (1 - share) * latents + share * noise
         timesteps = (1 - levels if self.invert else levels) * self.num_train_timesteps
-        return noisy, timesteps.float(), latents - noise if self.invert else noise - latents
+        return noisy, to_device(timesteps, latents.device), latents - noise if self.invert else noise - latents
 
 
 class ContinuousDiffusion:
@@ -88,7 +89,7 @@ class ContinuousDiffusion:
         sigma = _column(log_sigma.exp(), latents)
         scale = 1 / (sigma**2 + 1).sqrt()
         noisy = scale * (latents + sigma * noise)
-        return noisy, (log_sigma / 4).float(), scale * (noise - sigma * latents)
+        return noisy, to_device(log_sigma / 4, latents.device), scale * (noise - sigma * latents)
 
 
 def noising_of(scheduler: Any) -> Noising:
@@ -111,5 +112,10 @@ def noising_of(scheduler: Any) -> Noising:
     )
 
 
+def to_device(values: Tensor, device: torch.device) -> Tensor:
+    """Numbers on a device, at most float32 there: Apple's refuses float64."""
+    return (values.float() if values.dtype == torch.float64 else values).to(device)
+
+
 def _column(values: Tensor, like: Tensor) -> Tensor:
-    return values.to(like).view(-1, *[1] * (like.ndim - 1))
+    return values.to(like.dtype).to(like.device).view(-1, *[1] * (like.ndim - 1))

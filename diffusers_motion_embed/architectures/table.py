@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from diffusers_motion_embed.architectures.layouts import Layout, Tokens
-from diffusers_motion_embed.errors import UnsupportedModelError
+from diffusers_motion_embed.errors import UnsupportedModelError, VideoError
 
 
 # The authors adapt the layers of 1280 channels, ZeroScope's deep blocks (the defaults of their published code). A
@@ -42,6 +42,9 @@ class Architecture:
             there are none.
         timestep_position: Of the timestep among the arguments of the model's forward.
         timesteps: The timesteps of pure noise and of the finished clip; None if pipelines differ in that.
+        frame_positions: Setting of the model that says for how many frames it has learned positions; None if it needs
+            none, or makes them for any number.
+        only_full_clips: Whether it takes clips of just that many frames, or single pictures.
         first_frame_alone: Whether the VAEs that compress time make a latent frame of the first frame alone, and others
             of as many frames each as they compress to one. Otherwise the first one is made of as many too.
     """
@@ -58,12 +61,26 @@ class Architecture:
     spatial_attention: str | None = None
     timestep_position: int = 1
     timesteps: tuple[float, float] | None = (1000.0, 0.0)
+    frame_positions: str | None = None
+    only_full_clips: bool = False
     first_frame_alone: bool = True
 
     @property
     def has_levels(self) -> bool:
         """Whether layers see pictures of several sizes."""
         return "(?P<pictures>" in self.attention
+
+    def check_frames(self, model: nn.Module, num_frames: int) -> None:
+        """Raise a `VideoError` unless `model` has a position for each of so many frames."""
+        limit = getattr(model.config, self.frame_positions) if self.frame_positions else None
+        if limit is None or num_frames == limit:
+            return
+        if num_frames > limit or (self.only_full_clips and num_frames != 1):
+            kind = "just" if self.only_full_clips else "at most"
+            raise VideoError(
+                f"{type(model).__name__} has positions for {kind} {limit} frames ({self.frame_positions}), and the "
+                f"clip has {num_frames}. Use {limit} of them."
+            )
 
     def input_layout(self, model: nn.Module) -> Layout:
         """How `model` wants a clip."""
@@ -188,6 +205,7 @@ ARCHITECTURES = (
         **_UNET,
         attention=rf"(?P<pictures>{_SECTION}\.motion_modules\.\d+)\.transformer_blocks\.\d+\.attn[12]",
         text_per_frame=True,
+        frame_positions="motion_max_seq_length",
     ),
     Architecture(  # Stable Video Diffusion; the second attention of its temporal blocks sees the picture, not frames
         model_class="UNetSpatioTemporalConditionModel",
@@ -202,6 +220,8 @@ ARCHITECTURES = (
         tokens="rows",
         value_grid=(4, 4),
         spatial_attention=r"transformer_blocks\.\d+\.attn[12]",
+        frame_positions="video_length",
+        only_full_clips=True,
     ),
     # All tokens of a clip attend to each other.
     Architecture(model_class="WanTransformer3DModel", attention=r"blocks\.\d+\.attn1"),
@@ -297,10 +317,20 @@ def find_architecture(model: nn.Module) -> Architecture:
     Raises:
         UnsupportedModelError: If there is none for the model's class or its base classes.
     """
-    names = [cls.__name__ for cls in type(model).__mro__]
-    for architecture in ARCHITECTURES:
-        if architecture.model_class in names:
-            return architecture
-    reason = f": {UNSUPPORTED[names[0]]}" if names[0] in UNSUPPORTED else ""
+    architecture = _architecture_of(type(model))
+    if architecture is not None:
+        return architecture
+    name = type(model).__name__
+    reason = f": {UNSUPPORTED[name]}" if name in UNSUPPORTED else ""
     supported = ", ".join(architecture.model_class for architecture in ARCHITECTURES)
-    raise UnsupportedModelError(f"{names[0]} takes no motion embeddings{reason}. Supported are: {supported}.")
+    raise UnsupportedModelError(f"{name} takes no motion embeddings{reason}. Supported are: {supported}.")
+
+
+def is_supported(model_class: type) -> bool:
+    """Whether there is a table entry for a class of models."""
+    return _architecture_of(model_class) is not None
+
+
+def _architecture_of(model_class: type) -> Architecture | None:
+    names = [cls.__name__ for cls in model_class.__mro__]
+    return next((architecture for architecture in ARCHITECTURES if architecture.model_class in names), None)

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from diffusers_motion_embed.errors import MotionEmbeddingError
 from diffusers_motion_embed.storage.atomic import remove_leftovers, replace_files
+from diffusers_motion_embed.values import optional_whole_number
 
 
 logger = logging.getLogger(__name__)
@@ -54,9 +55,7 @@ class CheckpointConfig:
 
     def __post_init__(self) -> None:
         for name in ("checkpointing_steps", "checkpoints_total_limit"):
-            value = getattr(self, name)
-            if value is not None and (not isinstance(value, int) or value < 1):
-                raise ValueError(f"{name} must be None or a whole number of at least 1, got {value!r}.")
+            object.__setattr__(self, name, optional_whole_number(name, getattr(self, name), 1))
 
     def folder(self, step: int) -> Path:
         """Of the checkpoint after `step` steps."""

@@ -1,15 +1,22 @@
 """What training needs of pipeline and references, checked before anything is done."""
 
-import inspect
+import logging
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from torch import nn
 
 from diffusers_motion_embed.architectures import supported_models
+from diffusers_motion_embed.architectures.conditioning import call_parameters, gives_text
 from diffusers_motion_embed.architectures.encoding import check_clip
 from diffusers_motion_embed.architectures.noising import noising_of
 from diffusers_motion_embed.errors import UnsupportedModelError, VideoError
+from diffusers_motion_embed.training.config import TrainingConfig
+
+
+logger = logging.getLogger(__name__)
 
 
 def check_pipeline(pipe: Any, component: str | None = None) -> tuple[str, nn.Module]:
@@ -57,7 +64,7 @@ def check_references(pipe: Any, model: nn.Module, clips: list[np.ndarray], promp
     """
     if len(prompts) != len(clips) or not clips:
         raise ValueError(f"Every reference clip needs a prompt; got {len(clips)} clips and {len(prompts)} prompts.")
-    for prompt in prompts if "prompt" in inspect.signature(type(pipe).__call__).parameters else ():
+    for prompt in prompts if "prompt" in call_parameters(pipe) else ():
         if not isinstance(prompt, str) or not prompt.strip():
             raise ValueError(f"A prompt is needed that says what the reference shows; got {prompt!r}.")
     for clip in clips:
@@ -67,3 +74,56 @@ def check_references(pipe: Any, model: nn.Module, clips: list[np.ndarray], promp
         raise VideoError(
             f"The reference clips must be of one shape, for instance read with the same size; got {shapes}."
         )
+
+
+def check_options(
+    config: TrainingConfig,
+    clips: list[np.ndarray],
+    call_arguments: Mapping[str, Any],
+    spatial_lora_directory: str | Path | None,
+    accelerator: Any,
+) -> None:
+    """Raise if options contradict each other or the clips, and warn of settings of accelerate that do not count.
+
+    Raises:
+        ValueError: If options contradict each other.
+        VideoError: If the loss needs more frames.
+    """
+    if config.color_negative and gives_text(call_arguments):
+        raise ValueError(
+            "color_negative shows the negative with an empty prompt, and call_arguments has features of a prompt "
+            "for both. Leave prompt_embeds out, or set color_negative=False."
+        )
+    if config.loss == "motion_distillation" and len(clips[0]) < 2:
+        raise VideoError("The loss 'motion_distillation' compares frames with the next ones; the clip has only one.")
+    if spatial_lora_directory is not None and config.loss != "debiased_hybrid":
+        raise ValueError(f"There is a spatial LoRA to save with the loss 'debiased_hybrid' only, not {config.loss!r}.")
+    for setting in ignored_settings(accelerator, config) if accelerator is not None else ():
+        logger.warning("accelerate's %s is not used", setting)
+
+
+def ignored_settings(accelerator: Any, config: TrainingConfig) -> list[str]:
+    """What accelerate was told in vain, in words for people.
+
+    Samples are shared among processes, and nothing else of accelerate is needed: the base is frozen, and an embedding
+    is small.
+
+    Args:
+        accelerator: Of accelerate.
+        config: Of the run, whose precision and accumulation count.
+    """
+    ignored = []
+    if accelerator.mixed_precision not in ("no", config.mixed_precision):
+        ignored.append(f"mixed_precision {accelerator.mixed_precision} (the run has {config.mixed_precision})")
+    if accelerator.gradient_accumulation_steps not in (1, config.gradient_accumulation_steps):
+        ignored.append(
+            f"gradient_accumulation_steps {accelerator.gradient_accumulation_steps} "
+            f"(the run has {config.gradient_accumulation_steps})"
+        )
+    kind = accelerator.distributed_type.value
+    if kind not in ("NO", "MULTI_CPU", "MULTI_GPU", "MULTI_NPU", "MULTI_MLU", "MULTI_XPU", "MULTI_HPU"):
+        ignored.append(f"distributed_type {kind} (processes share the samples, each with the whole model)")
+    dynamo = getattr(accelerator.state, "dynamo_plugin", None)
+    if dynamo is not None and dynamo.backend.value != "NO":
+        ignored.append(f"dynamo_backend {dynamo.backend.value} (the model is not compiled in training)")
+    return ignored

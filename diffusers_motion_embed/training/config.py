@@ -2,7 +2,9 @@
 
 import math
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
+
+from diffusers_motion_embed.values import whole_number
 
 
 Loss = Literal["base", "debiased_temporal", "debiased_hybrid", "motion_distillation"]
@@ -81,16 +83,17 @@ class TrainingConfig:
             "seed": 0,
         }
         for name, least in whole.items():
-            if not isinstance(getattr(self, name), int) or getattr(self, name) < least:
-                raise ValueError(f"{name} must be a whole number of at least {least}, got {getattr(self, name)!r}.")
+            self._set(name, whole_number(name, getattr(self, name), least))
         for name in ("learning_rate", "spatial_learning_rate", "timestep_power", "weight_decay"):
             value = getattr(self, name)
             if not math.isfinite(value) or value < 0 or (value == 0 and name != "weight_decay"):
                 raise ValueError(f"{name} must be a positive finite number, got {value!r}.")
+            self._set(name, float(value))
         for name in ("qk_learning_rate", "v_learning_rate", "max_grad_norm"):
             value = getattr(self, name)
             if value is not None and not (math.isfinite(value) and value > 0):
                 raise ValueError(f"{name} must be None or a positive finite number, got {value!r}.")
+            self._set(name, None if value is None else float(value))
         for name, choices in (
             ("loss", get_args(Loss)),
             ("lr_scheduler", get_args(LearningRateSchedule)),
@@ -101,6 +104,12 @@ class TrainingConfig:
         low, high = self.timestep_range
         if not 0 <= low < high <= 1:
             raise ValueError(f"timestep_sampling must be a range within 0 and 1, got {self.timestep_sampling!r}.")
+        if not isinstance(self.timestep_sampling, str):
+            self._set("timestep_sampling", (float(low), float(high)))
+
+    def _set(self, name: str, value: Any) -> None:
+        """Store a number of numpy or torch as Python's own, which JSON knows."""
+        object.__setattr__(self, name, value)
 
     @property
     def timestep_range(self) -> tuple[float, float]:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from diffusers_motion_embed.adapter.registry import registry_of
 from diffusers_motion_embed.architectures.conditioning import Conditioning, batches
 from diffusers_motion_embed.architectures.noising import Noising
-from diffusers_motion_embed.errors import MotionEmbeddingError
+from diffusers_motion_embed.errors import NotFiniteError
 from diffusers_motion_embed.storage.files import EmbeddingTensors
 from diffusers_motion_embed.training.checkpoints import CheckpointError
 from diffusers_motion_embed.training.config import TrainingConfig
@@ -26,7 +26,7 @@ from diffusers_motion_embed.training.sampling import Samples, draw_samples
 NOISE_BINS = 4  # of the range of noise levels, in which losses are told apart
 
 
-class TrainingDivergedError(MotionEmbeddingError, ArithmeticError):
+class TrainingDivergedError(NotFiniteError):
     """The loss is no longer a finite number."""
 
 
@@ -215,9 +215,7 @@ class Optimization:
     def _denoise(
         self, latents: Tensor, noise: Tensor, samples: Samples, conditionings: list[Conditioning]
     ) -> tuple[Tensor, Tensor]:
-        noisy, timesteps, target = self.noising.add_noise(
-            latents, noise.to(latents), samples.levels.to(latents.device)
-        )
+        noisy, timesteps, target = self.noising.add_noise(latents, noise.to(latents), samples.levels)
         predictions: dict[int, Tensor] = {}
         for numbers, conditioning in batches([conditionings[clip] for clip in samples.clips.tolist()]):
             given = conditioning.given_frames(latents.shape[2])[:, None, None]
@@ -230,7 +228,8 @@ class Optimization:
 
     def _note(self, samples: Samples, losses: Tensor) -> None:
         low, high = self.config.timestep_range
-        bins = ((samples.levels - low) / (high - low) * NOISE_BINS).long().clamp(0, NOISE_BINS - 1).to(losses.device)
+        bins = ((samples.levels - low) / (high - low) * NOISE_BINS).long().clamp(0, NOISE_BINS - 1)
+        bins = bins.to(losses.device)
         self._sums[0].index_add_(0, bins, losses)
         self._sums[1].index_add_(0, bins, torch.ones_like(losses))
 

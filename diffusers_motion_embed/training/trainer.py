@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -20,16 +20,18 @@ from diffusers_motion_embed.adapter.registry import (
     set_timing,
 )
 from diffusers_motion_embed.adapter.selection import embedding_shapes, select_layers
-from diffusers_motion_embed.architectures import base_name, find_architecture, patch_size
-from diffusers_motion_embed.architectures.conditioning import Conditioning, capture_conditioning, gives_text
+from diffusers_motion_embed.architectures import base_name, find_architecture, patch_size, supported_models
+from diffusers_motion_embed.architectures.bare import bare_models
+from diffusers_motion_embed.architectures.conditioning import Conditioning, capture_conditioning
 from diffusers_motion_embed.architectures.encoding import encode_frames
 from diffusers_motion_embed.architectures.noising import noising_of
 from diffusers_motion_embed.config import MotionEmbeddingConfig
-from diffusers_motion_embed.errors import AdapterNameError, VideoError
+from diffusers_motion_embed.errors import AdapterNameError
+from diffusers_motion_embed.frames import Clip, as_clips
 from diffusers_motion_embed.loaders import LoadReport
 from diffusers_motion_embed.storage.files import EmbeddingTensors, write_embedding
 from diffusers_motion_embed.training.checkpoints import CheckpointConfig, read_state, tidy, write_state
-from diffusers_motion_embed.training.checks import check_pipeline, check_references
+from diffusers_motion_embed.training.checks import check_options, check_pipeline, check_references
 from diffusers_motion_embed.training.config import TrainingConfig
 from diffusers_motion_embed.training.optimization import Optimization
 from diffusers_motion_embed.training.recompute import recomputation
@@ -83,7 +85,7 @@ class TrainingProgress:
 
 def train_motion_embedding(
     pipe: Any,
-    frames: np.ndarray | Sequence[np.ndarray],
+    frames: Clip | Sequence[Clip],
     prompt: str | Sequence[str] | None,
     config: TrainingConfig | None = None,
     *,
@@ -99,10 +101,11 @@ def train_motion_embedding(
     """Learn the motion of a clip. The embedding is loaded on the pipeline afterwards, as the only active one.
 
     Args:
-        pipe: A video pipeline whose model takes motion embeddings. Its weights do not change. One that begins with a
-            picture gets the first frame.
-        frames: The reference clip, (frames, height, width, 3), uint8 from 0 to 255; or several clips of the same
-            motion, of one shape.
+        pipe: A video pipeline, or a modular one, whose model takes motion embeddings. Its weights do not change. One
+            that begins with a picture gets the first frame. Compilation and caches are left out while it trains.
+        frames: The reference clip: an array or a tensor, (frames, height, width, 3) or (frames, 3, height, width),
+            uint8 from 0 to 255 or floats from 0 to 1 or -1 to 1; a list of PIL images, arrays or tensors; or a path, of
+            which all frames are used. Or a list of several clips of the same motion, of one shape.
         prompt: What the clip shows; what it names need not be learned. One for each clip; None for a pipeline that
             takes none.
         config: Options of the run.
@@ -124,50 +127,86 @@ def train_motion_embedding(
     Raises:
         UnsupportedModelError: If the pipeline cannot be trained this way.
         ValueError: If a prompt is missing, or options contradict each other.
-        VideoError: If a clip is of a size that the pipeline cannot take.
+        VideoError: If a clip is not one, or of a size that the pipeline cannot take.
+        NotFiniteError: If the VAE makes infinite numbers or NaN of a clip.
         AdapterNameError: If `adapter_name` is in use.
         TargetModulesError: If `embedding_config` asks for no layer.
         CheckpointError: If the checkpoint to go on from is missing, damaged, or of another run.
         TrainingDivergedError: If the loss becomes infinite or NaN; the embedding is then taken off again.
     """
-    config = config or TrainingConfig()
-    clips = [frames] if isinstance(frames, np.ndarray) else list(frames)
+    config, embedding_config = config or TrainingConfig(), embedding_config or MotionEmbeddingConfig()
+    clips = as_clips(frames)
     prompts = [prompt] if isinstance(prompt, str | None) else list(prompt)
-    embedding_config = embedding_config or MotionEmbeddingConfig()
     component, model = check_pipeline(pipe, embedding_config.component)
     check_references(pipe, model, clips, prompts)
-    if config.color_negative and gives_text(call_arguments or {}):
-        raise ValueError(
-            "color_negative shows the negative with an empty prompt, and call_arguments has features of a prompt "
-            "for both. Leave prompt_embeds out, or set color_negative=False."
-        )
-    shown = _with_negatives(clips, prompts) if config.color_negative else list(zip(clips, prompts, strict=True))
+    check_options(config, clips, call_arguments or {}, spatial_lora_directory, accelerator)
     config = _at_levels_of(pipe, component, config)
-    if config.loss == "motion_distillation" and len(clips[0]) < 2:
-        raise VideoError("The loss 'motion_distillation' compares frames with the next ones; the clip has only one.")
-    if spatial_lora_directory is not None and config.loss != "debiased_hybrid":
-        raise ValueError(f"There is a spatial LoRA to save with the loss 'debiased_hybrid' only, not {config.loss!r}.")
     if adapter_name in registry_of(model).loaded:
         raise AdapterNameError(f"A motion embedding named {adapter_name!r} is loaded already; choose another name.")
     resumed = checkpoints.find() if checkpoints else None
     state = read_state(resumed) if resumed else None
+    with bare_models(pipe):
+        reference = _Reference.of(pipe, component, clips, prompts, config, call_arguments)
+        embedding_config = _complete(embedding_config, config, pipe, component, clips[0], reference.latents)
+        embedding_config.training = {"prompt": prompts[0] if len(prompts) == 1 else prompts, **asdict(config)}
+        paths = select_layers(model, embedding_config)
+        embedding_config.target_modules = paths
+        tensors = new_embedding(model, embedding_config, paths)
+        with _attached(model, adapter_name, embedding_config, tensors, config), _frozen(model):
+            with _spatial_lora(pipe, model, config, spatial_lora_directory) as spatial:
+                run = Optimization(
+                    model, noising_of(pipe.scheduler), *reference, tensors, spatial, config, accelerator
+                )
+                if state is not None:
+                    run.load_state(*state)
+                recomputed = find_architecture(model).layers if config.gradient_checkpointing else None
+                with recomputation(model, recomputed):
+                    _run_steps(run, checkpoints, embedding_config, callback, progress_bar)
+    return LoadReport(
+        adapter_name, component, len(tensors), embedding_config.num_frames, embedding_config.debias, prompts[0]
+    )
 
-    def conditionings(num_frames: int | None) -> list[Conditioning]:
-        found = [
-            capture_conditioning(pipe, component, clip[:num_frames], text, call_arguments) for clip, text in shown
-        ]
-        for conditioning in found:
-            conditioning.check_size(latents[:, :, :num_frames])
-        return found
 
-    latents = torch.cat([encode_frames(pipe, clip) for clip, _ in shown])
-    given = conditionings(None), conditionings(1) if config.loss == "debiased_hybrid" else []
-    embedding_config = _complete(embedding_config, config, pipe, component, clips[0], latents)
-    embedding_config.training = {"prompt": prompts[0] if len(prompts) == 1 else prompts, **asdict(config)}
-    paths = select_layers(model, embedding_config)
-    embedding_config.target_modules = paths
-    tensors = new_embedding(model, embedding_config, paths)
+class _Reference(NamedTuple):
+    """What is learned from: latents, (clips, channels, frames, height, width), and what the model gets with them."""
 
+    latents: torch.Tensor
+    conditionings: list[Conditioning]
+    frame_conditionings: list[Conditioning]
+
+    @classmethod
+    def of(
+        cls,
+        pipe: Any,
+        component: str,
+        clips: list[np.ndarray],
+        prompts: list[str | None],
+        config: TrainingConfig,
+        call_arguments: Mapping[str, Any] | None,
+    ) -> "_Reference":
+        shown = _with_negatives(clips, prompts) if config.color_negative else list(zip(clips, prompts, strict=True))
+        latents = torch.cat([encode_frames(pipe, clip) for clip, _ in shown])
+
+        def conditionings(num_frames: int | None) -> list[Conditioning]:
+            found = [
+                capture_conditioning(pipe, component, clip[:num_frames], text, call_arguments) for clip, text in shown
+            ]
+            for conditioning in found:
+                conditioning.check_size(latents[:, :, :num_frames])
+            return found
+
+        return cls(latents, conditionings(None), conditionings(1) if config.loss == "debiased_hybrid" else [])
+
+
+@contextlib.contextmanager
+def _attached(
+    model: nn.Module,
+    adapter_name: str,
+    embedding_config: MotionEmbeddingConfig,
+    tensors: EmbeddingTensors,
+    config: TrainingConfig,
+) -> Iterator[None]:
+    """The embedding on the model as it is trained, and then as it is used; off again after an error."""
     was_active = {name: loaded.scale for name, loaded in registry_of(model).loaded.items() if loaded.active}
     add_embedding(model, adapter_name, embedding_config, tensors)
     registry = registry_of(model)
@@ -178,16 +217,10 @@ def train_motion_embedding(
         # Without a value part nothing of it would be learned.
         through = config.debias_in_training and embedding_config.debias != "free_placement"
         set_debias(registry, [adapter_name], embedding_config.debias if through else "identity")
-        with _frozen(model), _spatial_lora(pipe, model, config, spatial_lora_directory) as spatial:
-            noising = noising_of(pipe.scheduler)
-            run = Optimization(model, noising, latents, *given, tensors, spatial, config, accelerator)
-            if state is not None:
-                run.load_state(*state)
-            recomputed = find_architecture(model).layers if config.gradient_checkpointing else None
-            with recomputation(model, recomputed):
-                _run_steps(run, checkpoints, embedding_config, callback, progress_bar)
-        for tensor in run.parameters:
-            tensor.requires_grad_(False)
+        yield
+        for parts in tensors.values():
+            for tensor in parts.values():
+                tensor.requires_grad_(False)
         set_debias(registry, [adapter_name], embedding_config.debias)
         set_timing(registry, [adapter_name], *embedding_config.timing)
     except BaseException:
@@ -197,9 +230,6 @@ def train_motion_embedding(
     finally:
         registry.enabled = was_enabled
         registry.refresh()
-    return LoadReport(
-        adapter_name, component, len(tensors), embedding_config.num_frames, embedding_config.debias, prompts[0]
-    )
 
 
 def _with_negatives(clips: list[np.ndarray], prompts: list[str | None]) -> list[tuple[np.ndarray, str | None]]:
@@ -227,7 +257,7 @@ def _complete(
     latents: torch.Tensor,
 ) -> MotionEmbeddingConfig:
     """The settings with what the reference and the model say."""
-    model = getattr(pipe, component)
+    model = supported_models(pipe)[component]
     architecture = find_architecture(model)
     completed = replace(
         embedding_config,

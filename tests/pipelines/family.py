@@ -24,6 +24,9 @@ class Family:
         normalise: From what the VAE makes of a clip to the latents that the model sees.
         frame_by_frame: Whether its VAE sees single frames.
         gives_first_frame: Whether the first of the noisy frames is without noise.
+        drawn_axes: Axes of the noise that the pipeline draws: b batch, c channels, f frames, h height, w width.
+        drawn_before: What the pipeline draws before, by the same generator: "pixels" or "latents" of one picture.
+        draws_always: Whether it draws noise also where it is given some.
         component: The model.
     """
 
@@ -37,6 +40,9 @@ class Family:
     settings: dict[str, Any] = field(default_factory=dict)
     frame_by_frame: bool = False
     gives_first_frame: bool = False
+    drawn_axes: str = "bcfhw"
+    drawn_before: str | None = None
+    draws_always: bool = False
     component: str = "transformer"
 
     def frames(self, seed: int = 0, shape: tuple[int, int, int] | None = None) -> np.ndarray:

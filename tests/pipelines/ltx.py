@@ -34,7 +34,7 @@ def _ltx(pipeline_class=LTXPipeline):
     return pipeline_class(scheduler=scheduler, vae=vae, **t5(), transformer=transformer)
 
 
-def _ltx2():
+def ltx2(pipeline_class=LTX2Pipeline):
     vae = AutoencoderKLLTX2Video(
         latent_channels=4,
         block_out_channels=(8,) * 2,
@@ -66,7 +66,7 @@ def _ltx2():
         audio_connector_num_layers=1,
         audio_connector_num_learnable_registers=None,
     )
-    return LTX2Pipeline(
+    return pipeline_class(
         scheduler=FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True),
         vae=vae,
         audio_vae=audio_vae,
@@ -85,7 +85,7 @@ def _ltx2():
     )
 
 
-_LTX = {
+LTX = {
     "normalise": standardised_by_buffers,
     "clip": (9, 32, 64),
     "wrong_clips": ((8, 32, 64), (9, 24, 64), (9, 32, 72)),
@@ -95,19 +95,21 @@ _TEXT = {"settings": {"max_sequence_length": 8}}
 FAMILIES = {
     "LTX": Family(
         make=_ltx,
-        **_LTX,
+        **LTX,
         **_TEXT,
     ),
     "LTXImageToVideo": Family(
         make=lambda: _ltx(LTXImageToVideoPipeline),
-        **_LTX,
+        **LTX,
         takes=("prompt", "image"),
         gives_first_frame=True,
+        drawn_before="latents",
         **_TEXT,
     ),
     "LTX2": Family(
-        make=_ltx2,
-        **_LTX,
+        make=ltx2,
+        draws_always=True,
+        **LTX,
         plain={"guidance_scale": 1.0, "audio_guidance_scale": 1.0},
         settings={
             "max_sequence_length": 8,

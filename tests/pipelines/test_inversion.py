@@ -1,13 +1,47 @@
-"""Inverted noise: the pipeline draws the clip again from it."""
+"""Given noise: every pipeline begins with it as with its own, and draws a clip again from the clip's inverted noise."""
+
+from dataclasses import replace
 
 import pytest
 import torch
-from diffusers import EulerDiscreteScheduler
+from diffusers import (
+    CogVideoXImageToVideoPipeline,
+    EulerDiscreteScheduler,
+    Kandinsky5I2VPipeline,
+    LTX2ImageToVideoPipeline,
+)
 
 import diffusers_motion_embed as dme
 from diffusers_motion_embed.architectures import find_architecture
 from diffusers_motion_embed.architectures.encoding import encode_frames
 from tests.pipelines.conftest import FAMILIES, make_pipe
+from tests.pipelines.ltx import ltx2
+from tests.pipelines.transformers import cogvideox, kandinsky5
+
+
+# Relatives of these pipelines that want more of their latents, or arrange them otherwise.
+RELATIVES = {
+    "CogVideoX1.5ImageToVideo": replace(
+        FAMILIES["CogVideoX1.5"],
+        make=lambda: cogvideox(CogVideoXImageToVideoPipeline, in_channels=8, patch_size_t=2, patch_bias=False),
+        takes=("prompt", "image"),
+        drawn_before="latents",
+    ),
+    "LTX2ImageToVideo": replace(
+        FAMILIES["LTX2"],
+        make=lambda: ltx2(LTX2ImageToVideoPipeline),
+        takes=("prompt", "image"),
+        gives_first_frame=True,
+        settings={**FAMILIES["LTX2"].settings, "image_crf": 0},
+    ),
+    "Kandinsky5ImageToVideo": replace(
+        FAMILIES["Kandinsky5"],
+        make=lambda: kandinsky5(Kandinsky5I2VPipeline),
+        clip=(21, 16, 32),  # it compares the first four latent frames with later ones
+        takes=("prompt", "image"),
+        gives_first_frame=True,
+    ),
+}
 
 
 def inverted(family, pipe, steps):
@@ -19,6 +53,35 @@ def inverted(family, pipe, steps):
         call_arguments=family.settings,
         progress_bar=False,
     )
+
+
+def call_arguments(family, seed=0):
+    """What `pipeline_latents` wants to know of a call: the picture to begin with, and what goes into every call."""
+    given = family.arguments(family.frames(seed))
+    return {**family.settings, **{name: given[name] for name in ("image",) if name in family.takes}}
+
+
+def drawn_noise(family, latents):
+    """The noise that the pipeline draws with seed 0, (1, channels, frames, height, width), and the generator then."""
+    generator = torch.Generator().manual_seed(0)
+    sizes = dict(zip("bcfhw", latents.shape, strict=True))
+    frames, height, width = family.clip
+    before = {"pixels": 3 * height * width, "latents": latents[0, :, 0].numel(), None: 0}[family.drawn_before]
+    torch.randn(before, generator=generator)
+    noise = torch.randn([sizes[axis] for axis in family.drawn_axes], generator=generator)
+    return noise.permute(*(family.drawn_axes.index(axis) for axis in "bcfhw")), generator
+
+
+@pytest.mark.parametrize("name", [*FAMILIES, *RELATIVES])
+def test_given_noise_is_as_good_as_the_pipelines_own(name):
+    family = {**FAMILIES, **RELATIVES}[name]
+    pipe = make_pipe(family)
+    noise, generator = drawn_noise(family, encode_frames(pipe, family.frames()))
+    latents = dme.pipeline_latents(pipe, noise, call_arguments(family))
+    # What else is drawn is drawn after the noise, or before.
+    rest = {} if family.drawn_before or family.draws_always else {"generator": generator}
+    given = family.generate(pipe, latents=latents, **rest)
+    torch.testing.assert_close(given, family.generate(pipe), atol=1e-4, rtol=1e-4)
 
 
 def assert_drawn_again(family, pipe, share):

@@ -122,8 +122,8 @@ def _easy_animate():
     )
 
 
-def _kandinsky5():
-    return Kandinsky5T2VPipeline(
+def kandinsky5(pipeline_class=Kandinsky5T2VPipeline):
+    return pipeline_class(
         transformer=denoiser("Kandinsky5Transformer3DModel", in_text_dim2=16, visual_cond=True),
         vae=hunyuan_vae(),
         text_encoder=qwen_vl(Qwen2_5_VLForConditionalGeneration, Qwen2_5_VLConfig),
@@ -156,18 +156,21 @@ def _hunyuan_video15():
 _TEXT = {"settings": {"max_sequence_length": 8}}
 
 FAMILIES = {
-    "CogVideoX": Family(make=cogvideox, normalise=scaled, **_TEXT),
+    "CogVideoX": Family(make=cogvideox, normalise=scaled, drawn_axes="bfchw", **_TEXT),
     "CogVideoX1.5": Family(
         make=lambda: cogvideox(patch_size_t=2, patch_bias=False),
         normalise=scaled,
         clip=(13, 16, 32),
         wrong_clips=((9, 16, 32), (13, 12, 32), (13, 16, 36)),
+        drawn_axes="bfchw",
         **_TEXT,
     ),
     "CogVideoXImageToVideo": Family(
         make=lambda: cogvideox(CogVideoXImageToVideoPipeline, in_channels=8),
         normalise=scaled,
         takes=("prompt", "image"),
+        drawn_axes="bfchw",
+        drawn_before="latents",
         **_TEXT,
     ),
     "HunyuanVideo": Family(
@@ -194,6 +197,6 @@ FAMILIES = {
         settings={"max_sequence_length": 8, "clean_caption": False},
     ),
     "EasyAnimate": Family(make=_easy_animate, normalise=scaled),
-    "Kandinsky5": Family(make=_kandinsky5, normalise=scaled, **_TEXT),
+    "Kandinsky5": Family(make=kandinsky5, normalise=scaled, drawn_axes="bfhwc", **_TEXT),
     "HunyuanVideo15": Family(make=_hunyuan_video15, normalise=scaled, plain={}),
 }

@@ -113,6 +113,8 @@ FAMILIES = {
         make=_stable_video_diffusion,
         takes=("image",),
         plain={"min_guidance_scale": 1.0, "max_guidance_scale": 1.0},
+        drawn_axes="bfchw",
+        drawn_before="pixels",
         **_UNET,
     ),
     # Its default, clip_skip=1, fails with transformers 5.

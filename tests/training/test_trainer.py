@@ -199,8 +199,8 @@ def test_a_run_that_fails_leaves_the_pipeline_as_it_was(
     ("shape", "dtype", "message"),
     [
         pytest.param((4, 15, 16, 3), np.uint8, "Height 15 must be a multiple of 2 and width", id="not-divisible"),
-        pytest.param((4, 16, 16), np.uint8, r"shape \(frames, height, width, 3\), got uint8 \(4, 16, 16\)", id="axes"),
-        pytest.param((4, 16, 16, 3), np.float32, "got float32", id="dtype"),
+        pytest.param((4, 16, 16), np.uint8, r"shape \(frames, height, width, 3\).*got uint8 \(4, 16, 16\)", id="axes"),
+        pytest.param((4, 16, 16, 3), np.int64, "got int64", id="dtype"),
     ],
 )
 def test_frames_are_checked(text_to_video, shape, dtype, message):

@@ -1,0 +1,134 @@
+"""How pipelines want the initial noise of their `latents` argument."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from diffusers_motion_embed.architectures.components import supported_models
+from diffusers_motion_embed.architectures.conditioning import call_parameters, capture_conditioning
+from diffusers_motion_embed.architectures.encoding import SPATIAL_FACTORS, TEMPORAL_FACTORS, first_factor, restore_statistics
+from diffusers_motion_embed.architectures.layouts import Layout
+from diffusers_motion_embed.architectures.table import find_architecture
+from diffusers_motion_embed.errors import UnsupportedModelError, VideoError
+
+
+# Pipelines whose `latents` are arranged otherwise than the input of their model.
+AXES = {"AnyFlowPipeline": "bcfhw"}
+
+# Pipelines whose `latents` are the whole input of their model: further channels, and a first frame without noise.
+WHOLE_INPUT = {"Kandinsky5T2VPipeline", "Kandinsky5I2VPipeline"}
+WITH_FIRST_FRAME = {"Kandinsky5I2VPipeline", "LTXImageToVideoPipeline", "LTX2ImageToVideoPipeline"}
+
+# Pipelines that want their `latents` as their VAE makes them, (batch, channels, frames, height, width).
+AS_OF_VAE = {"LTX2ImageToVideoPipeline"}
+
+# Pipelines that multiply the noise that they draw themselves by the scheduler's `init_noise_sigma`, and others not.
+UNSCALED = {
+    "AnimateDiffVideoToVideoPipeline",
+    "AnimateDiffVideoToVideoControlNetPipeline",
+    "EasyAnimatePipeline",
+    "EasyAnimateControlPipeline",
+    "EasyAnimateInpaintPipeline",
+}
+
+# Pipelines whose `latents` are no noise, and what they are instead (diffusers 0.42.1).
+_CLEAN = "takes a clip without noise as `latents`, and draws the noise itself"
+_FAILS = "fails with any `latents`"
+NOT_NOISE = {
+    "LTXConditionPipeline": _CLEAN,
+    "LTX2ConditionPipeline": _CLEAN,
+    "LTX2DFRPipeline": _CLEAN,
+    "LTX2DFRTemporalRefinePipeline": _CLEAN,
+    "LTX2HDRPipeline": _CLEAN,
+    "LTX2InContextPipeline": _CLEAN,
+    "LTXI2VLongMultiPromptPipeline": _CLEAN,
+    "SkyReelsV2DiffusionForcingPipeline": _FAILS,
+    "SkyReelsV2DiffusionForcingImageToVideoPipeline": _FAILS,
+    "SkyReelsV2DiffusionForcingVideoToVideoPipeline": _FAILS,
+    "VideoToVideoSDPipeline": "has an argument `latents` and ignores it",
+}
+
+
+@torch.no_grad()
+def pipeline_latents(pipe: Any, noise: Tensor, call_arguments: Mapping[str, Any] | None = None) -> Tensor:
+    """Noise as the pipeline wants its `latents`, such as that of `invert_clip`, `mix_noise`, `load_inverted_noise`.
+
+    Most pipelines take it as it is; CogVideoX, LTX-Video, LTX-2, Kandinsky 5 and Stable Video Diffusion arrange it in
+    other ways, and some of their image-to-video pipelines want the first frame and further channels with it.
+
+    Args:
+        pipe: A diffusers video pipeline, or a modular one.
+        noise: (batch, channels, frames, height, width), of latents, with variance 1.
+        call_arguments: Further arguments of the pipeline's call; `image` for pipelines that begin with a picture.
+
+    Returns:
+        Of the dtype and on the device of `noise`, for the argument `latents` of the pipeline's call, whose height,
+        width and number of frames must be those of the noise.
+
+    Raises:
+        UnsupportedModelError: If the pipeline takes no noise.
+        ValueError: If its `latents` hold a picture and there is no `image` among `call_arguments`.
+        VideoError: If `noise` is of another shape.
+    """
+    name, layout = type(pipe).__name__, _layout(pipe)
+    if name in NOT_NOISE or "latents" not in call_parameters(pipe):
+        reason = NOT_NOISE.get(name, "takes no `latents`")
+        raise UnsupportedModelError(f"{name} {reason}, so it cannot begin with given noise.")
+    if noise.ndim != 5:
+        raise VideoError(f"noise must be (batch, channels, frames, height, width), got {tuple(noise.shape)}.")
+    if name in UNSCALED:
+        noise = noise * float(getattr(pipe.scheduler, "init_noise_sigma", 1.0))
+    if name not in WHOLE_INPUT | WITH_FIRST_FRAME:
+        return layout.arrange(noise)
+    if name in WITH_FIRST_FRAME and (call_arguments or {}).get("image") is None:
+        raise ValueError(
+            f"The latents of {name} hold the first frame: give the picture that it begins with, "
+            'call_arguments={"image": image}.'
+        )
+    made = _own_latents(pipe, noise, call_arguments).to(noise)
+    made = made.expand(len(noise), *made.shape[1:])
+    own, rest = made.split([noise.shape[1], made.shape[layout.channel_axis] - noise.shape[1]], layout.channel_axis)
+    if name in WITH_FIRST_FRAME:
+        noise = torch.cat([layout.restore(own, noise.shape)[:, :, :1], noise[:, :, 1:]], dim=2)
+    if name in AS_OF_VAE:
+        return restore_statistics(pipe.vae, noise)
+    return torch.cat([layout.arrange(noise), rest], layout.channel_axis)
+
+
+def check_arrangement(pipe: Any, latents: Any) -> None:
+    """Raise a `VideoError` for `latents` of a call that can only be noise that was not arranged for the pipeline."""
+    name, layout = type(pipe).__name__, _layout(pipe)
+    if not isinstance(latents, Tensor) or latents.ndim != 5 or layout.axes == "bcfhw" or name.startswith("LTX2"):
+        return  # LTX-2 takes clips without noise of that shape
+    channels = _num_channels(pipe)
+    as_arranged = (channels, 2 * channels + 1)  # the latter of Kandinsky 5, with a picture and its mask
+    if latents.shape[1] == channels and (layout.axes == "packed" or latents.shape[layout.channel_axis] not in as_arranged):
+        raise VideoError(
+            f"{name} arranges its latents in another way than (batch, channels, frames, height, width), got "
+            f"{tuple(latents.shape)}. Give it latents=pipeline_latents(pipe, noise)."
+        )
+
+
+def _layout(pipe: Any) -> Layout:
+    model = next(iter(supported_models(pipe).values()), None)
+    if model is None:
+        raise UnsupportedModelError(f"{type(pipe).__name__} has no model that takes motion embeddings.")
+    layout = find_architecture(model).input_layout(model)
+    return Layout(layout.tokens, AXES.get(type(pipe).__name__, layout.axes), layout.patch_size)
+
+
+def _num_channels(pipe: Any) -> int:
+    config = pipe.vae.config
+    return getattr(config, "latent_channels", None) or config.z_dim
+
+
+def _own_latents(pipe: Any, noise: Tensor, call_arguments: Mapping[str, Any]) -> Tensor:
+    """What the pipeline makes itself of one clip where no `latents` are given."""
+    frames, height, width = noise.shape[2:]
+    spatial, temporal = first_factor(pipe, SPATIAL_FACTORS), first_factor(pipe, TEMPORAL_FACTORS)
+    blank = np.zeros(((frames - 1) * temporal + 1, height * spatial, width * spatial, 3), np.uint8)
+    component = next(iter(supported_models(pipe)))
+    return capture_conditioning(pipe, component, blank, "", call_arguments).model_input

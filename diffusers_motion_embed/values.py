@@ -1,0 +1,40 @@
+"""Checks of numbers that callers give."""
+
+import operator
+from typing import Any
+
+
+def whole_number(name: str, value: Any, least: int) -> int:
+    """A whole number as an int; numpy's and torch's whole numbers count.
+
+    Args:
+        name: What the argument is called.
+        value: What the caller gave.
+        least: The smallest value that makes sense.
+
+    Raises:
+        ValueError: If it is not a whole number, or too small.
+    """
+    number = _as_int(value)
+    if number is None or number < least:
+        raise ValueError(f"{name} must be a whole number of at least {least}, got {value!r}.")
+    return number
+
+
+def optional_whole_number(name: str, value: Any, least: int) -> int | None:
+    """The same, or None.
+
+    Raises:
+        ValueError: As `whole_number`.
+    """
+    number = _as_int(value)
+    if value is not None and (number is None or number < least):
+        raise ValueError(f"{name} must be None or a whole number of at least {least}, got {value!r}.")
+    return number
+
+
+def _as_int(value: Any) -> int | None:
+    try:
+        return None if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        return None
