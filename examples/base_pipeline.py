@@ -1,7 +1,6 @@
 """Loading the base pipeline that a command names, and calling it."""
 
 import argparse
-import inspect
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ import torch
 from diffusers import AnimateDiffPipeline, DDIMScheduler, DiffusionPipeline, MotionAdapter
 
 from diffusers_motion_embed import enable_motion_embedding
-from diffusers_motion_embed.architectures.conditioning import clip_arguments
+from diffusers_motion_embed.architectures.conditioning import call_parameters, clip_arguments
 
 
 # What AnimateDiff's motion adapters were trained with; an image model brings the schedule of its own.
@@ -63,7 +62,7 @@ def generate_clip(pipe: Any, options: argparse.Namespace, like: np.ndarray, prom
         (frames, height, width, 3), from 0 to 1.
     """
     settings = {"num_inference_steps": options.num_inference_steps, "guidance_scale": options.guidance_scale}
-    known = inspect.signature(type(pipe).__call__).parameters
+    known = call_parameters(pipe)
     video = pipe(
         **clip_arguments(pipe, like, prompt),
         **{name: value for name, value in settings.items() if name in known},

@@ -23,7 +23,7 @@ from accelerate import Accelerator
 from base_pipeline import generate_clip, generation_settings, load_pipeline  # these two are beside this script
 from diffusers.utils import export_to_gif, export_to_video
 from PIL import Image
-from training_arguments import make_configs, parse_arguments
+from training_arguments import make_configs, parse_arguments, take_accelerate_settings
 
 from diffusers_motion_embed import (
     MotionEmbeddingConfig,
@@ -37,6 +37,7 @@ from diffusers_motion_embed.training import (
     TrainingProgress,
     train_motion_embedding,
 )
+from diffusers_motion_embed.training.checks import ignored_settings
 from diffusers_motion_embed.training.fleet import Job, read_caption, read_jobs, run_jobs
 
 
@@ -213,6 +214,11 @@ def main() -> None:
     make_configs(options)  # tells of wrong values before anything is loaded
     check_save_directory(options.output_dir)
     accelerator = Accelerator(log_with=options.report_to, project_dir=options.output_dir)
+    take_accelerate_settings(options, accelerator)
+    training, _ = make_configs(options)
+    if accelerator.is_main_process:
+        for setting in ignored_settings(accelerator, training):
+            print(f"accelerate's {setting} is not used")
     (train_many if options.reference_videos else train_one)(options, accelerator)
 
 

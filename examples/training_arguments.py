@@ -5,6 +5,8 @@ import json
 from pathlib import Path
 from typing import Any, get_args
 
+from accelerate import Accelerator
+
 from diffusers_motion_embed import MotionEmbeddingConfig
 from diffusers_motion_embed.functional import DEBIAS_MODES
 from diffusers_motion_embed.training import RECIPES, TIMESTEP_SAMPLING, Recipe, TrainingConfig
@@ -12,6 +14,7 @@ from diffusers_motion_embed.training.config import LearningRateSchedule, Loss
 
 
 FULL_GRIDS = [0, 0]  # as --value_grid
+OF_ACCELERATE = ("mixed_precision", "gradient_accumulation_steps")  # which may say them too
 
 
 def parse_arguments(description: str, arguments: list[str] | None = None) -> argparse.Namespace:
@@ -41,8 +44,9 @@ def make_configs(options: argparse.Namespace) -> tuple[TrainingConfig, MotionEmb
     Raises:
         ValueError: If an argument is of no sensible value.
     """
-    names = TrainingConfig.__dataclass_fields__
-    training = TrainingConfig(**{name: getattr(options, name) for name in names})
+    given = {name: getattr(options, name) for name in TrainingConfig.__dataclass_fields__}
+    given = {name: value for name, value in given.items() if value is not None}
+    training = TrainingConfig(**{**RECIPES[options.recipe].training, **given})
     embedding = MotionEmbeddingConfig(
         component=options.component,
         target_modules=options.target_modules,
@@ -58,9 +62,18 @@ def make_configs(options: argparse.Namespace) -> tuple[TrainingConfig, MotionEmb
     return training, embedding
 
 
+def take_accelerate_settings(options: argparse.Namespace, accelerator: Accelerator) -> None:
+    """Let what accelerate was told count where there is no argument for it, before recipe and defaults."""
+    if options.mixed_precision is None and accelerator.mixed_precision != "no":
+        options.mixed_precision = accelerator.mixed_precision
+    if options.gradient_accumulation_steps is None and accelerator.gradient_accumulation_steps > 1:
+        options.gradient_accumulation_steps = accelerator.gradient_accumulation_steps
+
+
 def recipe_defaults(recipe: Recipe) -> dict[str, Any]:
     """What a recipe says, as defaults of arguments, where two zeros stand for full grids."""
     defaults = {**recipe.training, **recipe.embedding}
+    defaults = {name: value for name, value in defaults.items() if name not in OF_ACCELERATE}
     return defaults | ({"value_grid": FULL_GRIDS} if defaults.get("value_grid") == "full" else {})
 
 
@@ -72,6 +85,10 @@ def timestep_sampling(text: str) -> str | tuple[float, float]:
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"{text!r} is neither {', '.join(TIMESTEP_SAMPLING)} nor a range") from error
     return low, high
+
+
+def tracker(text: str) -> str | None:
+    return None if text.lower() == "none" else text
 
 
 def add_base(group) -> None:
@@ -117,7 +134,8 @@ def add_frames(group) -> None:
 
 def add_training(group) -> None:
     def add(name: str, **settings) -> None:
-        group.add_argument(f"--{name}", default=getattr(TrainingConfig, name), **settings)
+        default = None if name in OF_ACCELERATE else getattr(TrainingConfig, name)
+        group.add_argument(f"--{name}", default=default, **settings)
 
     group.add_argument("--recipe", choices=RECIPES, default="default", help="Other defaults for what follows.")
     add("max_train_steps", type=int)
@@ -149,9 +167,13 @@ def add_training(group) -> None:
     )
     add("debias_in_training", action=argparse.BooleanOptionalAction)
     add("train_batch_size", type=int, help="Samples in one pass, each with a noise level of its own.")
-    add("gradient_accumulation_steps", type=int, help="Passes to one optimizer step.")
+    add(
+        "gradient_accumulation_steps",
+        type=int,
+        help=f"Passes to one optimizer step; default: as for accelerate, or {TrainingConfig.gradient_accumulation_steps}.",
+    )
     add("gradient_checkpointing", action="store_true", help="Less memory, more time.")
-    add("mixed_precision", choices=["no", "fp16", "bf16"])
+    add("mixed_precision", choices=["no", "fp16", "bf16"], help="Default: as for accelerate.")
     add("seed", type=int)
 
 
@@ -187,7 +209,7 @@ def _add_output(group) -> None:
     add(
         "--save_inverted_noise", action="store_true", help="Keep the reference's inverted noise, see docs/training.md."
     )
-    add("--report_to", help="A tracker of accelerate, such as tensorboard or wandb.")
+    add("--report_to", type=tracker, help="A tracker of accelerate, such as tensorboard or wandb; or none.")
     add("--validation_prompt", nargs="+", default=[], help="Videos of these are made with the trained embedding.")
     add("--push_to_hub", action="store_true", help="Upload the embedding, with a model card and a preview.")
     add("--hub_model_id", help="Repository to upload to; by default the output folder's name, in one's own account.")

@@ -298,7 +298,7 @@ def _stopped_call(pipe: Any, arguments: dict[str, Any]) -> dict[str, Any]:
 @contextlib.contextmanager
 def _without_progress_bars(pipe: Any) -> Iterator[None]:
     """No progress bars for a while, of the pipeline or, if it is modular, of its blocks."""
-    holders = [pipe] if hasattr(pipe, "progress_bar") else list(_blocks_with_bars(pipe.blocks))
+    holders = [pipe] if hasattr(pipe, "progress_bar") else list(_blocks_with_bars(pipe._blocks))
     before = [getattr(holder, "_progress_bar_config", {}) for holder in holders]
     for holder, settings in zip(holders, before, strict=True):
         holder.set_progress_bar_config(**{**settings, "disable": True})

@@ -84,31 +84,34 @@ def test_given_noise_is_as_good_as_the_pipelines_own(name):
     torch.testing.assert_close(given, family.generate(pipe), atol=1e-4, rtol=1e-4)
 
 
-def assert_drawn_again(family, pipe, share):
+def assert_drawn_again(family, pipe, share, steps):
     """Assert that inverted noise leaves at most a share of the squared error of random noise."""
-    latents, noise = encode_frames(pipe, family.frames()), inverted(family, pipe, 20)
+    latents, noise = encode_frames(pipe, family.frames()), inverted(family, pipe, steps)
     assert noise.shape == latents.shape
-    model = getattr(pipe, family.component)
-    layout = find_architecture(model).input_layout(model)
+    layout = find_architecture(getattr(pipe, family.component)).input_layout(getattr(pipe, family.component))
 
     def error(noise):
-        drawn = family.generate(pipe, latents=layout.arrange(noise), num_inference_steps=20)
+        given = dme.pipeline_latents(pipe, noise, call_arguments(family))
+        drawn = family.generate(pipe, latents=given, num_inference_steps=steps)
         return (layout.restore(drawn, latents.shape) - latents).square().mean().item()
 
     assert error(noise) < share * error(torch.randn_like(noise))
 
 
-@pytest.mark.parametrize(
-    "name", ["Wan", "WanImageToVideo", "LTX", "HunyuanVideo", "Mochi", "EasyAnimate", "CogVideoX"]
-)
+# These cannot give it again: the first has no inversion, the second draws noise at every step, the next two go on with
+# a second model, and the last returns latents as its VAE makes them.
+NOT_AGAIN = ("StableVideoDiffusion", "Allegro", "Wan2.2", "WanImageToVideo2.2", "LTX2")
+
+
+@pytest.mark.parametrize("name", [name for name in FAMILIES if name not in NOT_AGAIN])
 def test_generating_from_it_gives_the_clip_again(name):
-    assert_drawn_again(FAMILIES[name], make_pipe(FAMILIES[name]), share=0.04)
+    assert_drawn_again(FAMILIES[name], make_pipe(FAMILIES[name]), share=0.1, steps=10)
 
 
 def test_schedulers_of_any_spacing():
     pipe = make_pipe(FAMILIES["AnimateDiff"])
     pipe.scheduler = EulerDiscreteScheduler(timestep_spacing="linspace")
-    assert_drawn_again(FAMILIES["AnimateDiff"], pipe, share=0.3)
+    assert_drawn_again(FAMILIES["AnimateDiff"], pipe, share=0.3, steps=20)
 
 
 @torch.no_grad()

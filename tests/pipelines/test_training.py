@@ -1,18 +1,56 @@
 """Training on every family of pipelines, and what becomes of the pipeline."""
 
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
+from diffusers import FirstBlockCacheConfig, TaylorSeerCacheConfig, apply_first_block_cache
+from peft import LoraConfig, get_peft_model
+from PIL import Image
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
-from diffusers_motion_embed import VideoError
+import diffusers_motion_embed as dme
+from diffusers_motion_embed import MotionEmbeddingError, NotFiniteError, UnsupportedModelError, VideoError
 from diffusers_motion_embed.adapter.registry import embedding_tensors
 from diffusers_motion_embed.training import TrainingConfig, train_motion_embedding
 from tests.helpers import assert_unchanged, snapshot
 from tests.pipelines.conftest import FAMILIES, make_pipe
 
 
+PACKAGE = Path(dme.__file__).parent
 SMALL = {"max_train_steps": 3, "gradient_accumulation_steps": 1, "learning_rate": 0.01}
+
+
+class NoFloat64(TorchFunctionMode):
+    """Fails where the package itself moves float64 to a device, or makes it there: Apple's devices refuse it."""
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        places = [*args[1:], *(kwargs or {}).values()] if func is torch.Tensor.to else [(kwargs or {}).get("device")]
+        is_moved = any(isinstance(place, torch.device | torch.Tensor | str) for place in places)
+        if is_moved and getattr(result, "dtype", None) == torch.float64:
+            caller = sys._getframe(1).f_code
+            assert PACKAGE not in Path(caller.co_filename).parents, f"float64 by {caller.co_name}"
+        return result
+
+
+def wrapped(model):
+    """The model in all that people put around models: a LoRA of PEFT that does nothing yet, a cache, compilation."""
+    if hasattr(model, "enable_cache"):
+        model.enable_cache(TaylorSeerCacheConfig(cache_identifiers=[r".*\.(attn1?|self_attention)"]))
+    return torch.compile(nn.DataParallel(with_idle_lora(model)), backend="eager")
+
+
+def cache_hooks(model):
+    registries = (module._diffusers_hook for module in model.modules() if hasattr(module, "_diffusers_hook"))
+    return [name for registry in registries for name in registry.hooks]
+
+
+def with_idle_lora(model):
+    return get_peft_model(model, LoraConfig(target_modules=r".*\.(to_q|to_query)"))
 
 
 def train(family, pipe, frames=None, prompt="a red circle", call_arguments=None, **options):
@@ -60,14 +98,29 @@ def test_an_embedding_is_learned_and_nothing_else_changes(family, pipe, model, t
     pipe.set_motion_scale(0.0)
     assert torch.equal(family.generate(pipe), plain)
 
+    pipe.unload_motion_embedding()
+    setattr(pipe, family.component, with_idle_lora(model))
+    pipe.load_motion_embedding(folder)
+    torch.testing.assert_close(family.generate(pipe), moved, atol=1e-4, rtol=1e-3)
 
-def test_two_clips_in_one_pass_are_as_one_by_one(family, pipe):
+
+def test_two_clips_in_one_pass_are_as_one_by_one(family, pipe, model):
+    """And clips are as good in other forms, and models wrapped, cached and compiled, which they are again afterwards."""
     frames = [family.frames(seed) for seed in (0, 1)]
     prompts = ["a red circle", "a blue square on black"]
     together = train(family, pipe, frames, prompts, max_train_steps=1, train_batch_size=2)
     pipe.unload_motion_embedding()
-    apart = train(family, pipe, frames, prompts, max_train_steps=1, gradient_accumulation_steps=2)
+
+    setattr(pipe, family.component, wrapped(model))
+    before, cache = getattr(pipe, family.component), getattr(model, "_cache_config", None)
+    forms = [[Image.fromarray(frame) for frame in frames[0]], torch.from_numpy(frames[1]).permute(0, 3, 1, 2) / 255]
+    with NoFloat64():
+        apart = train(family, pipe, forms, prompts, max_train_steps=1, gradient_accumulation_steps=2)
     assert together == pytest.approx(apart, rel=1e-4)
+    assert pipe.get_active_motion_embeddings() == ["trained"]
+    assert getattr(pipe, family.component) is before
+    assert getattr(model, "_cache_config", None) is cache
+    assert not cache or any("taylorseer" in name for name in cache_hooks(model))
 
 
 def test_a_clip_and_its_color_negative_in_one_pass_are_as_one_by_one(family, pipe):
@@ -79,6 +132,51 @@ def test_a_clip_and_its_color_negative_in_one_pass_are_as_one_by_one(family, pip
     pipe.unload_motion_embedding()
     alone = train(family, pipe, max_train_steps=1, gradient_accumulation_steps=2)
     assert together != pytest.approx(alone, rel=1e-4)
+
+
+def test_a_cache_is_on_again_after_training_and_after_an_error():
+    family = FAMILIES["Wan"]
+    pipe = make_pipe(family)
+    pipe.transformer.enable_cache(FirstBlockCacheConfig(threshold=0.0))
+    plain, hooks = family.generate(pipe), cache_hooks(pipe.transformer)
+    for options in ({"loss": "debiased_hybrid"}, {"learning_rate": 1e30}):
+        with pytest.raises(MotionEmbeddingError):
+            train(family, pipe, **options)
+        assert cache_hooks(pipe.transformer) == hooks
+        assert torch.equal(family.generate(pipe), plain)
+    train(family, pipe)
+    assert cache_hooks(pipe.transformer) == hooks
+    assert not torch.equal(family.generate(pipe), plain)
+
+
+def test_a_cache_that_cannot_be_switched_off_is_refused():
+    pipe = make_pipe(FAMILIES["Wan"])
+    apply_first_block_cache(pipe.transformer, FirstBlockCacheConfig())
+    for call in (lambda: train(FAMILIES["Wan"], pipe), lambda: dme.invert_clip(pipe, FAMILIES["Wan"].frames())):
+        with pytest.raises(UnsupportedModelError, match=r"fbc_leader.*model\.enable_cache"):
+            call()
+
+
+def test_latents_that_overflow_are_found_before_the_first_step():
+    family = FAMILIES["WanImageToVideo"]
+    pipe = make_pipe(family)
+    before = snapshot(pipe.transformer)
+    pipe.vae.encoder.conv_in.bias.data[0] = float("inf")
+    for call in (lambda: train(family, pipe), lambda: dme.invert_clip(pipe, family.frames())):
+        with pytest.raises(NotFiniteError, match=r"AutoencoderKLWan in torch.float32 made infinite.*vae\.to"):
+            call()
+    assert_unchanged(pipe.transformer, before)
+
+
+@pytest.mark.parametrize(("name", "limit"), [("AnimateDiff", 32), ("PIA", 32), ("Latte", 4)])
+def test_more_frames_than_the_model_has_positions(name, limit):
+    family, shape = FAMILIES[name], (limit + 1, 16, 16)
+    pipe = make_pipe(family)
+    match = f"positions for (at most|just) {limit} frames .* and the clip has {limit + 1}"
+    with pytest.raises(VideoError, match=match):
+        train(family, pipe, family.frames(shape=shape))
+    with pytest.raises(VideoError, match=match):
+        pipe(**family.arguments(family.frames(shape=shape)))
 
 
 def test_clips_of_sizes_that_the_pipeline_cannot_take(family, pipe, model):
