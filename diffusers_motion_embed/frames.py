@@ -93,7 +93,7 @@ def _as_uint8(clip: np.ndarray) -> np.ndarray:
 
 def _from_floats(clip: np.ndarray) -> np.ndarray:
     low, high = (float(clip.min()), float(clip.max())) if clip.size else (0.0, 0.0)
-    if not (0 <= low or -1 <= low <= DARK) or not high <= 1:  # written so that NaN is refused
+    if not (low >= 0 or -1 <= low <= DARK) or not high <= 1:  # written so that NaN is refused
         raise VideoError(
             f"The frames are floats from {low:g} to {high:g}, which is neither clearly 0 to 1 nor clearly -1 to 1. "
             "Clip and scale them, or give uint8 from 0 to 255."
@@ -103,6 +103,6 @@ def _from_floats(clip: np.ndarray) -> np.ndarray:
 
 def _wrong(got: str) -> VideoError:
     return VideoError(
-        "frames must be a clip of shape (frames, height, width, 3), as an array or a tensor of uint8 or of floats from "
-        f"0 to 1 or -1 to 1, a list of pictures, or a path; got {got}. Of a batch give one clip, such as frames[0]."
+        "frames must be a clip: an array or a tensor of shape (frames, height, width, 3), uint8 or floats from 0 to 1 "
+        f"or -1 to 1; a list of pictures; or a path; got {got}. Of a batch give one clip, such as frames[0]."
     )

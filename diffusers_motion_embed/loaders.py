@@ -30,6 +30,7 @@ from diffusers_motion_embed.adapter.registry import (
 from diffusers_motion_embed.adapter.scales import Scale
 from diffusers_motion_embed.adapter.selection import check_fits
 from diffusers_motion_embed.architectures import base_name, find_architecture, supported_models
+from diffusers_motion_embed.architectures.components import expects_supported_model
 from diffusers_motion_embed.config import MotionEmbeddingConfig
 from diffusers_motion_embed.errors import (
     AdapterNameError,
@@ -317,6 +318,11 @@ def _models_of(pipe_or_model: Any) -> dict[str, nn.Module]:
     if not models:
         if isinstance(pipe_or_model, nn.Module):
             find_architecture(pipe_or_model)  # raises, with the supported classes
+        if expects_supported_model(pipe_or_model):
+            raise UnsupportedModelError(
+                f"{type(pipe_or_model).__name__} has no model that takes motion embeddings yet: call "
+                "load_components()."
+            )
         raise UnsupportedModelError(
             f"{type(pipe_or_model).__name__} has no model that takes motion embeddings; give a video pipeline such as "
             "AnimateDiffPipeline or TextToVideoSDPipeline, or its model."

@@ -85,9 +85,11 @@ def invert_clip(
     latents = encode_frames(pipe, frames).to(model.device, model.dtype)
     conditioning = capture_conditioning(pipe, component, frames, prompt, call_arguments)
     steps = _flow_steps if isinstance(noising, Flow) else _diffusion_steps
-    with bare_models(pipe), _without_motion(model), tqdm(
-        total=num_inference_steps, desc="inversion", disable=not progress_bar
-    ) as bar:
+    with (
+        bare_models(pipe),
+        _without_motion(model),
+        tqdm(total=num_inference_steps, desc="inversion", disable=not progress_bar) as bar,
+    ):
         for timestep, step in steps(pipe.scheduler, num_inference_steps):
             timesteps = torch.as_tensor(timestep, device=model.device).reshape(1)
             prediction = conditioning.prediction(model(**conditioning.inputs(latents, timesteps)), latents)
@@ -210,7 +212,7 @@ def save_inverted_noise(save_directory: str | Path, inverted_noise: Tensor) -> P
     """
     if not _is_noise(inverted_noise):
         raise ValueError(
-            "inverted_noise must hold finite floats, (1, channels, frames, height, width), as invert_clip returns them; "
+            "inverted_noise must hold finite floats, (1, channels, frames, height, width), as from invert_clip; "
             f"got {inverted_noise.dtype} {tuple(inverted_noise.shape)}."
         )
     folder = Path(save_directory)

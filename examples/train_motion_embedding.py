@@ -192,6 +192,8 @@ def train_one(options: argparse.Namespace, accelerator: Accelerator) -> None:
 def train_many(options: argparse.Namespace, accelerator: Accelerator) -> None:
     """One embedding for each video, every one by one process."""
     jobs = read_jobs(options.reference_videos)
+    for setting in ignored_settings(accelerator, make_configs(options)[0]) if accelerator.is_main_process else ():
+        print(f"accelerate's {setting} is not used")
     pipe = load_pipeline(options, accelerator.device)
 
     def train_job(job: Job, folder: Path) -> None:
@@ -215,10 +217,7 @@ def main() -> None:
     check_save_directory(options.output_dir)
     accelerator = Accelerator(log_with=options.report_to, project_dir=options.output_dir)
     take_accelerate_settings(options, accelerator)
-    training, _ = make_configs(options)
-    if accelerator.is_main_process:
-        for setting in ignored_settings(accelerator, training):
-            print(f"accelerate's {setting} is not used")
+    make_configs(options)
     (train_many if options.reference_videos else train_one)(options, accelerator)
 
 

@@ -170,7 +170,7 @@ def add_training(group) -> None:
     add(
         "gradient_accumulation_steps",
         type=int,
-        help=f"Passes to one optimizer step; default: as for accelerate, or {TrainingConfig.gradient_accumulation_steps}.",
+        help="Passes to one optimizer step; default: as for accelerate, or as in TrainingConfig.",
     )
     add("gradient_checkpointing", action="store_true", help="Less memory, more time.")
     add("mixed_precision", choices=["no", "fp16", "bf16"], help="Default: as for accelerate.")

@@ -5,10 +5,12 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Unpack, get_origin
 
 import pytest
 
 import diffusers_motion_embed
+from diffusers_motion_embed import training
 
 
 ROOT = Path(__file__).parent.parent
@@ -25,6 +27,14 @@ def test_everything_offered_exists_and_is_explained(name):
     text = vars(offered)["__doc__"] if inspect.isclass(offered) else offered.__doc__
     assert text
     assert not text.startswith(f"{name}(")  # a dataclass without a text of its own
+
+
+@pytest.mark.parametrize("name", [*diffusers_motion_embed.__all__, *training.__all__])
+def test_functions_spell_their_arguments_out(name):
+    offered = getattr(diffusers_motion_embed, name, None) or getattr(training, name)
+    for parameter in inspect.signature(offered).parameters.values() if inspect.isfunction(offered) else ():
+        assert parameter.kind != parameter.VAR_POSITIONAL
+        assert parameter.kind != parameter.VAR_KEYWORD or get_origin(parameter.annotation) is Unpack
 
 
 def test_everything_public_is_offered():

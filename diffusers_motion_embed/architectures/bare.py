@@ -11,7 +11,15 @@ from diffusers_motion_embed.errors import UnsupportedModelError
 
 
 # Names of diffusers' hooks that reuse what a model computed at an earlier step.
-CACHES = ("faster_cache", "fbc_", "mag_cache", "pyramid_attention_broadcast", "sea_cache", "taylorseer", "text_kv_cache")
+CACHES = (
+    "faster_cache",
+    "fbc_",
+    "mag_cache",
+    "pyramid_attention_broadcast",
+    "sea_cache",
+    "taylorseer",
+    "text_kv_cache",
+)
 
 
 @contextlib.contextmanager

@@ -9,7 +9,12 @@ from torch import Tensor
 
 from diffusers_motion_embed.architectures.components import supported_models
 from diffusers_motion_embed.architectures.conditioning import call_parameters, capture_conditioning
-from diffusers_motion_embed.architectures.encoding import SPATIAL_FACTORS, TEMPORAL_FACTORS, first_factor, restore_statistics
+from diffusers_motion_embed.architectures.encoding import (
+    SPATIAL_FACTORS,
+    TEMPORAL_FACTORS,
+    first_factor,
+    restore_statistics,
+)
 from diffusers_motion_embed.architectures.layouts import Layout
 from diffusers_motion_embed.architectures.table import find_architecture
 from diffusers_motion_embed.errors import UnsupportedModelError, VideoError
@@ -105,7 +110,9 @@ def check_arrangement(pipe: Any, latents: Any) -> None:
         return  # LTX-2 takes clips without noise of that shape
     channels = _num_channels(pipe)
     as_arranged = (channels, 2 * channels + 1)  # the latter of Kandinsky 5, with a picture and its mask
-    if latents.shape[1] == channels and (layout.axes == "packed" or latents.shape[layout.channel_axis] not in as_arranged):
+    if latents.shape[1] == channels and (
+        layout.axes == "packed" or latents.shape[layout.channel_axis] not in as_arranged
+    ):
         raise VideoError(
             f"{name} arranges its latents in another way than (batch, channels, frames, height, width), got "
             f"{tuple(latents.shape)}. Give it latents=pipeline_latents(pipe, noise)."

@@ -104,8 +104,8 @@ def train_motion_embedding(
         pipe: A video pipeline, or a modular one, whose model takes motion embeddings. Its weights do not change. One
             that begins with a picture gets the first frame. Compilation and caches are left out while it trains.
         frames: The reference clip: an array or a tensor, (frames, height, width, 3) or (frames, 3, height, width),
-            uint8 from 0 to 255 or floats from 0 to 1 or -1 to 1; a list of PIL images, arrays or tensors; or a path, of
-            which all frames are used. Or a list of several clips of the same motion, of one shape.
+            uint8 from 0 to 255 or floats from 0 to 1 or -1 to 1; a list of PIL images, arrays or tensors; or a path,
+            of which all frames are used. Or a list of several clips of the same motion, of one shape.
         prompt: What the clip shows; what it names need not be learned. One for each clip; None for a pipeline that
             takes none.
         config: Options of the run.
@@ -152,16 +152,17 @@ def train_motion_embedding(
         paths = select_layers(model, embedding_config)
         embedding_config.target_modules = paths
         tensors = new_embedding(model, embedding_config, paths)
-        with _attached(model, adapter_name, embedding_config, tensors, config), _frozen(model):
-            with _spatial_lora(pipe, model, config, spatial_lora_directory) as spatial:
-                run = Optimization(
-                    model, noising_of(pipe.scheduler), *reference, tensors, spatial, config, accelerator
-                )
-                if state is not None:
-                    run.load_state(*state)
-                recomputed = find_architecture(model).layers if config.gradient_checkpointing else None
-                with recomputation(model, recomputed):
-                    _run_steps(run, checkpoints, embedding_config, callback, progress_bar)
+        with (
+            _attached(model, adapter_name, embedding_config, tensors, config),
+            _frozen(model),
+            _spatial_lora(pipe, model, config, spatial_lora_directory) as spatial,
+        ):
+            run = Optimization(model, noising_of(pipe.scheduler), *reference, tensors, spatial, config, accelerator)
+            if state is not None:
+                run.load_state(*state)
+            recomputed = find_architecture(model).layers if config.gradient_checkpointing else None
+            with recomputation(model, recomputed):
+                _run_steps(run, checkpoints, embedding_config, callback, progress_bar)
     return LoadReport(
         adapter_name, component, len(tensors), embedding_config.num_frames, embedding_config.debias, prompts[0]
     )

@@ -23,8 +23,8 @@ ROOT = Path(__file__).parents[2]
 REFERENCE = ROOT / "examples/assets/figure_eight.mp4"
 
 
-def run(*arguments, **options):
-    command = [sys.executable, "examples/train_motion_embedding.py", *map(str, arguments)]
+def run(*arguments, launcher=(), **options):
+    command = [sys.executable, *launcher, "examples/train_motion_embedding.py", *map(str, arguments)]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, **options)
 
 
@@ -56,15 +56,22 @@ def test_a_video_file_becomes_an_embedding(make_pipeline, tmp_path):
     assert not torch.equal(clips[0], plain)
 
 
-def test_a_base_stored_in_half_precision(tmp_path):
+def test_a_base_stored_in_half_precision_and_the_settings_of_accelerate(tmp_path):
     """The embedded model is; diffusers alone would load its text encoder in half precision and the rest in float32."""
+    launcher = ("-m", "accelerate.commands.launch", "--cpu", "--num_processes", "1", "--num_machines", "1")
+    launcher += ("--dynamo_backend", "no", "--mixed_precision", "bf16")
     done = run(
         *("--pretrained_model_name_or_path", "examples/tiny-t2v", "--reference_video", REFERENCE),
         *("--prompt", "a red bar on a black background", "--output_dir", tmp_path, "--height", 64, "--width", 64),
         *("--max_train_steps", 1, "--validation_prompt", "a yellow ring", "--num_inference_steps", 1),
+        *("--report_to", "none"),
+        launcher=launcher,
+        env={**os.environ, "ACCELERATE_GRADIENT_ACCUMULATION_STEPS": "2"},
     )
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "validation_0.mp4").is_file()
+    training = json.loads((tmp_path / "adapter_config.json").read_text())["training"]
+    assert (training["mixed_precision"], training["gradient_accumulation_steps"]) == ("bf16", 2)
 
 
 @pytest.mark.parametrize(

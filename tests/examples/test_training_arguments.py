@@ -4,14 +4,17 @@ import sys
 from pathlib import Path
 
 import pytest
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 
 from diffusers_motion_embed import MotionEmbeddingConfig
 from diffusers_motion_embed.training import TrainingConfig
+from diffusers_motion_embed.training.checks import ignored_settings
 
 
 sys.path.append(str(Path(__file__).parents[2] / "examples"))  # where the script finds it
 
-from training_arguments import make_configs, parse_arguments
+from training_arguments import make_configs, parse_arguments, take_accelerate_settings
 
 
 NEEDED = ("--pretrained_model_name_or_path", "base", "--reference_video", "clip.mp4", "--output_dir", "out")
@@ -74,6 +77,38 @@ def test_the_recipe_for_full_attention_learns_from_the_negative_too():
 
 def test_full_grids_are_asked_for_with_zeros():
     assert configs("--value_grid", 0, 0)[1].value_grid == "full"
+
+
+@pytest.fixture
+def accelerate_settings():
+    """As a configuration of accelerate says them."""
+    AcceleratorState._reset_state(reset_partial_state=True)
+    yield Accelerator(cpu=True, mixed_precision="bf16", gradient_accumulation_steps=3)
+    AcceleratorState._reset_state(reset_partial_state=True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected", "ignored"),
+    [
+        ([], ("bf16", 3), 0),
+        (["--recipe", "paper"], ("bf16", 3), 0),
+        (["--mixed_precision", "no"], ("no", 3), 1),
+        (["--mixed_precision", "fp16", "--gradient_accumulation_steps", 2], ("fp16", 2), 2),
+    ],
+)
+def test_what_accelerate_was_told_counts_unless_arguments_say_otherwise(
+    accelerate_settings, arguments, expected, ignored
+):
+    options = parse_arguments("", [*NEEDED, *map(str, arguments)])
+    take_accelerate_settings(options, accelerate_settings)
+    training, _ = make_configs(options)
+    assert (training.mixed_precision, training.gradient_accumulation_steps) == expected
+    assert len(ignored_settings(accelerate_settings, training)) == ignored
+
+
+@pytest.mark.parametrize(("text", "expected"), [("none", None), ("None", None), ("wandb", "wandb")])
+def test_no_tracker_has_a_name_too(text, expected):
+    assert parse_arguments("", [*NEEDED, "--report_to", text]).report_to == expected
 
 
 @pytest.mark.parametrize("other", [("--prompt", "a"), ("--push_to_hub",), ("--report_to", "tensorboard")])

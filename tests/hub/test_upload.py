@@ -67,6 +67,8 @@ def test_saving_can_push_what_it_saved_and_nothing_else(pipe, hub, alice, tmp_pa
 def test_noise_is_pushed_on_request_alone(pipe, hub, alice, tmp_path):
     with pytest.raises(FileNotFoundError, match="There is no inverted_noise"):
         pipe.save_motion_embedding(tmp_path / "motion", push_to_hub=True, repo_id=REPO, with_inverted_noise=True)
+    with pytest.raises(ValueError, match=r"Keep it in one with save_inverted_noise.*with_inverted_noise=True"):
+        pipe.push_motion_embedding_to_hub(REPO, with_inverted_noise=True)
     assert not (tmp_path / "motion").exists()
     save_inverted_noise(tmp_path / "motion", torch.ones(1, 4, 4, 8, 8))
     pipe.save_motion_embedding(tmp_path / "motion", push_to_hub=True, repo_id=REPO)

@@ -1,4 +1,4 @@
-"""Given noise: every pipeline begins with it as with its own, and draws a clip again from the clip's inverted noise."""
+"""Given noise: every pipeline begins with it as with its own, and draws a clip again from its inverted noise."""
 
 from dataclasses import replace
 
@@ -65,7 +65,7 @@ def drawn_noise(family, latents):
     """The noise that the pipeline draws with seed 0, (1, channels, frames, height, width), and the generator then."""
     generator = torch.Generator().manual_seed(0)
     sizes = dict(zip("bcfhw", latents.shape, strict=True))
-    frames, height, width = family.clip
+    _, height, width = family.clip
     before = {"pixels": 3 * height * width, "latents": latents[0, :, 0].numel(), None: 0}[family.drawn_before]
     torch.randn(before, generator=generator)
     noise = torch.randn([sizes[axis] for axis in family.drawn_axes], generator=generator)
@@ -82,6 +82,21 @@ def test_given_noise_is_as_good_as_the_pipelines_own(name):
     rest = {} if family.drawn_before or family.draws_always else {"generator": generator}
     given = family.generate(pipe, latents=latents, **rest)
     torch.testing.assert_close(given, family.generate(pipe), atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["CogVideoX", "LTX", "Kandinsky5"])
+def test_noise_that_was_not_arranged_is_refused(name):
+    family, pipe = FAMILIES[name], make_pipe(FAMILIES[name])
+    noise = torch.randn_like(encode_frames(pipe, family.frames()))
+    with pytest.raises(dme.VideoError, match=r"Give it latents=pipeline_latents\(pipe, noise\)"):
+        family.generate(pipe, latents=noise)
+
+
+def test_latents_with_a_picture_need_the_picture():
+    pipe = make_pipe(FAMILIES["LTXImageToVideo"])
+    noise = torch.randn_like(encode_frames(pipe, FAMILIES["LTXImageToVideo"].frames()))
+    with pytest.raises(ValueError, match=r'call_arguments=\{"image": image\}'):
+        dme.pipeline_latents(pipe, noise)
 
 
 def assert_drawn_again(family, pipe, share, steps):

@@ -105,7 +105,7 @@ def test_an_embedding_is_learned_and_nothing_else_changes(family, pipe, model, t
 
 
 def test_two_clips_in_one_pass_are_as_one_by_one(family, pipe, model):
-    """And clips are as good in other forms, and models wrapped, cached and compiled, which they are again afterwards."""
+    """And clips are as good in other forms, and so are models that are wrapped, cached and compiled."""
     frames = [family.frames(seed) for seed in (0, 1)]
     prompts = ["a red circle", "a blue square on black"]
     together = train(family, pipe, frames, prompts, max_train_steps=1, train_batch_size=2)

@@ -1,4 +1,9 @@
+import json
+from dataclasses import asdict
+
+import numpy as np
 import pytest
+import torch
 
 from diffusers_motion_embed.training import TrainingConfig
 
@@ -32,3 +37,20 @@ def test_options_are_checked(option, value, message):
 )
 def test_timestep_range(sampling, expected):
     assert TrainingConfig(timestep_sampling=sampling).timestep_range == expected
+
+
+def test_numbers_of_numpy_and_torch_count_and_are_stored_as_pythons():
+    config = TrainingConfig(
+        max_train_steps=np.int64(16),
+        seed=torch.tensor(3),
+        learning_rate=np.float32(0.5),
+        max_grad_norm=np.float64(1.0),
+        timestep_sampling=(np.float64(0.5), 1),
+    )
+    same = TrainingConfig(
+        max_train_steps=16, seed=3, learning_rate=0.5, max_grad_norm=1.0, timestep_sampling=(0.5, 1.0)
+    )
+    assert config == same
+    assert json.dumps(asdict(config)) == json.dumps(asdict(same))
+    with pytest.raises(ValueError, match="seed must be a whole number"):
+        TrainingConfig(seed=True)
