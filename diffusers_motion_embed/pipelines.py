@@ -4,6 +4,7 @@ import functools
 import inspect
 import logging
 import warnings
+from collections.abc import Sized
 from typing import Any
 
 from diffusers.loaders import PeftAdapterMixin
@@ -103,6 +104,8 @@ def _check_call(pipe: Any, arguments: dict[str, Any]) -> None:
     given = {**arguments, **arguments.get("kwargs", {})}
     check_arrangement(pipe, given.get("latents"))
     frames = next((given[name] for name in FRAMES if given.get(name) is not None), None)
+    if isinstance(given.get("video"), Sized):
+        frames = len(given["video"])
     for model in supported_models(pipe).values():
         if frames is not None and not getattr(pipe, "free_noise_enabled", False):
             find_architecture(model).check_frames(model, frames)

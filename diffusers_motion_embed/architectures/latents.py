@@ -105,9 +105,12 @@ def pipeline_latents(pipe: Any, noise: Tensor, call_arguments: Mapping[str, Any]
 
 def check_arrangement(pipe: Any, latents: Any) -> None:
     """Raise a `VideoError` for `latents` of a call that can only be noise that was not arranged for the pipeline."""
-    name, layout = type(pipe).__name__, _layout(pipe)
-    if not isinstance(latents, Tensor) or latents.ndim != 5 or layout.axes == "bcfhw" or name.startswith("LTX2"):
+    name = type(pipe).__name__
+    if not isinstance(latents, Tensor) or latents.ndim != 5 or name.startswith("LTX2"):
         return  # LTX-2 takes clips without noise of that shape
+    layout = _layout(pipe)
+    if layout.axes == "bcfhw":
+        return
     channels = _num_channels(pipe)
     as_arranged = (channels, 2 * channels + 1)  # the latter of Kandinsky 5, with a picture and its mask
     if latents.shape[1] == channels and (

@@ -5,8 +5,10 @@ from dataclasses import replace
 import pytest
 import torch
 from diffusers import (
+    AnyFlowPipeline,
     CogVideoXImageToVideoPipeline,
     EulerDiscreteScheduler,
+    FlowMapEulerDiscreteScheduler,
     Kandinsky5I2VPipeline,
     LTX2ImageToVideoPipeline,
 )
@@ -16,11 +18,14 @@ from diffusers_motion_embed.architectures import find_architecture
 from diffusers_motion_embed.architectures.encoding import encode_frames
 from tests.pipelines.conftest import FAMILIES, make_pipe
 from tests.pipelines.ltx import ltx2
+from tests.pipelines.test_training import NoFloat64
 from tests.pipelines.transformers import cogvideox, kandinsky5
+from tests.pipelines.wan import wan_parts
 
 
 # Relatives of these pipelines that want more of their latents, or arrange them otherwise.
 RELATIVES = {
+    "AnyFlow": replace(FAMILIES["Wan"], make=lambda: AnyFlowPipeline(**any_flow_parts())),
     "CogVideoX1.5ImageToVideo": replace(
         FAMILIES["CogVideoX1.5"],
         make=lambda: cogvideox(CogVideoXImageToVideoPipeline, in_channels=8, patch_size_t=2, patch_bias=False),
@@ -44,15 +49,20 @@ RELATIVES = {
 }
 
 
+def any_flow_parts():
+    return {**wan_parts("AnyFlowTransformer3DModel"), "scheduler": FlowMapEulerDiscreteScheduler()}
+
+
 def inverted(family, pipe, steps):
-    return dme.invert_clip(
-        pipe,
-        family.frames(),
-        "a red circle",
-        num_inference_steps=steps,
-        call_arguments=family.settings,
-        progress_bar=False,
-    )
+    with NoFloat64():
+        return dme.invert_clip(
+            pipe,
+            family.frames(),
+            "a red circle",
+            num_inference_steps=steps,
+            call_arguments=family.settings,
+            progress_bar=False,
+        )
 
 
 def call_arguments(family, seed=0):

@@ -23,17 +23,17 @@ def unipc() -> UniPCMultistepScheduler:
     return UniPCMultistepScheduler(prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=3.0)
 
 
-def _parts(model_class: str = "WanTransformer3DModel", **changes) -> dict:
+def wan_parts(model_class: str = "WanTransformer3DModel", **changes) -> dict:
     return {**umt5(), "vae": wan_vae(), "transformer": denoiser(model_class, **changes), "scheduler": unipc()}
 
 
 def wan():
-    return WanPipeline(**_parts())
+    return WanPipeline(**wan_parts())
 
 
 def wan_of_two_models():
     """As Wan 2.2, with a model for high and one for low noise."""
-    return WanPipeline(**_parts(), transformer_2=denoiser("WanTransformer3DModel"), boundary_ratio=0.875)
+    return WanPipeline(**wan_parts(), transformer_2=denoiser("WanTransformer3DModel"), boundary_ratio=0.875)
 
 
 def _wan_of_expanded_timesteps(pipeline_class):
@@ -46,28 +46,28 @@ def _wan_of_expanded_timesteps(pipeline_class):
         "scale_factor_spatial": 8,
         "decoder_base_dim": 4,
     }
-    parts = {**_parts(), "vae": wan_vae(**settings)}
+    parts = {**wan_parts(), "vae": wan_vae(**settings)}
     return pipeline_class(**parts, expand_timesteps=True)
 
 
 def _wan_image_to_video():
     image_encoder, image_processor = clip_vision(model_class=CLIPVisionModel)
-    parts = _parts(in_channels=4 + 4 + 4, image_dim=16, added_kv_proj_dim=24)
+    parts = wan_parts(in_channels=4 + 4 + 4, image_dim=16, added_kv_proj_dim=24)
     return WanImageToVideoPipeline(**parts, image_encoder=image_encoder, image_processor=image_processor)
 
 
 def _wan_image_to_video_of_two_models():
     settings = {"in_channels": 4 + 4 + 4}
     second = denoiser("WanTransformer3DModel", **settings)
-    return WanImageToVideoPipeline(**_parts(**settings), transformer_2=second, boundary_ratio=0.9)
+    return WanImageToVideoPipeline(**wan_parts(**settings), transformer_2=second, boundary_ratio=0.9)
 
 
 def _wan_vace():
-    return WanVACEPipeline(**_parts("WanVACETransformer3DModel", vace_in_channels=2 * 4 + 4 * 4))
+    return WanVACEPipeline(**wan_parts("WanVACETransformer3DModel", vace_in_channels=2 * 4 + 4 * 4))
 
 
 def _sky_reels_v2():
-    return SkyReelsV2Pipeline(**_parts("SkyReelsV2Transformer3DModel"))
+    return SkyReelsV2Pipeline(**wan_parts("SkyReelsV2Transformer3DModel"))
 
 
 def _sana_video():
