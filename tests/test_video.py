@@ -200,12 +200,18 @@ def set_display_matrix(path, a, b, c, d):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        pytest.param({"num_frames": 0}, "num_frames must be a whole number of at least 1, got 0", id="no-frames"),
-        pytest.param({"num_frames": 2.0}, "num_frames must be a whole number .* got 2.0", id="broken-frames"),
+        pytest.param(
+            {"num_frames": 0}, "num_frames must be None or a whole number of at least 1, got 0", id="no-frames"
+        ),
+        pytest.param({"num_frames": 2.0}, "num_frames must be None or a whole number .* got 2.0", id="broken-frames"),
         pytest.param({"num_frames": 1, "stride": 0}, "stride must be a whole number of at least 1", id="no-stride"),
         pytest.param({"num_frames": 1, "start": -1}, "start must be a whole number of at least 0", id="early-start"),
-        pytest.param({"num_frames": 1, "height": 0}, "height must be a whole number of at least 1", id="no-height"),
-        pytest.param({"num_frames": 1, "width": -8}, "width must be a whole number of at least 1", id="no-width"),
+        pytest.param(
+            {"num_frames": 1, "height": 0}, "height must be None or a whole number of at least 1", id="no-height"
+        ),
+        pytest.param(
+            {"num_frames": 1, "width": -8}, "width must be None or a whole number of at least 1", id="no-width"
+        ),
     ],
 )
 def test_numbers_that_make_no_sense_are_refused(mp4, arguments, message):
