@@ -8,12 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Unpack
 
-import torch
 from torch import Tensor
 
 from diffusers_motion_embed.config import MotionEmbeddingConfig
 from diffusers_motion_embed.errors import IncompatibleEmbeddingError
-from diffusers_motion_embed.functional import VALUE_DEBIAS, concatenate
+from diffusers_motion_embed.functional import concatenate, debiased
 from diffusers_motion_embed.storage.files import EmbeddingTensors, read_embedding, write_embedding
 from diffusers_motion_embed.storage.hub import HubArguments, fetch_embedding
 
@@ -131,10 +130,9 @@ def concatenated_embedding(embeddings: list[Embedding]) -> Embedding:
 
 def _added(config: MotionEmbeddingConfig, tensors: EmbeddingTensors) -> EmbeddingTensors:
     """What the embedding adds to the inputs of the projections."""
-    debias = VALUE_DEBIAS[config.debias] or torch.zeros_like
 
     def added(part: str, tensor: Tensor) -> Tensor:
-        return debias(tensor) if part == "v" else tensor
+        return debiased(tensor, config.debias) if part == "v" else tensor
 
     return {path: {part: added(part, tensor) for part, tensor in parts.items()} for path, parts in tensors.items()}
 

@@ -9,7 +9,6 @@ MotionEmbeddingError
 ├── EmbeddingFileError (ValueError)        a file that is no sound motion embedding
 ├── EmbeddingNotFoundError (FileNotFoundError) nothing where the embedding should be
 ├── MissingLayersError (RuntimeError)      layers that an embedding adapts were taken away
-├── FusedProjectionsError (RuntimeError)   the projections that take the embedding are bypassed
 ├── NotFiniteError (ArithmeticError)       numbers became infinite or NaN
 └── VideoError (ValueError)                a reference video that cannot be used
 """
@@ -63,7 +62,6 @@ class MissingLayersError(MotionEmbeddingError, RuntimeError):
     """The model was rebuilt without layers that a loaded embedding adapts."""
 
 
-class FusedProjectionsError(MotionEmbeddingError, RuntimeError):
     """The query, key and value projections were fused, which bypasses the motion embedding."""
 
 

@@ -10,7 +10,6 @@ Source of all formulas: "Motion Inversion for Video Customization", arXiv 2403.2
 The two parts of an embedding are `qk`, (f, c), and `v`, (h, w, f, c).
 """
 
-from collections.abc import Callable
 from typing import Literal, get_args
 
 import torch
@@ -22,44 +21,45 @@ Debias = Literal["identity", "difference", "difference_zero_first", "centered", 
 DEBIAS_MODES: tuple[str, ...] = get_args(Debias)
 
 
-def temporal_difference(value: Tensor) -> Tensor:
-    """Differences of successive frames, the first frame kept: D(v)[0] = v[0], D(v)[t] = v[t] - v[t-1].
+# What each debiasing mode makes of the value part, as the weights of `debias`: a frame itself, the frame before it,
+# what stands before the first frame, and the mean of all frames. Written this way, all modes are one computation with
+# different numbers, and a compiled model takes another mode without being compiled anew.
+DEBIAS_WEIGHTS: dict[str, tuple[float, float, float, float]] = {
+    "identity": (1.0, 0.0, 0.0, 0.0),
+    "difference": (1.0, -1.0, 0.0, 0.0),
+    "difference_zero_first": (1.0, -1.0, 1.0, 0.0),
+    "centered": (1.0, 0.0, 0.0, -1.0),
+    "free_placement": (0.0, 0.0, 0.0, 0.0),
+}
 
-    What all frames share, which is appearance, cancels; what changes between them stays.
+
+def debias_weights(mode: Debias) -> Tensor:
+    """The weights of a debiasing mode for `debias`, (4,), float32."""
+    return torch.tensor(DEBIAS_WEIGHTS[mode])
+
+
+def debias(value: Tensor, weights: Tensor) -> Tensor:
+    """Free a value part from the reference's appearance.
+
+    What all frames share, which is appearance, cancels; what changes between them stays. The paper takes differences
+    of successive frames and keeps the first frame, D(v)[0] = v[0], D(v)[t] = v[t] - v[t-1].
 
     Args:
         value: (..., f, c).
+        weights: Of a mode, see `debias_weights`. D(v)[t] = w0·v[t] + w1·v[t-1] + w3·mean(v), where w2·v[0] stands
+            before the first frame.
+
+    Returns:
+        (..., f, c).
     """
-    return torch.cat([value[..., :1, :], value[..., 1:, :] - value[..., :-1, :]], dim=-2)
+    current, previous, before_first, mean = weights.unbind()
+    before = torch.cat([before_first * value[..., :1, :], value[..., :-1, :]], dim=-2)
+    return current * value + previous * before + mean * value.mean(dim=-2, keepdim=True)
 
 
-def temporal_difference_zero_first(value: Tensor) -> Tensor:
-    """As `temporal_difference`, with zero for the first frame, so that nothing static is left at all."""
-    return torch.cat([torch.zeros_like(value[..., :1, :]), value[..., 1:, :] - value[..., :-1, :]], dim=-2)
-
-
-def temporal_deviation(value: Tensor) -> Tensor:
-    """Deviations from the mean of all frames: what is the same in all frames is gone, and no frame is special.
-
-    Not in the paper.
-    """
-    return value - value.mean(dim=-2, keepdim=True)
-
-
-def identity(value: Tensor) -> Tensor:
-    """The value part as trained."""
-    return value
-
-
-# How each debiasing mode treats the value part; None leaves it out. "free_placement" moves things with the query-key
-# part alone, which has no spatial axis: the motion at a place of the new video's own choosing.
-VALUE_DEBIAS: dict[str, Callable[[Tensor], Tensor] | None] = {
-    "identity": identity,
-    "difference": temporal_difference,
-    "difference_zero_first": temporal_difference_zero_first,
-    "centered": temporal_deviation,
-    "free_placement": None,
-}
+def debiased(value: Tensor, mode: Debias) -> Tensor:
+    """What a debiasing mode makes of a value part, (..., f, c)."""
+    return debias(value, debias_weights(mode))
 
 
 def resample_frames(embedding: Tensor, num_frames: int) -> Tensor:

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import torch
+import torch._dynamo
 from torch import nn
 from torch.nn.modules.module import register_module_module_registration_hook
 
@@ -10,16 +12,18 @@ from diffusers_motion_embed.adapter.layer import MotionEmbeddingLayer
 
 CHILD_NAME = "motion_embedding"
 
-# What the projections of the supported attention classes are called, and which hook of the layer belongs there.
-PROJECTION_HOOKS = {
+# What the projections of the supported attention classes are called, and which pre-hook of the layer belongs there.
+PROJECTION_PRE_HOOKS = {
     "to_q": "add_to_query_or_key",
     "to_query": "add_to_query_or_key",
     "to_k": "add_to_query_or_key",
     "to_key": "add_to_query_or_key",
     "to_v": "add_to_value",
     "to_value": "add_to_value",
-    "to_qkv": "refuse_fused",
 }
+
+# The same for fused projections, which need a hook for their output.
+PROJECTION_HOOKS = {"to_qkv": "add_to_fused_query_key_value", "to_kv": "add_to_fused_key_value"}
 
 
 def attach(attention: nn.Module, size_module: nn.Module, layer: MotionEmbeddingLayer) -> None:
@@ -33,12 +37,14 @@ def attach(attention: nn.Module, size_module: nn.Module, layer: MotionEmbeddingL
     follow_new_projections()
     if attention._modules.get(CHILD_NAME) is not layer:
         attention.add_module(CHILD_NAME, layer)
-    for name in PROJECTION_HOOKS:
+        forget_compiled()
+    for name in (*PROJECTION_PRE_HOOKS, *PROJECTION_HOOKS):
         projection = getattr(attention, name, None)
         if isinstance(projection, nn.Module):
             _hook(layer, projection, name)
     if not _is_hooked(size_module, layer):
         size_module.register_forward_pre_hook(layer.observe_size, with_kwargs=True)
+        forget_compiled()
 
 
 def detach(model: nn.Module, layer: MotionEmbeddingLayer) -> None:
@@ -47,12 +53,14 @@ def detach(model: nn.Module, layer: MotionEmbeddingLayer) -> None:
         _remove_hooks(module, layer)
         if module._modules.get(CHILD_NAME) is layer:
             delattr(module, CHILD_NAME)
+    forget_compiled()
 
 
 def attach_observer(model: nn.Module, observer: Any) -> None:
     """Have `observer.observe_timestep` called before every forward pass of `model`. Doing so again changes nothing."""
     if not _is_hooked(model, observer):
         model.register_forward_pre_hook(observer.observe_timestep, with_kwargs=True)
+        forget_compiled()
 
 
 def detach_observer(model: nn.Module, observer: Any) -> None:
@@ -60,18 +68,35 @@ def detach_observer(model: nn.Module, observer: Any) -> None:
     _remove_hooks(model, observer)
 
 
+def forget_compiled() -> None:
+    """Drop what torch.compile has made in this process; it is made anew when it is needed.
+
+    By default torch does not look at a module's hooks when it decides whether compiled code still fits. A compiled
+    model would go on as before its hooks were added or removed, and a block with a motion would run the code of a
+    block without. So torch is told to look, and this is called whenever a model's computation changes by more than
+    numbers. Code is compiled for a class of modules rather than for one model, so nothing less can be dropped.
+    """
+    torch._dynamo.config.skip_nnmodule_hook_guards = False
+    torch.compiler.reset()
+
+
 # Hooks are recognised by what they call, not by stored handles, which a copied module would not have.
 
 
 def _is_hooked(module: nn.Module, owner: Any) -> bool:
-    return any(getattr(hook, "__self__", None) is owner for hook in module._forward_pre_hooks.values())
+    hooks = (*module._forward_pre_hooks.values(), *module._forward_hooks.values())
+    return any(getattr(hook, "__self__", None) is owner for hook in hooks)
 
 
 def _remove_hooks(module: nn.Module, owner: Any) -> None:
-    for key, hook in list(module._forward_pre_hooks.items()):
-        if getattr(hook, "__self__", None) is owner:
-            del module._forward_pre_hooks[key]
-            module._forward_pre_hooks_with_kwargs.pop(key, None)
+    for hooks, flags in (
+        (module._forward_pre_hooks, module._forward_pre_hooks_with_kwargs),
+        (module._forward_hooks, module._forward_hooks_with_kwargs),
+    ):
+        for key, hook in list(hooks.items()):
+            if getattr(hook, "__self__", None) is owner:
+                del hooks[key]
+                flags.pop(key, None)
 
 
 def _hook(layer: MotionEmbeddingLayer, projection: nn.Module, name: str) -> None:
@@ -81,11 +106,16 @@ def _hook(layer: MotionEmbeddingLayer, projection: nn.Module, name: str) -> None
     # A new projection may wrap the old one (a LoRA does); the embedding must enter once, at the outermost.
     for module in (projection, *below):
         _remove_hooks(module, layer)
-    projection.register_forward_pre_hook(getattr(layer, PROJECTION_HOOKS[name]))
+    if name in PROJECTION_HOOKS:
+        projection.register_forward_hook(getattr(layer, PROJECTION_HOOKS[name]))
+    else:
+        projection.register_forward_pre_hook(getattr(layer, PROJECTION_PRE_HOOKS[name]))
+    forget_compiled()
 
 
 def _on_registration(parent: nn.Module, name: str, module: nn.Module | None) -> None:
-    layer = parent._modules.get(CHILD_NAME) if name in PROJECTION_HOOKS else None
+    is_projection = name in PROJECTION_PRE_HOOKS or name in PROJECTION_HOOKS
+    layer = parent._modules.get(CHILD_NAME) if is_projection else None
     if isinstance(layer, MotionEmbeddingLayer) and isinstance(module, nn.Module):
         _hook(layer, module, name)
 

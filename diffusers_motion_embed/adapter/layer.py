@@ -1,7 +1,7 @@
 """The layer: holds the embeddings of one attention and adds them to what its projections receive.
 
 A layer is a child of the attention that it adapts, under the name `motion_embedding`, and works through forward
-pre-hooks on whatever stands at the query, key and value projections. The embedding so enters below base weight and
+hooks on whatever stands at the query, key and value projections. The embedding therefore enters below base weight and
 LoRA alike, (W + ΔW)(x + m), whatever was loaded first, and every attention processor keeps working. Putting layers on
 attentions and keeping the hooks in place is the business of `adapter.attachment`.
 """
@@ -9,12 +9,12 @@ attentions and keeping the hooks in place is the business of `adapter.attachment
 from dataclasses import dataclass, field
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from diffusers_motion_embed.adapter.timing import Timing
 from diffusers_motion_embed.architectures.layouts import Layout, VideoSize
-from diffusers_motion_embed.errors import FusedProjectionsError
-from diffusers_motion_embed.functional import VALUE_DEBIAS, Debias, FramePolicy, fit_frames, resample_grid
+from diffusers_motion_embed.functional import FramePolicy, debias, debias_weights, fit_frames, resample_grid
 
 
 PARTS = ("qk", "v")
@@ -27,6 +27,11 @@ def _unit_scales() -> dict[str, Tensor]:
         return {part: torch.ones(()) for part in PARTS}
 
 
+def _identity() -> Tensor:
+    with torch.inference_mode(False):
+        return debias_weights("identity")
+
+
 @dataclass(eq=False)
 class LayerEmbedding:
     """One adapter's embedding of one attention layer.
@@ -34,7 +39,7 @@ class LayerEmbedding:
     Args:
         qk: Added to the input of query and key projections, (f, c), or None.
         v: Debiased and added to the input of the value projection, (h, w, f, c), or None.
-        debias: What becomes of `v` on the way, a mode of `functional.VALUE_DEBIAS`.
+        debias_weights: What becomes of `v` on the way, see `functional.debias_weights`.
         frame_policy: What becomes of it in clips of another length, see `functional.fit_frames`.
         scales: Strength of each part, 0-dim float32 tensors; 0 for an adapter that is not active.
         timing: When it acts, one object for all layers of the adapter.
@@ -42,7 +47,7 @@ class LayerEmbedding:
 
     qk: Tensor | None
     v: Tensor | None
-    debias: Debias = "identity"
+    debias_weights: Tensor = field(default_factory=_identity)
     frame_policy: FramePolicy = "resample"
     scales: dict[str, Tensor] = field(default_factory=_unit_scales)
     timing: Timing = field(default_factory=Timing)
@@ -63,18 +68,17 @@ class LayerEmbedding:
             if self.qk is None:
                 return None
             return self._strength("qk") * fit_frames(self.qk.to(device), num_frames, self.frame_policy)[None]
-        debias = VALUE_DEBIAS[self.debias]
-        if self.v is None or debias is None:
+        if self.v is None:
             return None
         # Debiased at its own length: the model learned these offsets, not their derivative in a longer clip.
-        value = self._strength("v") * fit_frames(debias(self.v.to(device)), num_frames, self.frame_policy)
+        debiased = debias(self.v.to(device), self.debias_weights)
+        value = self._strength("v") * fit_frames(debiased, num_frames, self.frame_policy)
         if value.shape[:2] != (1, 1):  # one vector is the same everywhere, without being written out
             value = resample_grid(value, grid)  # last, because the stored grid is the smaller one
         return value.flatten(0, 1)
 
     def _strength(self, part: str) -> Tensor:
-        scale = self.scales[part]
-        return scale if self.timing.is_whole else scale * self.timing.gate
+        return self.scales[part] * self.timing.gate
 
 
 class MotionEmbeddingLayer(nn.Module):
@@ -108,6 +112,19 @@ class MotionEmbeddingLayer(nn.Module):
             hidden_states: (rows, f, c) or (batch, tokens, c), any floating dtype.
             part: "qk" or "v".
         """
+        offset = self.offset(hidden_states, part)
+        return hidden_states if offset is None else self.layout.add(hidden_states, offset, self.size)
+
+    def offset(self, hidden_states: Tensor, part: str) -> Tensor | None:
+        """What all embeddings together add to the input of a projection, in its dtype.
+
+        Args:
+            hidden_states: (rows, f, c) or (batch, tokens, c), any floating dtype.
+            part: "qk" or "v".
+
+        Returns:
+            (positions, f, c), or (1, f, c) for all positions alike; None when no embedding has the part.
+        """
         num_frames = self.num_frames = self.layout.num_frames(hidden_states, self.size)
         grid = (self.size.height, self.size.width)
         total = None
@@ -115,9 +132,7 @@ class MotionEmbeddingLayer(nn.Module):
             offset = embedding.offset(part, num_frames, grid, hidden_states.device)
             if offset is not None:
                 total = offset if total is None else total + offset
-        if total is None:
-            return hidden_states
-        return self.layout.add(hidden_states, total.to(hidden_states.dtype), self.size)
+        return None if total is None else total.to(hidden_states.dtype)
 
     def active_embeddings(self) -> list[LayerEmbedding]:
         """The embeddings to add, in a fixed order."""
@@ -144,12 +159,25 @@ class MotionEmbeddingLayer(nn.Module):
         """Pre-hook of the value projection."""
         return (self(args[0], "v"), *args[1:])
 
-    def refuse_fused(self, module: nn.Module, args: tuple) -> None:
-        """Pre-hook of a fused projection, which would silently leave the motion out."""
-        raise FusedProjectionsError(
-            "The query, key and value projections are fused, so the loaded motion embedding cannot enter. Call "
-            "unfuse_qkv_projections() on the pipeline, or unload the motion embedding."
-        )
+    def add_to_fused_query_key_value(self, module: nn.Module, args: tuple, output: Tensor) -> Tensor:
+        """Hook of a projection whose output is query, key and value side by side."""
+        return self._add_to_fused(module, args[0], output, num_parts=3)
+
+    def add_to_fused_key_value(self, module: nn.Module, args: tuple, output: Tensor) -> Tensor:
+        """Hook of a projection whose output is key and value side by side."""
+        return self._add_to_fused(module, args[0], output, num_parts=2)
+
+    def _add_to_fused(self, module: nn.Module, hidden_states: Tensor, output: Tensor, num_parts: int) -> Tensor:
+        # One input serves all parts, which want different offsets: what the projection makes of an offset is added to
+        # the output instead, W(x + m) = Wx + Wm.
+        width = output.shape[-1] // num_parts
+        rest = output.shape[-1] - width
+        for part, columns, around in (("qk", slice(rest), (0, width)), ("v", slice(rest, None), (rest, 0))):
+            offset = self.offset(hidden_states, part)
+            if offset is not None:
+                projected = module.forward(offset) - module.forward(torch.zeros_like(offset[:1, :1]))
+                output = self.layout.add(output, F.pad(projected[..., columns], around), self.size)
+        return output
 
     def _apply(self, fn, recurse: bool = True):
         """Follow the model to another device, but never to another dtype."""

@@ -20,14 +20,15 @@ from diffusers_motion_embed.adapter.attachment import (
     detach,
     detach_observer,
     follow_new_projections,
+    forget_compiled,
 )
 from diffusers_motion_embed.adapter.layer import PARTS, LayerEmbedding, MotionEmbeddingLayer
 from diffusers_motion_embed.adapter.scales import LayerScales, Scale, resolve_scale
-from diffusers_motion_embed.adapter.timing import Timing
+from diffusers_motion_embed.adapter.timing import Timing, check_timing
 from diffusers_motion_embed.architectures import find_architecture
 from diffusers_motion_embed.config import MotionEmbeddingConfig
 from diffusers_motion_embed.errors import AdapterNameError, IncompatibleEmbeddingError, MissingLayersError
-from diffusers_motion_embed.functional import DEBIAS_MODES, FRAME_POLICIES, Debias, FramePolicy
+from diffusers_motion_embed.functional import DEBIAS_MODES, FRAME_POLICIES, Debias, FramePolicy, debias_weights
 from diffusers_motion_embed.storage.files import EmbeddingTensors
 
 
@@ -67,7 +68,9 @@ class MotionEmbeddingRegistry:
 
     def __setstate__(self, state: dict) -> None:
         self.__dict__.update(state)
-        follow_new_projections()  # in a process that only unpickled the model, nobody has asked for it yet
+        # In a process that only unpickled the model, nobody has asked for these yet.
+        follow_new_projections()
+        forget_compiled()
 
     @property
     def active(self) -> list[str]:
@@ -122,7 +125,7 @@ class MotionEmbeddingRegistry:
                 embedding = layer.embeddings.get(name)
                 if embedding is None:
                     continue
-                embedding.debias = loaded.debias
+                embedding.debias_weights.copy_(debias_weights(loaded.debias))
                 embedding.frame_policy = loaded.frame_policy
                 embedding.timing = loaded.timing
                 for part in PARTS:
@@ -155,6 +158,7 @@ def add_embedding(
     object.__setattr__(model, ATTRIBUTE, registry)
     registry.refresh()
     sync(model)
+    forget_compiled()
 
 
 def _ordinary(tensor: Tensor | None) -> Tensor | None:
@@ -205,6 +209,7 @@ def remove_embedding(model: nn.Module, adapter_name: str) -> None:
     if not registry.loaded:
         detach_observer(model, registry)
         delattr(model, ATTRIBUTE)
+    forget_compiled()
 
 
 def sync(model: nn.Module) -> None:
@@ -283,10 +288,9 @@ def set_timing(registry: MotionEmbeddingRegistry, names: list[str], start: float
         ValueError: If `start` and `end` are no part of the schedule.
     """
     registry.require(names)
-    timing = Timing(start, end)
+    check_timing(start, end)
     for name in names:
-        registry.loaded[name].timing = timing
-    registry.refresh()
+        registry.loaded[name].timing.set(start, end)
 
 
 def set_debias(registry: MotionEmbeddingRegistry, names: list[str], debias: Debias) -> None:
@@ -316,6 +320,7 @@ def set_frame_policy(registry: MotionEmbeddingRegistry, names: list[str], policy
     for name in names:
         registry.loaded[name].frame_policy = policy
     registry.refresh()
+    forget_compiled()
 
 
 def check_debias(debias: str) -> None:

@@ -1,43 +1,50 @@
 """Motion embeddings that act in a part of the denoising only."""
 
+import math
 import numbers
-from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor
 
 
-def _one() -> Tensor:
+def _tensor(value: float) -> Tensor:
+    # Never an inference tensor, which could not be changed later.
     with torch.inference_mode(False):
-        return torch.ones(())
+        return torch.tensor(value)
 
 
-@dataclass(eq=False)
 class Timing:
     """The part of the noise schedule in which an embedding acts.
 
     The denoiser's own timestep decides, so that it holds under any pipeline: with or without step callbacks, in every
-    pass of FreeInit, and for two denoisers that share the schedule.
+    pass of FreeInit, and for two denoisers that share the schedule. Everything that a forward pass reads is a tensor,
+    so that a compiled model is not compiled anew for another timing.
 
     Args:
         start: Share of the schedule after which it acts; 0 is pure noise.
         end: Share of the schedule before which it acts; 1 is the finished clip.
+
+    Attributes:
         gate: 1 where it acts and 0 where not, 0-dim float32, of the forward pass that is under way.
         acted: The largest gate since somebody set it to 0.
+
+    Raises:
+        ValueError: Unless 0 <= start < end <= 1.
     """
 
-    start: float = 0.0
-    end: float = 1.0
-    gate: Tensor = field(default_factory=_one)
-    acted: Tensor = field(default_factory=_one)
+    def __init__(self, start: float = 0.0, end: float = 1.0) -> None:
+        self.gate, self.acted = _tensor(1.0), _tensor(1.0)
+        self._from, self._until = _tensor(0.0), _tensor(0.0)
+        self.set(start, end)
 
-    def __post_init__(self) -> None:
-        if not all(_is_number(value) for value in (self.start, self.end)) or not 0 <= self.start < self.end <= 1:
-            raise ValueError(
-                f"start and end are shares of the noise schedule, 0 <= start < end <= 1; got {self.start!r} and "
-                f"{self.end!r}."
-            )
+    def set(self, start: float, end: float) -> None:
+        """Let it act in another part of the schedule."""
+        check_timing(start, end)
+        self.start, self.end = start, end
+        # The ends of the schedule belong to it, whatever rounding says of them.
+        self._from.fill_(start if start > 0 else -math.inf)
+        self._until.fill_(end if end < 1 else math.inf)
 
     @property
     def is_whole(self) -> bool:
@@ -51,11 +58,18 @@ class Timing:
             done: Share of the noise schedule that is done, a 0-dim tensor: 0 is pure noise, 1 the finished clip. None
                 if that cannot be told; the gate then stays open.
         """
-        if self.is_whole or done is None:
+        if done is None:
             return
-        until = done <= 1 if self.end == 1 else done < self.end
-        self.gate = ((done >= self.start) & until).to(torch.float32)
+        self.gate = ((done >= self._from) & (done < self._until)).to(torch.float32)
         self.acted = torch.maximum(self.acted.to(self.gate.device), self.gate)
+
+
+def check_timing(start: float, end: float) -> None:
+    """Raise a ValueError unless `start` and `end` are a part of the noise schedule."""
+    if not all(_is_number(value) for value in (start, end)) or not 0 <= start < end <= 1:
+        raise ValueError(
+            f"start and end are shares of the noise schedule, 0 <= start < end <= 1; got {start!r} and {end!r}."
+        )
 
 
 def _is_number(value: Any) -> bool:

@@ -27,7 +27,7 @@ from diffusers_motion_embed.architectures import find_architecture
 from diffusers_motion_embed.architectures.layouts import Layout
 from diffusers_motion_embed.config import MotionEmbeddingConfig
 from diffusers_motion_embed.errors import AdapterNameError, EmbeddingFileError, IncompatibleEmbeddingError
-from diffusers_motion_embed.functional import Debias, combine, concatenate, resample_grid
+from diffusers_motion_embed.functional import Debias, combine, concatenate, debias_weights, resample_grid
 from diffusers_motion_embed.storage.compact import expand
 from diffusers_motion_embed.storage.files import PREFIX, read_embedding
 from diffusers_motion_embed.storage.hub import fetch_embedding
@@ -81,7 +81,7 @@ class MotionEmbeddingTunerLayer(MotionEmbeddingLayer, BaseTunerLayer):
             LayerEmbedding(
                 self.motion_embedding_qk.get(name),
                 self.motion_embedding_v.get(name),
-                self.debias[name],
+                debias_weights(self.debias[name]),
             )
             for name in self.active_adapters
             if name in self.debias

@@ -5,39 +5,35 @@ strong as before; as few bits are spent as keep the error in bounds. What an emb
 numbers, so that factors of low rank need more bytes for the same error (docs/measured.md).
 """
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 
-from diffusers_motion_embed.functional import identity
+from diffusers_motion_embed.functional import Debias, debiased
 
 
 MAX_BITS = 8
 ROUNDS = 1000  # of improving the levels, at most: 8 levels need fewer than 100, 64 need several hundred
 
 
-def compress(
-    values: Tensor, max_error: float, treatment: Callable[[Tensor], Tensor] = identity
-) -> tuple[Tensor, Tensor] | None:
+def compress(values: Tensor, max_error: float, mode: Debias = "identity") -> tuple[Tensor, Tensor] | None:
     """Numbers as codes of levels, with as few bits as a bound of the error allows.
 
     Args:
         values: (..., c).
-        max_error: Largest norm of the error after the treatment, as a share of the norm of what is treated.
-        treatment: What becomes of the values where they are used, such as a debiasing.
+        max_error: Largest norm of the error after debiasing, as a share of the norm of what is debiased.
+        mode: How the values are debiased where they are used.
 
     Returns:
         Codes (..., c · bits / 8), uint8, the bits of each row one after the other, and levels (2 ** bits,), from which
         `expand` restores the values. None if the bound asks for more than 8 bits, or c · bits is no multiple of 8.
     """
     values = values.float().contiguous()
-    norm = treatment(values).norm()
+    norm = debiased(values, mode).norm()
     for bits in range(1, MAX_BITS + 1):
         levels = find_levels(values, bits)
         numbers = torch.bucketize(values, (levels[1:] + levels[:-1]) / 2)
         levels = levels * _gain(values, levels[numbers])
-        if treatment(levels[numbers] - values).norm() <= max_error * norm:
+        if debiased(levels[numbers] - values, mode).norm() <= max_error * norm:
             return None if values.shape[-1] * bits % 8 else (_pack(numbers, bits), levels)
     return None
 

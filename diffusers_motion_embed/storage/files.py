@@ -23,7 +23,6 @@ from torch import Tensor
 
 from diffusers_motion_embed.config import PEFT_TYPE, MotionEmbeddingConfig
 from diffusers_motion_embed.errors import EmbeddingFileError, EmbeddingNotFoundError
-from diffusers_motion_embed.functional import VALUE_DEBIAS, identity
 from diffusers_motion_embed.storage.atomic import remove_leftovers, replace_files
 from diffusers_motion_embed.storage.compact import MAX_BITS, compress, expand, num_bits
 
@@ -122,8 +121,9 @@ def to_state_dict(
             key = f"base_model.model.{path}.{PREFIX}{part}"
             compact = None
             if max_error is not None:
-                treatment = VALUE_DEBIAS[config.debias] if part == "v" else None
-                compact = compress(tensor.detach().cpu(), max_error, treatment or identity)
+                # "free_placement" leaves the value part out, but another mode may be set later.
+                mode = config.debias if part == "v" and config.debias != "free_placement" else "identity"
+                compact = compress(tensor.detach().cpu(), max_error, mode)
             if compact is not None:
                 state_dict[f"{key}_codes"], state_dict[f"{key}_levels"] = compact
                 continue

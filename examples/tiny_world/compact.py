@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from diffusers_motion_embed import enable_motion_embedding
-from diffusers_motion_embed.functional import VALUE_DEBIAS
+from diffusers_motion_embed.functional import debiased
 from diffusers_motion_embed.storage.files import WEIGHTS_NAME, read_embedding, write_embedding
 from examples.tiny_world.embeddings import trained_embedding
 from examples.tiny_world.evaluate_motion import generate_all, measured
@@ -65,9 +65,13 @@ def relative_error(whole: Path, compact: Path) -> float:
     """Norm of the error of all debiased value parts, as a share of theirs."""
     config, tensors = read_embedding(whole)
     other = read_embedding(compact)[1]
-    debias = VALUE_DEBIAS[config.debias]
-    errors = [debias(other[path]["v"] - parts["v"]).square().sum() for path, parts in tensors.items()]
-    return float((sum(errors) / sum(debias(parts["v"]).square().sum() for parts in tensors.values())).sqrt())
+    pairs = [
+        (debiased(other[path]["v"] - parts["v"], config.debias), debiased(parts["v"], config.debias))
+        for path, parts in tensors.items()
+    ]
+    return float(
+        (sum(error.square().sum() for error, _ in pairs) / sum(value.square().sum() for _, value in pairs)).sqrt()
+    )
 
 
 def low_rank_error(whole: Path) -> float:
@@ -75,7 +79,7 @@ def low_rank_error(whole: Path) -> float:
     config, tensors = read_embedding(whole)
     lost, total = 0.0, 0.0
     for parts in tensors.values():
-        matrix = VALUE_DEBIAS[config.debias](parts["v"]).flatten(0, 2)
+        matrix = debiased(parts["v"], config.debias).flatten(0, 2)
         rank = int(3 * matrix.numel() / (16 * sum(matrix.shape)))
         energies = torch.linalg.svdvals(matrix).square()
         lost, total = lost + float(energies[rank:].sum()), total + float(energies.sum())

@@ -3,6 +3,7 @@
 import copy
 import itertools
 
+import diffusers
 import pytest
 import torch
 from diffusers.loaders import PeftAdapterMixin
@@ -56,6 +57,30 @@ def test_off_is_exactly_the_plain_model(model, embedding):
     unload_motion_embedding(model)
     assert torch.equal(run(model), plain)
     assert_unchanged(model, before)
+
+
+# Diffusers cannot fuse the projections of LTX-2 and Kandinsky 5.
+FUSIBLE = [name for name in ZOO if hasattr(getattr(diffusers, name), "fuse_qkv_projections")]
+FUSIBLE = sorted({*FUSIBLE} - {"LTX2VideoTransformer3DModel", "Kandinsky5Transformer3DModel"})
+
+
+@pytest.mark.parametrize("name", FUSIBLE)
+def test_fused_projections_compute_the_same(name, embedding):
+    model, late = make_model(name), make_model(name)
+    load_motion_embedding(model, embedding(model, value_grid=(2, 2)), debias="identity")
+    moved = run(model)
+    model.fuse_qkv_projections()
+    late.fuse_qkv_projections()
+    plain = run(late)
+    load_motion_embedding(late, embedding(late, value_grid=(2, 2)), debias="identity")
+    for fused in (model, late):
+        torch.testing.assert_close(run(fused), moved, atol=1e-5, rtol=1e-5)
+    set_motion_scale(late, 0.0)
+    assert torch.equal(run(late), plain)
+    model.unfuse_qkv_projections()
+    assert torch.equal(run(model), moved)
+    unload_motion_embedding(late)
+    assert torch.equal(run(late), plain)
 
 
 def test_several_add_up_in_any_order(model, embedding):

@@ -1,17 +1,12 @@
 """Runtime features on a model where all tokens attend to each other; the others are in tests/runtime."""
 
-import logging
-
 import pytest
 import torch
 from diffusers.hooks import apply_group_offloading
 
 from diffusers_motion_embed import (
-    FusedProjectionsError,
     load_motion_embedding,
     set_motion_frame_policy,
-    set_motion_scale,
-    unload_motion_embedding,
 )
 from tests.models.zoo import ZOO, Clip, make_model, run
 
@@ -32,39 +27,6 @@ def embedding(embedding_dict):
         return embedding_dict(model, target_modules=layers, value_grid=(2, 2), **SIZE)
 
     return make
-
-
-@pytest.fixture
-def _forget_graphs(caplog):
-    caplog.set_level(logging.CRITICAL, "torch.__trace")
-    torch._dynamo.reset()
-    yield
-    torch._dynamo.reset()
-
-
-@pytest.mark.usefixtures("_forget_graphs")
-def test_compiled_without_a_break_and_not_anew_for_a_scale(model, embedding):
-    load_motion_embedding(model, embedding(model))
-    expected = run(model)
-    model.compile(fullgraph=True, backend="eager")
-    torch.testing.assert_close(run(model), expected, atol=1e-5, rtol=1e-5)
-    with torch.compiler.set_stance("fail_on_recompile"):
-        set_motion_scale(model, 0.5)
-        half = run(model)
-    assert not torch.allclose(half, expected, atol=1e-4)
-    unload_motion_embedding(model)
-    torch.testing.assert_close(run(model), run(make_model(type(model).__name__)), atol=1e-5, rtol=1e-5)
-
-
-def test_fused_projections_raise_until_they_are_unfused(embedding):
-    model = make_model("WanTransformer3DModel")
-    load_motion_embedding(model, embedding(model))
-    expected = run(model)
-    model.fuse_qkv_projections()
-    with pytest.raises(FusedProjectionsError, match="unfuse_qkv_projections"):
-        run(model)
-    model.unfuse_qkv_projections()
-    assert torch.equal(run(model), expected)
 
 
 def test_half_precision_keeps_the_embedding_in_full(model, embedding):

@@ -46,10 +46,10 @@ class Specimen:
     projections: tuple[str, str, str] = ("to_q", "to_k", "to_v")
 
 
-def make_model(name: str) -> torch.nn.Module:
+def make_model(name: str, **changes) -> torch.nn.Module:
     """The tiny model, in evaluation mode; every weight random, also those that begin at zero."""
     torch.manual_seed(0)
-    model = getattr(diffusers, name)(**ZOO[name].settings).eval()
+    model = getattr(diffusers, name)(**{**ZOO[name].settings, **changes}).eval()
     generator = torch.Generator().manual_seed(1)
     for parameter in model.parameters():
         if not parameter.any():

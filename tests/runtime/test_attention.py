@@ -4,7 +4,7 @@ import pytest
 import torch
 from diffusers.models.attention_processor import AttnProcessor, AttnProcessor2_0
 
-from diffusers_motion_embed import FusedProjectionsError, enable_motion_embedding
+from diffusers_motion_embed import enable_motion_embedding
 from tests.runtime.factories import BOTH, CLEAR, assert_motion_acts, check_feature, run
 
 
@@ -30,32 +30,30 @@ def test_computing_attention_differently_keeps_the_motion(make_pipe, feature, mo
 
 
 @pytest.mark.parametrize("make_pipe", BOTH.values(), ids=BOTH)
-def test_fused_projections_are_refused_until_they_are_unfused(make_pipe, motion, motion_first):
+def test_fused_projections_keep_the_motion(make_pipe, motion, motion_first):
     # One matrix takes the place of three, and nothing enters the three any more.
     plain_pipe = make_pipe()
     plain = run(plain_pipe)
     plain_pipe.unet.fuse_qkv_projections()
-    torch.testing.assert_close(run(plain_pipe), plain, **TOLERANCE)
-    plain_pipe.unet.unfuse_qkv_projections()
-    assert torch.equal(run(plain_pipe), plain)
+    plain_fused = run(plain_pipe)
+    torch.testing.assert_close(plain_fused, plain, **TOLERANCE)
 
-    pipe = enable_motion_embedding(make_pipe())
+    pipe, reference = enable_motion_embedding(make_pipe()), enable_motion_embedding(make_pipe())
+    reference.load_motion_embedding(motion(reference.unet))
+    moved = run(reference)
+    assert_motion_acts(moved, plain)
     if not motion_first:
         pipe.unet.fuse_qkv_projections()
     pipe.load_motion_embedding(motion(pipe.unet))
     if motion_first:
-        moved = run(pipe)
         pipe.unet.fuse_qkv_projections()
-    for _ in range(2):
-        with pytest.raises(FusedProjectionsError, match="unfuse_qkv_projections"):
-            run(pipe)
+    torch.testing.assert_close(run(pipe), moved, **TOLERANCE)
     pipe.unet.unfuse_qkv_projections()
-    if motion_first:
-        assert torch.equal(run(pipe), moved)
-    assert_motion_acts(run(pipe), plain)
+    assert torch.equal(run(pipe), moved)
     pipe.unet.fuse_qkv_projections()
+    torch.testing.assert_close(run(pipe), moved, **TOLERANCE)
     pipe.unload_motion_embedding()
-    torch.testing.assert_close(run(pipe), plain, **TOLERANCE)
+    assert torch.equal(run(pipe), plain_fused)
 
 
 @pytest.mark.parametrize("make_pipe", BOTH.values(), ids=BOTH)

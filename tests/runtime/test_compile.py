@@ -140,13 +140,11 @@ def test_new_numbers_do_not_compile_anew(motion):
         do(lambda each: each.set_motion_embeddings(["first", "second"], [0.5, -1.0]))
         do(lambda each: each.set_motion_embeddings("first"))
         do(lambda each: each.load_motion_embedding(third, "first", hotswap=True))
+        do(lambda each: each.set_motion_debias("centered"))
         do(lambda each: each.disable_motion_embedding_layers(), acts=False)
         do(lambda each: each.enable_motion_embedding_layers())
-
-    # Timing is another computation at first, and then only other numbers. The two steps are at 0.5 and at 1 of the
-    # schedule.
-    do(lambda each: each.set_motion_timing(0.5, 0.9))
-    with no_compiling():
+        # The two steps are at 0.5 and at 1 of the schedule.
+        do(lambda each: each.set_motion_timing(0.5, 0.9))
         do(lambda each: each.set_motion_timing(0.1, 0.4), acts=False)
         do(lambda each: each.set_motion_timing(0.3, 0.6))
         do(lambda each: each.set_motion_timing())

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from diffusers_motion_embed.functional import temporal_difference
+from diffusers_motion_embed.functional import debiased
 from diffusers_motion_embed.storage.compact import compress, expand, find_levels
 
 
@@ -32,9 +32,9 @@ def test_as_few_bits_are_spent_as_the_bound_allows(max_error, bits):
 
 def test_the_error_is_that_of_what_is_left_after_the_debiasing():
     values = torch.randn(6, 1024) + 20 * torch.ones(1, 1024)  # a constant, of which the difference leaves one frame
-    treated = compress(values, 0.01, temporal_difference)
-    error = temporal_difference(expand(*treated) - values)
-    assert error.norm() <= 0.01 * temporal_difference(values).norm()
+    treated = compress(values, 0.01, "difference")
+    error = debiased(expand(*treated) - values, "difference")
+    assert error.norm() <= 0.01 * debiased(values, "difference").norm()
     assert len(treated[1]) > len(compress(values, 0.01)[1])
 
 

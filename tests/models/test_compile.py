@@ -1,0 +1,160 @@
+"""Every change takes effect on a compiled model of every class, compiled whole and by repeated blocks.
+
+The backend runs the graphs as they are, because what is tested is whether a change is noticed. A twin that is not
+compiled gets the same calls.
+"""
+
+import functools
+import logging
+
+import diffusers
+import pytest
+import torch
+from peft import LoraConfig
+
+from diffusers_motion_embed import (
+    disable_motion_embedding_layers,
+    enable_motion_embedding_layers,
+    load_motion_embedding,
+    set_motion_debias,
+    set_motion_embeddings,
+    set_motion_scale,
+    set_motion_timing,
+    unload_motion_embedding,
+)
+from diffusers_motion_embed.adapter.registry import add_embedding, embedding_tensors
+from diffusers_motion_embed.architectures import find_architecture
+from diffusers_motion_embed.functional import DEBIAS_MODES
+from tests.models.zoo import ZOO, make_model, predict, run
+
+
+SIZE = {"latent_height": 4, "latent_width": 8}
+
+# UNets of one level: tracing takes seconds for every block.
+ONE_LEVEL_3D = {"block_out_channels": (8,), "down_block_types": ("CrossAttnDownBlock3D",)}
+ONE_LEVEL_3D |= {"up_block_types": ("CrossAttnUpBlock3D",)}
+SMALLER = {
+    "UNet3DConditionModel": ONE_LEVEL_3D,
+    "I2VGenXLUNet": ONE_LEVEL_3D,
+    "UNetMotionModel": {
+        "block_out_channels": (8,),
+        "down_block_types": ("DownBlockMotion",),
+        "up_block_types": ("UpBlockMotion",),
+        "use_motion_mid_block": False,
+    },
+    "UNetSpatioTemporalConditionModel": {
+        "block_out_channels": (8,),
+        "down_block_types": ("CrossAttnDownBlockSpatioTemporal",),
+        "up_block_types": ("CrossAttnUpBlockSpatioTemporal",),
+        "num_attention_heads": 2,
+    },
+}
+REPEATED = [name for name in ZOO if getattr(diffusers, name)._repeated_blocks]
+
+
+@pytest.fixture(autouse=True)
+def _forget_graphs(caplog):
+    caplog.set_level(logging.CRITICAL, "torch.__trace")  # megabytes, which pytest would collect
+    torch.compiler.reset()
+    yield
+    torch.compiler.reset()
+
+
+@pytest.fixture
+def make_pair():
+    """A function from a class and a way of compiling to a compiled model and its twin that is not compiled."""
+
+    def make(name, way):
+        compiled, eager = (make_model(name, **SMALLER.get(name, {})) for _ in range(2))
+        getattr(compiled, way)(backend="eager", fullgraph=True)
+        return Pair(compiled, eager)
+
+    return make
+
+
+class Pair:
+    """A compiled model and its twin, which get the same calls and must predict the same."""
+
+    def __init__(self, compiled, eager):
+        self.compiled, self.eager = compiled, eager
+        self.layers = find_architecture(eager).attention_paths(eager)
+
+    def each(self, call, *arguments, **named):
+        for model in (self.compiled, self.eager):
+            call(model, *arguments, **named)
+
+    def agree(self):
+        """What both predict."""
+        expected = run(self.eager)
+        torch.testing.assert_close(run(self.compiled), expected, atol=1e-5, rtol=1e-5)
+        return expected
+
+
+def train(model, config, tensors):
+    """A step of training, as `training` does it; another model may be compiled for it or not."""
+    copies = {path: {part: tensor.clone() for part, tensor in parts.items()} for path, parts in tensors.items()}
+    add_embedding(model, "trained", config, copies)
+    parameters = [
+        tensor.requires_grad_() for parts in embedding_tensors(model, "trained").values() for tensor in parts.values()
+    ]
+    set_motion_embeddings(model, ["first", "trained"])
+    with torch.compiler.set_stance("force_eager"):
+        predict(model).square().mean().backward()
+    for tensor in parameters:
+        tensor.requires_grad_(False).sub_(0.1 * tensor.grad.sign())
+
+
+@pytest.mark.parametrize(
+    ("name", "way"),
+    [*((name, "compile") for name in ZOO), *((name, "compile_repeated_blocks") for name in REPEATED)],
+)
+def test_every_change_takes_effect(make_pair, embedding_dict, make_embedding, name, way):
+    pair = make_pair(name, way)
+    some, others = pair.layers[: len(pair.layers) // 2], pair.layers[len(pair.layers) // 2 :]
+    random = functools.partial(embedding_dict, pair.eager, value_grid=(2, 2), **SIZE)
+    plain = pair.agree()
+
+    pair.each(load_motion_embedding, random(seed=1, target_modules=some), "first")
+    moved = pair.agree()
+    assert (moved - plain).abs().max() > 1e-3
+
+    pair.each(train, *make_embedding(pair.eager, seed=2, target_modules=others, value_grid=(2, 2), **SIZE))
+    assert (pair.agree() - moved).abs().max() > 1e-3
+
+    with torch.compiler.set_stance("fail_on_recompile"):
+        pair.each(set_motion_embeddings, ["first", "trained"], [0.5, {"qk": -1.0}])
+        pair.agree()
+        pair.each(set_motion_scale, 0.7)
+        pair.each(set_motion_timing, 0.1, 0.4)
+        pair.agree()
+        pair.each(set_motion_timing, 0.5, 1.0, "first")
+        pair.agree()
+        for mode in DEBIAS_MODES:
+            pair.each(set_motion_debias, mode)
+            pair.agree()
+        pair.each(load_motion_embedding, random(seed=3, target_modules=some), "first", hotswap=True)
+        pair.each(set_motion_embeddings, "first")
+        pair.agree()
+        pair.each(disable_motion_embedding_layers)
+        assert torch.equal(pair.agree(), plain)
+        pair.each(enable_motion_embedding_layers)
+
+    if way == "compile_repeated_blocks":  # whole models take too long to compile three times more
+        check_lora(pair, ZOO[name].projections[-1])
+    pair.each(unload_motion_embedding)
+    assert torch.equal(pair.agree(), plain)
+    if way == "compile_repeated_blocks":
+        pair.each(load_motion_embedding, random(seed=4, target_modules=others), "later")
+        assert (pair.agree() - plain).abs().max() > 1e-3
+
+
+def check_lora(pair, projection):
+    """Put a LoRA on and take it off again."""
+    before = pair.agree()
+    for model in (pair.compiled, pair.eager):
+        torch.manual_seed(5)
+        lora = LoraConfig(r=2, target_modules=[projection], init_lora_weights=False)
+        model.add_adapter(lora, adapter_name="style")
+    assert (pair.agree() - before).abs().max() > 1e-4
+    pair.each(lambda model: model.delete_adapters("style"))
+    assert torch.equal(pair.agree(), before)
