@@ -62,9 +62,6 @@ class MissingLayersError(MotionEmbeddingError, RuntimeError):
     """The model was rebuilt without layers that a loaded embedding adapts."""
 
 
-    """The query, key and value projections were fused, which bypasses the motion embedding."""
-
-
 class NotFiniteError(MotionEmbeddingError, ArithmeticError):
     """A VAE or a model made infinite numbers or NaN."""
 

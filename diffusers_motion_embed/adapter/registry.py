@@ -25,7 +25,7 @@ from diffusers_motion_embed.adapter.attachment import (
 from diffusers_motion_embed.adapter.layer import PARTS, LayerEmbedding, MotionEmbeddingLayer
 from diffusers_motion_embed.adapter.scales import LayerScales, Scale, resolve_scale
 from diffusers_motion_embed.adapter.timing import Timing, check_timing
-from diffusers_motion_embed.architectures import find_architecture
+from diffusers_motion_embed.architectures import Architecture, find_architecture
 from diffusers_motion_embed.config import MotionEmbeddingConfig
 from diffusers_motion_embed.errors import AdapterNameError, IncompatibleEmbeddingError, MissingLayersError
 from diffusers_motion_embed.functional import DEBIAS_MODES, FRAME_POLICIES, Debias, FramePolicy, debias_weights
@@ -64,6 +64,9 @@ class MotionEmbeddingRegistry:
     def __init__(self) -> None:
         self.loaded: dict[str, LoadedEmbedding] = {}
         self.layers: dict[str, MotionEmbeddingLayer] = {}
+        self.architecture: Architecture | None = (
+            None  # found when something is loaded: torch.compile cannot trace that
+        )
         self.enabled = True
 
     def __setstate__(self, state: dict) -> None:
@@ -79,10 +82,10 @@ class MotionEmbeddingRegistry:
 
     def observe_timestep(self, model: nn.Module, args: tuple, kwargs: dict) -> None:
         """Pre-hook of the model: tells every embedding how far the denoising has come."""
-        architecture = find_architecture(model)
-        timestep = kwargs["timestep"] if "timestep" in kwargs else args[architecture.timestep_position]
+        timestep = kwargs["timestep"] if "timestep" in kwargs else args[self.architecture.timestep_position]
+        done = self.architecture.share_done(timestep)
         for loaded in self.loaded.values():
-            loaded.timing.observe(architecture.share_done(timestep))
+            loaded.timing.observe(done)
 
     def forget_action(self) -> None:
         """Begin to note which embeddings act."""
@@ -151,7 +154,8 @@ def add_embedding(
     registry.loaded[adapter_name] = LoadedEmbedding(
         copy.deepcopy(config), config.debias, 1.0, _resolve(model, 1.0), timing=Timing(*(config.timing or (0.0, 1.0)))
     )
-    layout = find_architecture(model).layout(model)
+    registry.architecture = find_architecture(model)
+    layout = registry.architecture.layout(model)
     for path, parts in tensors.items():
         layer = registry.layers.setdefault(path, MotionEmbeddingLayer(layout))
         layer.embeddings[adapter_name] = LayerEmbedding(*(_ordinary(parts.get(part)) for part in PARTS))

@@ -18,7 +18,6 @@ from diffusers_motion_embed import (
     load_motion_embedding,
     set_motion_debias,
     set_motion_embeddings,
-    set_motion_scale,
     set_motion_timing,
     unload_motion_embedding,
 )
@@ -43,12 +42,13 @@ SMALLER = {
         "use_motion_mid_block": False,
     },
     "UNetSpatioTemporalConditionModel": {
-        "block_out_channels": (8,),
+        "block_out_channels": (32,),
         "down_block_types": ("CrossAttnDownBlockSpatioTemporal",),
         "up_block_types": ("CrossAttnUpBlockSpatioTemporal",),
         "num_attention_heads": 2,
     },
 }
+BREAKS_GRAPHS = ["HunyuanVideo15Transformer3DModel"]  # plain diffusers does
 REPEATED = [name for name in ZOO if getattr(diffusers, name)._repeated_blocks]
 
 
@@ -66,7 +66,7 @@ def make_pair():
 
     def make(name, way):
         compiled, eager = (make_model(name, **SMALLER.get(name, {})) for _ in range(2))
-        getattr(compiled, way)(backend="eager", fullgraph=True)
+        getattr(compiled, way)(backend="eager", fullgraph=name not in BREAKS_GRAPHS)
         return Pair(compiled, eager)
 
     return make
@@ -109,22 +109,22 @@ def train(model, config, tensors):
     [*((name, "compile") for name in ZOO), *((name, "compile_repeated_blocks") for name in REPEATED)],
 )
 def test_every_change_takes_effect(make_pair, embedding_dict, make_embedding, name, way):
-    pair = make_pair(name, way)
-    some, others = pair.layers[: len(pair.layers) // 2], pair.layers[len(pair.layers) // 2 :]
+    pair, by_blocks = make_pair(name, way), way == "compile_repeated_blocks"
+    half = len(pair.layers) // 2
     random = functools.partial(embedding_dict, pair.eager, value_grid=(2, 2), **SIZE)
-    plain = pair.agree()
+    some, others = ({"target_modules": layers} for layers in (pair.layers[:half], pair.layers[half:]))
+    plain = moved = pair.agree()
 
-    pair.each(load_motion_embedding, random(seed=1, target_modules=some), "first")
-    moved = pair.agree()
-    assert (moved - plain).abs().max() > 1e-3
-
-    pair.each(train, *make_embedding(pair.eager, seed=2, target_modules=others, value_grid=(2, 2), **SIZE))
+    pair.each(load_motion_embedding, random(seed=1, **some), "first")
+    if by_blocks:  # whole models take too long to be compiled for every change apart
+        moved = pair.agree()
+        assert (moved - plain).abs().max() > 1e-3
+    pair.each(train, *make_embedding(pair.eager, seed=2, value_grid=(2, 2), **others, **SIZE))
     assert (pair.agree() - moved).abs().max() > 1e-3
 
     with torch.compiler.set_stance("fail_on_recompile"):
         pair.each(set_motion_embeddings, ["first", "trained"], [0.5, {"qk": -1.0}])
         pair.agree()
-        pair.each(set_motion_scale, 0.7)
         pair.each(set_motion_timing, 0.1, 0.4)
         pair.agree()
         pair.each(set_motion_timing, 0.5, 1.0, "first")
@@ -132,19 +132,19 @@ def test_every_change_takes_effect(make_pair, embedding_dict, make_embedding, na
         for mode in DEBIAS_MODES:
             pair.each(set_motion_debias, mode)
             pair.agree()
-        pair.each(load_motion_embedding, random(seed=3, target_modules=some), "first", hotswap=True)
-        pair.each(set_motion_embeddings, "first")
+        pair.each(load_motion_embedding, random(seed=3, **some), "first", hotswap=True)
+        pair.each(set_motion_embeddings, "first", 0.7)
         pair.agree()
         pair.each(disable_motion_embedding_layers)
         assert torch.equal(pair.agree(), plain)
         pair.each(enable_motion_embedding_layers)
 
-    if way == "compile_repeated_blocks":  # whole models take too long to compile three times more
+    if by_blocks:
         check_lora(pair, ZOO[name].projections[-1])
     pair.each(unload_motion_embedding)
     assert torch.equal(pair.agree(), plain)
-    if way == "compile_repeated_blocks":
-        pair.each(load_motion_embedding, random(seed=4, target_modules=others), "later")
+    if by_blocks:
+        pair.each(load_motion_embedding, random(seed=4, **others), "later")
         assert (pair.agree() - plain).abs().max() > 1e-3
 
 
