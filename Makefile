@@ -28,7 +28,7 @@ test-all: install
 
 # What embeddings cost, as ratios; nothing else should run meanwhile.
 benchmark: install
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks.cost
 
 # How motion embeddings compare with other methods, and with themselves changed: docs/report. Takes hours, and goes on
 # where it stopped.

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.tiny_world.measures import center_distance, displacement_cosine, measure_clip
+from benchmarks.tiny_world.pipelines import TINY_T2V, generate, load_tiny_pipeline, use_one_thread
+from benchmarks.tiny_world.references import PROMPTS
+from benchmarks.tiny_world.scene import FRAME_SIZE, FRAMES_PER_SECOND, NUM_FRAMES
 from diffusers_motion_embed import enable_motion_embedding, read_video
 from diffusers_motion_embed.training import TrainingConfig, train_motion_embedding
 from examples.pictures import contact_sheet, draw_paths, write_clip
-from examples.tiny_world.evaluation import TINY_T2V, generate, load_tiny_pipeline, use_one_thread
-from examples.tiny_world.measure import center_distance, displacement_cosine, measure_clip
-from examples.tiny_world.references import PROMPTS
-from examples.tiny_world.scene import FRAME_SIZE, FRAMES_PER_SECOND, NUM_FRAMES
 
 
 REFERENCE_VIDEO = Path(__file__).parent / "assets/figure_eight.mp4"

@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.peers import METHODS, Method, Reference
-from examples.tiny_world.evaluate_motion import measured, reference_frames
-from examples.tiny_world.evaluation import TINY_T2V, call_arguments, load_tiny_pipeline, use_one_thread
-from examples.tiny_world.references import OBJECT_REFERENCES, PROMPTS, object_references
+from benchmarks.tiny_world.evaluate_motion import measured, reference_frames
+from benchmarks.tiny_world.pipelines import TINY_T2V, call_arguments, load_tiny_pipeline, use_one_thread
+from benchmarks.tiny_world.references import OBJECT_REFERENCES, PROMPTS, object_references
 
 
 MEASURES = ("cosine", "distance", "color", "background", "shape", "color_error")

@@ -8,12 +8,12 @@ from typing import Any
 from benchmarks.peers.generation import NoisePrior, generator_of, inverted_noise
 from benchmarks.peers.method import Reference, Transfer
 from benchmarks.peers.training import denoiser, within
+from benchmarks.tiny_world.pipelines import training_arguments
 from diffusers_motion_embed import MotionEmbeddingConfig, enable_motion_embedding
 from diffusers_motion_embed.adapter.registry import embedding_tensors, registry_of
 from diffusers_motion_embed.adapter.scales import Scale
 from diffusers_motion_embed.storage.files import parse_embedding, to_state_dict
 from diffusers_motion_embed.training import TrainingConfig, train_motion_embedding
-from examples.tiny_world.evaluation import training_arguments
 
 
 NAME = "motion"

@@ -5,8 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from examples.tiny_world.evaluation import mean_and_interval
-
 
 @dataclass(frozen=True)
 class Interval:
@@ -23,6 +21,15 @@ class Interval:
             return "-"
         mean, low, high = (f"{factor * value:.{digits}f}" for value in (self.mean, self.low, self.high))
         return f"{mean}{unit} ({low} to {high})"
+
+
+def mean_and_interval(values: Iterable[float], seed: int = 0) -> tuple[float, float, float]:
+    """Mean and its 95 % interval by bootstrap over the values."""
+    values = np.asarray(values, float)
+    rng = np.random.default_rng(seed)
+    means = values[rng.integers(len(values), size=(2000, len(values)))].mean(1)
+    low, high = np.quantile(means, [0.025, 0.975])
+    return float(values.mean()), float(low), float(high)
 
 
 def interval(values: Iterable[float | None]) -> Interval:

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks.tiny_world.pipelines import EXAMPLES, TINY_T2V, load_tiny_pipeline
 from diffusers_motion_embed import enable_motion_embedding, read_video
 from diffusers_motion_embed.metrics import ClipFeatures, appearance_leakage, motion_fidelity, track
 from examples import evaluate
 from examples.base_pipeline import load_pipeline
 from examples.report.clip_store import ClipStore, digest_of
 from examples.report.evaluation import measure
-from examples.tiny_world.evaluation import EXAMPLES, TINY_T2V, load_tiny_pipeline
 from tests.metrics.clip_model import make_clip_model
 
 

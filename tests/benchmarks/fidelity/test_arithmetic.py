@@ -1,0 +1,105 @@
+"""What is calculated with embeddings, seen in what their layers add."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from benchmarks.tiny_world import arithmetic
+from diffusers_motion_embed.adapter.registry import registry_of
+from diffusers_motion_embed.storage.files import to_state_dict
+from tests.helpers import NUM_FRAMES
+
+
+@pytest.fixture
+def embeddings(text_to_video, make_embedding):
+    names = ("figure_eight", "zigzag", "bounce", "spiral")
+    return {name: make_embedding(text_to_video.unet, seed=seed) for seed, name in enumerate(names)}
+
+
+def offsets(pipe, num_frames=NUM_FRAMES):
+    """What all loaded embeddings add to the inputs, by layer and part."""
+    sums = {}
+    for path, layer in registry_of(pipe.unet).layers.items():
+        for embedding in layer.embeddings.values():
+            for part in ("qk", "v"):
+                offset = embedding.offset(part, num_frames, (2, 2), torch.device("cpu"))
+                sums[path, part] = sums.get((path, part), 0) + offset
+    return sums
+
+
+def offsets_of(pipe, case, num_frames=NUM_FRAMES):
+    case.load(pipe)
+    found = offsets(pipe, num_frames)
+    pipe.unload_motion_embedding()
+    return found
+
+
+def cases(question, embeddings):
+    return {case.title: case for case in arithmetic.QUESTIONS[question](embeddings)}
+
+
+def single_offsets(pipe, embeddings, num_frames=NUM_FRAMES):
+    """Of figure of eight and zigzag alone, as loaded by hand."""
+    found = []
+    for name in ("figure_eight", "zigzag"):
+        config, tensors = embeddings[name]
+        pipe.load_motion_embedding(to_state_dict(config, tensors), config=replace(config))
+        found.append(offsets(pipe, num_frames))
+        pipe.unload_motion_embedding()
+    return found
+
+
+def assert_same(found, expected):
+    assert found.keys() == expected.keys()
+    for key, tensor in found.items():
+        torch.testing.assert_close(tensor, expected[key], atol=1e-5, rtol=0)
+
+
+def test_sums_scales_and_mixtures_are_linear(text_to_video, embeddings):
+    pipe = text_to_video
+    eight, zigzag = single_offsets(pipe, embeddings)
+    half = offsets_of(pipe, cases("scale", embeddings)["0.5 · figure_eight"])
+    assert_same(half, {key: 0.5 * value for key, value in eight.items()})
+    negative = offsets_of(pipe, cases("negative_scale", embeddings)["-1 · zigzag"])
+    assert_same(negative, {key: -value for key, value in zigzag.items()})
+    total = offsets_of(pipe, cases("sums", embeddings)["0.7 · (figure_eight + zigzag)"])
+    assert_same(total, {key: 0.7 * (value + zigzag[key]) for key, value in eight.items()})
+    mixture = offsets_of(pipe, cases("interpolation", embeddings)["0.75 · figure_eight + 0.25 · zigzag"])
+    assert_same(mixture, {key: 0.75 * value + 0.25 * zigzag[key] for key, value in eight.items()})
+
+
+def test_flipping_before_debiasing_changes_signs_and_frames(text_to_video, embeddings):
+    _, forward = single_offsets(text_to_video, embeddings)
+    after = offsets_of(text_to_video, cases("reversal", embeddings)["zigzag, after debiasing"])
+    assert_same(after, {key: value.flip(-2) for key, value in forward.items()})
+    before = offsets_of(text_to_video, cases("reversal", embeddings)["zigzag, before debiasing"])
+    for (path, part), value in before.items():
+        if part == "v":
+            torch.testing.assert_close(value[:, 1:], -forward[path, part].flip(-2)[:, :-1], atol=1e-5, rtol=0)
+
+
+def test_half_and_half_adds_the_first_frames_of_one_and_the_last_of_the_other(text_to_video, make_embedding):
+    settings = {"num_frames": 16, "num_latent_frames": 16}
+    embeddings = {
+        name: make_embedding(text_to_video.unet, seed=seed, **settings)
+        for seed, name in enumerate(arithmetic.OBJECT_REFERENCES)
+    }
+    eight, zigzag = single_offsets(text_to_video, embeddings, 16)
+    halves = offsets_of(text_to_video, cases("sequence", embeddings)["figure_eight, zigzag: half and half"], 16)
+    expected = {key: torch.cat([value[:, :8], zigzag[key][:, 8:]], -2) for key, value in eight.items()}
+    assert_same(halves, expected)
+
+
+def test_gain_is_how_much_the_path_is_stretched():
+    path = np.random.default_rng(0).normal(size=(16, 2))
+    assert arithmetic.gain(path, path) == pytest.approx(1.0)
+    assert arithmetic.gain(0.5 * path + [3, 4], path) == pytest.approx(0.5)
+    assert arithmetic.gain(-path, path) == pytest.approx(-1.0)
+    assert arithmetic.gain(np.where(np.arange(16)[:, None] == 5, np.nan, 2 * path), path) == pytest.approx(2.0)
+
+
+def test_resampled_paths_keep_their_ends():
+    path = np.array([[0.0, 1], [2, 1], [4, 0]])
+    assert arithmetic.resampled(path, 5).tolist() == [[0, 1], [1, 1], [2, 1], [3, 0.5], [4, 0]]
