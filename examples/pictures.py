@@ -2,14 +2,12 @@
 
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 from diffusers.utils import export_to_gif, export_to_video
+from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, ImageFont
 
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
+from diffusers_motion_embed.metrics import Tracks
 
 
 def enlarge(frames: np.ndarray, factor: int) -> list[Image.Image]:
@@ -63,22 +61,36 @@ def contact_sheet(rows: list[tuple[str, np.ndarray]], columns: int = 8, factor: 
     return sheet
 
 
+def moving_path(tracks: Tracks) -> np.ndarray:
+    """The path of what moves, (frames, 2), in shares of the frame's width and height: of the points that move most.
+
+    Points that are lost for a while take no part in the steps of that while.
+    """
+    shares = tracks.points / tracks.frame_size[::-1]
+    seen = tracks.visible[:, 1:] & tracks.visible[:, :-1]
+    steps = np.where(seen[..., None], np.diff(shares, axis=1), 0)
+    lengths = np.linalg.norm(steps, axis=-1).sum(1)
+    chosen = (lengths >= lengths.max() / 2) & tracks.visible[:, 0]
+    means = steps[chosen].sum(0) / np.maximum(seen[chosen].sum(0), 1)[:, None]
+    start = shares[chosen, 0].mean(0)
+    return np.concatenate([start[None], start + np.cumsum(means, 0)])
+
+
 def draw_paths(reference: np.ndarray, groups: dict[str, list[np.ndarray]], path: Path) -> None:
-    """Draw the paths of objects over the reference's, one panel for each group.
+    """Draw paths over the reference's, one panel for each group.
 
     Args:
-        reference: (frames, 2), in half frame widths, y downwards.
+        reference: (frames, 2), in shares of the frame, y downwards.
         groups: Paths by title of the panel.
-        path: Of the PNG.
+        path: Where the PNG goes.
     """
-    figure, panels = plt.subplots(1, len(groups), figsize=(4.2 * len(groups), 4.4), squeeze=False)
-    for panel, (title, paths) in zip(panels[0], groups.items(), strict=True):
+    figure = Figure(figsize=(4.2 * len(groups), 4.4), layout="constrained")
+    panels = figure.subplots(1, len(groups), squeeze=False)[0]
+    for panel, (title, paths) in zip(panels, groups.items(), strict=True):
         for number, trajectory in enumerate(paths):
             panel.plot(*trajectory.T, "-o", ms=2.5, lw=1, alpha=0.8, color=f"C{number % 10}")
         panel.plot(*reference.T, "-", lw=2.5, color="black", label="reference")
         panel.plot(*reference[0], "s", ms=8, color="black", label="its start")
-        panel.set(xlim=(-1, 1), ylim=(1, -1), xticks=[], yticks=[], title=title, aspect="equal")
-    panels[0][0].legend(loc="upper left", fontsize=8)
-    figure.tight_layout()
+        panel.set(xlim=(0, 1), ylim=(1, 0), xticks=[], yticks=[], title=title, aspect="equal")
+    panels[0].legend(loc="upper left", fontsize=8)
     figure.savefig(path, dpi=110)
-    plt.close(figure)

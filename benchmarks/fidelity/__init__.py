@@ -1,1 +1,4 @@
-"""Motion embeddings beside other methods and beside themselves with one thing changed, measured on a tiny model."""
+"""What becomes of motion and look: one table of experiments (`experiments`), one runner, what is written of it.
+
+`python -m benchmarks.fidelity --help`.
+"""

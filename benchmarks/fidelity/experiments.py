@@ -1,76 +1,32 @@
-"""What is compared: methods, the paper's ablations, budgets, strengths."""
+"""The table of experiments: all that is measured of fidelity, in groups. A further experiment is a line here."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import replace
 
-from benchmarks.peers import METHODS, Method, NoisePrior
-from benchmarks.peers.motion_embedding import NAME, MotionEmbedding
+from benchmarks.fidelity.arithmetic import QUESTIONS, SCALES
+from benchmarks.fidelity.compact import stored
+from benchmarks.fidelity.known_answers import KnownAnswers
+from benchmarks.fidelity.lab import Experiment
+from benchmarks.fidelity.learned import Learned, Plain, as_it_is, by_step, debiased, ours, recipe, scaled
+from benchmarks.peers import METHODS, NoisePrior
+from benchmarks.peers.motion_embedding import MotionEmbedding
 from benchmarks.peers.spatial_query_key import SpatialQueryKeyEmbedding
-from diffusers_motion_embed import MotionEmbeddingConfig
-from diffusers_motion_embed.training import RECIPES, TrainingConfig
+from diffusers_motion_embed.functional import DEBIAS_MODES
 
 
-# Training samples: what the default recipe takes. All methods have the same.
-BUDGET = 400
+PLAIN = "without"
 DEFAULT = "motion embedding"
-SCALES = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5)
-
-# What is done to a pipeline between learning and generating, by name.
-Uses = Mapping[str, Callable[[Any], None]]
-
-
-def as_it_is(pipe: Any) -> None:
-    """Nothing is changed."""
-
-
-@dataclass(frozen=True)
-class Experiment:
-    """One way to learn, and one or several to use what was learned.
-
-    Args:
-        method: That learns.
-        num_samples: Its budget.
-        uses: Of what was learned.
-    """
-
-    method: Method
-    num_samples: int = BUDGET
-    uses: Uses = field(default_factory=lambda: {"": as_it_is})
-
-    @property
-    def settings(self) -> str:
-        """Everything that its measures depend on, as text."""
-        return repr((self.method, self.num_samples, list(self.uses)))
-
-
-def ours(
-    config: Mapping[str, Any] | None = None, embedding: Mapping[str, Any] | None = None, **settings: Any
-) -> Experiment:
-    """The default with something changed: options of the training, of the embedding, settings of the method."""
-    method = MotionEmbedding(TrainingConfig(**config or {}), MotionEmbeddingConfig(**embedding or {}), **settings)
-    return Experiment(method)
-
-
-def recipe(name: str) -> Experiment:
-    """A recipe of the package, within the budget."""
-    return ours(RECIPES[name].training, RECIPES[name].embedding)
-
-
-def scaled(scale: float) -> Callable[[Any], None]:
-    """Sets the motion scale."""
-    return lambda pipe: pipe.set_motion_scale(scale, NAME)
-
+REPORTED = ("methods", "ablations", "sizes", "steps", "scales")  # groups with a section in docs/report
+PARTS = ({"v": 0.5}, {"v": 0.0}, {"qk": 0.0})
 
 _BLOCKS = r"({})\..*(temp_attentions|motion_modules)\..*attn[12]"
 
 GROUPS: dict[str, dict[str, Experiment]] = {
-    "methods": {name: Experiment(method) for name, method in METHODS.items()}
-    | {f"{DEFAULT}, gentle": recipe("gentle")},
+    "plain": {PLAIN: Plain()},
+    "methods": {name: Learned(method) for name, method in METHODS.items()} | {f"{DEFAULT}, gentle": recipe("gentle")},
     "ablations": {
         "query-key part alone": ours(embedding={"parts": ["qk"]}),
         "value part alone": ours(embedding={"parts": ["v"]}),
-        "spatial axis on query-key": Experiment(SpatialQueryKeyEmbedding()),
+        "spatial axis on query-key": Learned(SpatialQueryKeyEmbedding()),
         "no debiasing": ours(embedding={"debias": "identity"}),
         "difference, first frame zero": ours(embedding={"debias": "difference_zero_first"}),
         "deviation from the mean frame": ours(embedding={"debias": "centered"}),
@@ -106,5 +62,14 @@ GROUPS: dict[str, dict[str, Experiment]] = {
         for name in ("default", "paper")
         for samples in (40, 100, 200, 400, 800)
     },
-    "scales": {"scale": Experiment(MotionEmbedding(), uses={str(scale): scaled(scale) for scale in SCALES})},
+    "scales": {"scale": Learned(MotionEmbedding(), uses={str(scale): scaled(scale) for scale in SCALES})},
+    "recipes": {name: by_step(recipe(name), 50, 100) for name in ("default", "gentle", "full_attention")}
+    | {"paper": by_step(recipe("paper"), 25, 50, 100, 200, 400)},
+    "uses": {
+        "debiasing": ours(uses={mode: debiased(mode) for mode in DEBIAS_MODES}),
+        "parts": ours(uses={"": as_it_is} | {f"scale {part}": scaled(part) for part in PARTS}),
+        "compact": ours(uses={"whole": stored(None)} | {f"within {bound}": stored(bound) for bound in (0.25, 0.4)}),
+    },
+    "arithmetic": QUESTIONS,
+    "trackers": {"known answers": KnownAnswers()},
 }

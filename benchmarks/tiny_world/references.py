@@ -4,9 +4,15 @@ Objects fly smooth random paths in training, cameras pan and zoom at constant sp
 zigzag, a bouncing ball and a spiral, and cameras that swing, arc, breathe and accelerate.
 """
 
+from pathlib import Path
+
 import numpy as np
 
-from benchmarks.tiny_world.scene import NUM_FRAMES, Appearance, Motion, Scene
+from benchmarks.tiny_world.scene import FRAME_SIZE, NUM_FRAMES, Appearance, Motion, Scene
+from diffusers_motion_embed import read_video
+
+
+ASSETS = Path(__file__).parents[2] / "examples/assets"
 
 
 def _time(num_frames: int) -> np.ndarray:
@@ -108,3 +114,24 @@ CAMERA_PROMPTS = tuple(
         ("red", "ring", "navy", "dotted"),
     )
 )
+
+
+def looks_for(reference: str) -> tuple[Appearance, ...]:
+    """The prompts that a reference of this name is tried on."""
+    return CAMERA_PROMPTS if reference in CAMERA_REFERENCES else PROMPTS
+
+
+def as_video(scene: Scene) -> np.ndarray:
+    """A scene drawn, (frames, size, size, 3), uint8."""
+    return (scene.render() * 255).round().astype(np.uint8)
+
+
+def reference_frames(name: str, num_frames: int = NUM_FRAMES) -> np.ndarray:
+    """The reference's video file, or the same motion drawn in another number of frames.
+
+    Returns:
+        (frames, size, size, 3), uint8.
+    """
+    if num_frames != NUM_FRAMES:
+        return as_video({**object_references(num_frames), **camera_references(num_frames)}[name])
+    return read_video(ASSETS / f"{name}.mp4", NUM_FRAMES, height=FRAME_SIZE, width=FRAME_SIZE)

@@ -6,10 +6,9 @@ python -m benchmarks.tiny_world.write_references --output_dir examples/assets
 import argparse
 from pathlib import Path
 
-import numpy as np
 from diffusers.utils import export_to_video
 
-from benchmarks.tiny_world.references import CAMERA_REFERENCES, OBJECT_REFERENCES
+from benchmarks.tiny_world.references import CAMERA_REFERENCES, OBJECT_REFERENCES, as_video
 from benchmarks.tiny_world.scene import FRAMES_PER_SECOND
 from examples.pictures import enlarge
 
@@ -20,8 +19,9 @@ def main() -> None:
     options = parser.parse_args()
     options.output_dir.mkdir(parents=True, exist_ok=True)
     for name, scene in {**OBJECT_REFERENCES, **CAMERA_REFERENCES}.items():
-        frames = (scene.render() * 255).round().astype(np.uint8)
-        export_to_video(enlarge(frames, 4), str(options.output_dir / f"{name}.mp4"), fps=FRAMES_PER_SECOND, quality=9)
+        export_to_video(
+            enlarge(as_video(scene), 4), str(options.output_dir / f"{name}.mp4"), fps=FRAMES_PER_SECOND, quality=9
+        )
 
 
 if __name__ == "__main__":

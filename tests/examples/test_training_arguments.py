@@ -1,17 +1,10 @@
 """What the training script's arguments stand for."""
 
-import sys
-from pathlib import Path
-
 import pytest
 
 from diffusers_motion_embed import MotionEmbeddingConfig
 from diffusers_motion_embed.training import TrainingConfig
-
-
-sys.path.append(str(Path(__file__).parents[2] / "examples"))  # where the script finds it
-
-from training_arguments import make_configs, parse_arguments
+from examples.training_arguments import make_configs, parse_arguments
 
 
 NEEDED = ("--pretrained_model_name_or_path", "base", "--reference_video", "clip.mp4", "--output_dir", "out")

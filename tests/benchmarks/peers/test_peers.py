@@ -1,7 +1,6 @@
 """Every method learns something on the tiny model, and leaves nothing behind."""
 
 import contextlib
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,15 +8,12 @@ import torch
 from torch import nn
 
 from benchmarks.peers import METHODS, NoisePrior, Reference
-from benchmarks.peers.__main__ import changed
 from benchmarks.peers.dmt import differences
 from benchmarks.peers.generation import generator_of
 from benchmarks.peers.spatial_query_key import SpatialQueryKey, SpatialQueryKeyEmbedding
 from benchmarks.peers.training import acting, denoiser, motion_attentions
-from benchmarks.tiny_world.embeddings import reference_frames
 from benchmarks.tiny_world.pipelines import GENERATION, load_tiny_pipeline
-from benchmarks.tiny_world.references import OBJECT_REFERENCES
-from diffusers_motion_embed.training import TrainingConfig
+from benchmarks.tiny_world.references import OBJECT_REFERENCES, reference_frames
 
 
 ALL = {**METHODS, "spatial query-key": SpatialQueryKeyEmbedding()}
@@ -136,14 +132,3 @@ def test_a_prior_mixes_the_variance_asked_for():
         assert latents.shape == (40, 1, 2, 8, 8)
         assert latents.mean().item() == pytest.approx(3 * share**0.5, abs=0.1)
         assert latents.var().item() == pytest.approx(1 - share, abs=0.1)
-
-
-def test_settings_can_be_changed_and_unknown_ones_are_refused():
-    method = changed(METHODS["VMC"], {"learning_rate": 0.5}, {"timing": (0.1, 0.2)})
-    assert (method.config.learning_rate, method.timing) == (0.5, (0.1, 0.2))
-    assert method.config == replace(METHODS["VMC"].config, learning_rate=0.5)
-    with pytest.raises(ValueError, match="rank"):
-        changed(METHODS["VMC"], {}, {"rank": 3})
-    with pytest.raises(ValueError, match="config"):
-        changed(METHODS["DMT"], {"learning_rate": 0.5}, {})
-    assert TrainingConfig() == METHODS["motion embedding"].config

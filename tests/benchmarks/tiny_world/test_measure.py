@@ -14,7 +14,6 @@ from benchmarks.tiny_world.measures import (
 )
 from benchmarks.tiny_world.references import CAMERA_REFERENCES, OBJECT_REFERENCES
 from benchmarks.tiny_world.scene import Appearance, Motion, random_scene, render
-from examples.report.tables import mean_and_interval
 
 
 def test_rendered_clips_are_recognised():
@@ -100,12 +99,3 @@ def test_camera_references_match_themselves(name):
     for other in CAMERA_REFERENCES:
         if other != name:
             assert camera_fidelity(scene.render(), CAMERA_REFERENCES[other].motion) < 0.75
-
-
-def test_interval_of_the_mean():
-    # The standard error of 400 values of standard deviation 1 is 0.05.
-    values = np.random.default_rng(0).standard_normal(400)
-    mean, low, high = mean_and_interval(values)
-    assert mean == pytest.approx(values.mean())
-    assert low == pytest.approx(mean - 1.96 * 0.05, abs=0.02)
-    assert high == pytest.approx(mean + 1.96 * 0.05, abs=0.02)

@@ -1,29 +1,10 @@
-"""Plots of measured figures with their intervals."""
+"""Curves of measured figures with their intervals."""
 
 from collections.abc import Mapping
 
 from matplotlib.figure import Figure
 
-from examples.report.tables import Interval
-
-
-def scatter(points: Mapping[str, tuple[Interval, Interval]], xlabel: str, ylabel: str) -> Figure:
-    """One labelled point with intervals for each entry.
-
-    Args:
-        points: Along both axes, by label.
-        xlabel: What is along the first.
-        ylabel: What is along the second.
-    """
-    figure = Figure(figsize=(6.4, 4.4), layout="constrained")
-    axes = figure.subplots()
-    for number, (label, (x, y)) in enumerate(points.items()):
-        errors = [[[each.mean - each.low], [each.high - each.mean]] for each in (x, y)]
-        axes.errorbar(x.mean, y.mean, errors[1], errors[0], fmt="os^Dv*P"[number % 7], capsize=2, label=label)
-    axes.set(xlabel=xlabel, ylabel=ylabel)
-    axes.grid(alpha=0.3)
-    axes.legend(fontsize=8)
-    return figure
+from examples.report import Interval
 
 
 def curve(lines: Mapping[str, Mapping[float, Interval]], xlabel: str, ylabel: str, log: bool = False) -> Figure:
