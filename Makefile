@@ -33,8 +33,9 @@ benchmark: install
 # How motion embeddings compare with other methods, and with themselves changed: docs/report. Takes hours, and goes on
 # where it stopped.
 report: install
-	$(BIN)/python -m benchmarks.report --groups methods --num_seeds 2
-	$(BIN)/python -m benchmarks.report --groups ablations sizes steps scales --references figure_eight zigzag
+	$(BIN)/python -m benchmarks.fidelity methods --num_seeds 2
+	$(BIN)/python -m benchmarks.fidelity ablations sizes steps scales --references figure_eight zigzag
+	$(BIN)/python -m benchmarks.fidelity.report
 
 style: install
 	$(BIN)/ruff format .

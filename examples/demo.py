@@ -95,14 +95,13 @@ def write_clips(folder: Path, title: str, reference: np.ndarray, plain: np.ndarr
 
 
 def measure(folder: Path, reference: np.ndarray, plain: np.ndarray, moved: np.ndarray) -> list[dict[str, Any]]:
-    """What the package's metrics say of each prompt; the paths that they followed are drawn."""
-    followed, tracks = track(reference), [[track(clip) for clip in clips] for clips in (plain, moved)]
-    titles = ("without", "with motion embedding")
-    paths = {title: [moving_path(each) for each in group] for title, group in zip(titles, tracks, strict=True)}
-    draw_paths(moving_path(followed), paths, folder / "paths.png")
-    rows = []
+    """What the package's metrics say of each prompt; the paths of what moves are drawn."""
+    groups = {"without": plain, "with motion embedding": moved}
+    paths = {title: [moving_path(clip) for clip in clips] for title, clips in groups.items()}
+    draw_paths(moving_path(reference), paths, folder / "paths.png")
+    tracks, rows = track(reference), []
     for number, prompt in enumerate(PROMPTS):
-        without, with_motion = (track_fidelity(group[number], followed).score for group in tracks)
+        without, with_motion = (track_fidelity(track(clips[number]), tracks).score for clips in (plain, moved))
         leakage = appearance_leakage(moved[number], plain[number], reference).leakage
         figures = {"fidelity_without": without, "fidelity_with": with_motion, "leakage": leakage}
         rows.append({"prompt": prompt} | {name: round(value, 3) for name, value in figures.items()})

@@ -7,8 +7,6 @@ from diffusers.utils import export_to_gif, export_to_video
 from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, ImageFont
 
-from diffusers_motion_embed.metrics import Tracks
-
 
 def enlarge(frames: np.ndarray, factor: int) -> list[Image.Image]:
     """Frames as pictures of `factor` times the size, without blurring.
@@ -61,19 +59,21 @@ def contact_sheet(rows: list[tuple[str, np.ndarray]], columns: int = 8, factor: 
     return sheet
 
 
-def moving_path(tracks: Tracks) -> np.ndarray:
-    """The path of what moves, (frames, 2), in shares of the frame's width and height: of the points that move most.
+def moving_path(frames: np.ndarray) -> np.ndarray:
+    """The path of what moves before a camera at rest: the centre of what differs from the clip's median frame.
 
-    Points that are lost for a while take no part in the steps of that while.
+    Args:
+        frames: (frames, height, width, 3), uint8.
+
+    Returns:
+        (frames, 2), x then y, in shares of the frame's width and height; NaN where nothing differs.
     """
-    shares = tracks.points / tracks.frame_size[::-1]
-    seen = tracks.visible[:, 1:] & tracks.visible[:, :-1]
-    steps = np.where(seen[..., None], np.diff(shares, axis=1), 0)
-    lengths = np.linalg.norm(steps, axis=-1).sum(1)
-    chosen = (lengths >= lengths.max() / 2) & tracks.visible[:, 0]
-    means = steps[chosen].sum(0) / np.maximum(seen[chosen].sum(0), 1)[:, None]
-    start = shares[chosen, 0].mean(0)
-    return np.concatenate([start[None], start + np.cumsum(means, 0)])
+    difference = np.abs(frames - np.median(frames, axis=0)).max(-1)
+    marked = difference > difference.max() / 2
+    y, x = ((np.arange(size) + 0.5) / size for size in frames.shape[1:3])
+    sums = np.stack([(marked * x).sum((1, 2)), (marked * y[:, None]).sum((1, 2))], axis=1)
+    counts = marked.sum((1, 2))[:, None]
+    return np.where(counts, sums / np.maximum(counts, 1), np.nan)
 
 
 def draw_paths(reference: np.ndarray, groups: dict[str, list[np.ndarray]], path: Path) -> None:
@@ -93,4 +93,4 @@ def draw_paths(reference: np.ndarray, groups: dict[str, list[np.ndarray]], path:
         panel.plot(*reference[0], "s", ms=8, color="black", label="its start")
         panel.set(xlim=(0, 1), ylim=(1, 0), xticks=[], yticks=[], title=title, aspect="equal")
     panels[0].legend(loc="upper left", fontsize=8)
-    figure.savefig(path, dpi=110)
+    figure.savefig(path, dpi=110, bbox_inches="tight")
