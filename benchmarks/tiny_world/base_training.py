@@ -29,6 +29,7 @@ from benchmarks.tiny_world.latents import SCALING_FACTOR, thumbnail_latents
 from benchmarks.tiny_world.scene import Scene, random_portrait, random_scene
 
 
+Rendered = tuple[torch.Tensor, list[str]]  # scaled thumbnails and their captions
 CAPTION_DROPOUT = 0.1  # share of clips trained with an empty prompt, for classifier-free guidance
 
 
@@ -112,6 +113,19 @@ def draw_frames(
     return latents[chosen, :, frame].float().unsqueeze(2), [prompts[index] for index in chosen]
 
 
+def draw_batch(
+    clips: Rendered, portraits: Rendered, num_clips: int, num_stills: int, generator: torch.Generator
+) -> tuple[torch.Tensor, list[str]]:
+    """Random clips, or single frames of clips and portraits if there are to be any; some captions are left empty."""
+    if num_stills:
+        halves = [draw_frames(*source, num_stills // 2, generator) for source in (clips, portraits)]
+        batch, captions = torch.cat([halves[0][0], halves[1][0]]), halves[0][1] + halves[1][1]
+    else:
+        batch, captions = draw_clips(*clips, num_clips, generator)
+    drop = torch.rand(len(batch), generator=generator) < CAPTION_DROPOUT
+    return batch, ["" if dropped else caption for caption, dropped in zip(captions, drop, strict=True)]
+
+
 def load_matching(trained: dict[str, torch.nn.Module], pipe: DiffusionPipeline) -> None:
     """Copy another pipeline's weights into the trained components, but for those of other shapes."""
     for name, module in trained.items():
@@ -176,14 +190,8 @@ def train(model: BaseModel, options: argparse.Namespace) -> None:
         for group in optimizer.param_groups:
             group["lr"] = options.learning_rate * warmup * decay
         num_clips = options.train_batch_size // num_processes
-        if step % 2 or options.clips_only:
-            batch, captions = draw_clips(*clips, num_clips, generator)
-        else:
-            half = num_clips * model.stills_per_clip // 2
-            halves = [draw_frames(*source, half, generator) for source in (clips, portraits)]
-            batch, captions = torch.cat([halves[0][0], halves[1][0]]), halves[0][1] + halves[1][1]
-        drop = torch.rand(len(batch), generator=generator) < CAPTION_DROPOUT
-        captions = ["" if dropped else caption for caption, dropped in zip(captions, drop, strict=True)]
+        stills = 0 if step % 2 or options.clips_only else num_clips * model.stills_per_clip
+        batch, captions = draw_batch(clips, portraits, num_clips, stills, generator)
         loss = model.loss(pipe, batch, captions)
         loss.backward()
         average_gradients(parameters)
