@@ -7,6 +7,7 @@ With --clip_model also how well it fits its prompt. What the figures mean: docs/
 """
 
 import argparse
+import time
 from pathlib import Path
 
 import numpy as np
@@ -71,12 +72,14 @@ def main() -> None:
         for path in (options.generated, options.reference, options.plain)
     )
     features = ClipFeatures.from_pretrained(options.clip_model) if options.clip_model else None
+    started = time.perf_counter()
     figures = measure(generated, reference, plain, options.prompt, features)
     if plain is not None:
         (name, value), *_ = measure(plain, reference).items()
         figures[f"{name} of the plain clip"] = value
     for name, value in figures.items():
         print(f"{name:48} {value:7.3f}")
+    print(f"\nMeasured in {time.perf_counter() - started:.1f} s.")
 
 
 if __name__ == "__main__":

@@ -51,12 +51,12 @@ class MotionEmbedding:
         """See `Method`."""
         enable_motion_embedding(pipe)
         inverted = inverted_noise(pipe, reference) if self.prior else None
-        with tempfile.TemporaryDirectory() as folder:
-            self._train(pipe, reference, within(self.config, num_samples, seed), Path(folder))
-            for step in self.at_steps:
-                pipe.load_motion_embedding(Path(folder, f"checkpoint-{step}"), name_at(step))
-        pipe.set_motion_embeddings(NAME)
         try:
+            with tempfile.TemporaryDirectory() as folder:
+                self._train(pipe, reference, within(self.config, num_samples, seed), Path(folder))
+                for step in self.at_steps:
+                    pipe.load_motion_embedding(Path(folder, f"checkpoint-{step}"), name_at(step))
+            pipe.set_motion_embeddings(NAME)
             pipe.set_motion_scale(self.scale, NAME)
             _, model = denoiser(pipe)
             config, tensors = registry_of(model).loaded[NAME].config, embedding_tensors(model, NAME)

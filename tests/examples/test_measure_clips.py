@@ -26,7 +26,9 @@ def folder(tmp_path):
 def figures(capsys, monkeypatch, *arguments):
     monkeypatch.setattr(sys, "argv", ["measure_clips", *arguments, "--num_frames", "12"])
     measure_clips.main()
-    lines = [line.rsplit(maxsplit=1) for line in capsys.readouterr().out.splitlines()]
+    *lines, _, seconds = capsys.readouterr().out.splitlines()
+    assert seconds.startswith("Measured in")
+    lines = [line.rsplit(maxsplit=1) for line in lines]
     return {name.strip(): float(value) for name, value in lines}
 
 
