@@ -28,13 +28,14 @@ test-all: install
 
 # What embeddings cost, as ratios; nothing else should run meanwhile.
 benchmark: install
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks.cost
 
 # How motion embeddings compare with other methods, and with themselves changed: docs/report. Takes hours, and goes on
 # where it stopped.
 report: install
-	$(BIN)/python -m benchmarks.report --groups methods --num_seeds 2
-	$(BIN)/python -m benchmarks.report --groups ablations sizes steps scales --references figure_eight zigzag
+	$(BIN)/python -m benchmarks.fidelity methods --num_seeds 2
+	$(BIN)/python -m benchmarks.fidelity ablations sizes steps scales --references figure_eight zigzag
+	$(BIN)/python -m benchmarks.fidelity.report
 
 style: install
 	$(BIN)/ruff format .

@@ -11,13 +11,14 @@ VERSION = re.search(r'^__version__ = "(.+)"', (ROOT / "diffusers_motion_embed/__
 
 training = ["av>=18.1", "imageio[ffmpeg]>=2.38"]  # a video reader; what diffusers' export_to_video needs
 metrics = ["opencv-python-headless>=5.0"]  # following points through a video, colours
-demo = [*training, *metrics, "matplotlib>=3.11", "scikit-image>=0.26"]
+demo = [*training, *metrics, "matplotlib>=3.11"]
 test = [
     *demo,
     "ftfy>=6.3",  # with which diffusers' Wan and SkyReels pipelines clean prompts
     "hypothesis>=6.170",
     "pytest>=9.0",
     "pytest-xdist>=3.8",
+    "scikit-image>=0.26",  # exact measures of rendered clips
     "tensorboard>=2.21",  # a tracker to test with
     "torchao>=0.18",  # a quantized base
 ]

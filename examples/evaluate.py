@@ -13,23 +13,29 @@ that the same command goes on where it was stopped. What the figures mean: docs/
 """
 
 import argparse
+import hashlib
+import io
+import json
 import shlex
 import sys
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 from tqdm import tqdm
 
 from diffusers_motion_embed import read_video
 from diffusers_motion_embed.architectures.conditioning import clip_arguments
 from diffusers_motion_embed.metrics import ClipFeatures, as_clip, track
+from diffusers_motion_embed.storage.atomic import replace_files
 from diffusers_motion_embed.training import train_motion_embedding
 from diffusers_motion_embed.training.fleet import is_done, read_caption
 from examples.base_pipeline import generate_clip, generation_settings, load_pipeline
-from examples.report.clip_store import ClipStore, digest_of
-from examples.report.evaluation import SHEET_PROMPTS, EvaluatedClip, label_of, measure, write_evaluation
+from examples.measure_clips import measure
+from examples.report import Page, interval, scatter, table
 from examples.training_arguments import (
     add_base,
     add_embedding,
@@ -45,6 +51,12 @@ ADAPTER_NAME = "evaluated"
 # What a clip depends on, beside prompt, seed, size and motion.
 GENERATION_OPTIONS = ("pretrained_model_name_or_path", "motion_adapter", "revision", "variant", "dtype")
 GENERATION_OPTIONS += ("num_inference_steps", "guidance_scale", "call_arguments")
+SHEET_WIDTH, SHEET_PROMPTS = 112, 2  # of contact sheets: pixels of a frame, and how many prompts they show
+EXPLANATION = """\
+Motion fidelity compares the tracks of points with those in the reference, by the named tracker; 1 is the same, and
+chance is not 0: compare with the clips without. Leakage is how much more a clip looks like the reference than the clip
+without motion embedding of the same prompt and seed does, by the named features. Means with 95 % intervals over
+clips."""
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -76,74 +88,82 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     return options
 
 
-def learn(options: argparse.Namespace, pipe: Any, name: str, frames: np.ndarray, prompt: str) -> Path:
+def learn(options: argparse.Namespace, pipe: Any, name: str, frames: np.ndarray, prompt: str) -> str:
     """The folder of an embedding of a reference, which is learned if that was not done before."""
     folder = options.output_dir / "embeddings" / name
     if not is_done(folder):
         training, embedding = make_configs(options)
         embedding.generation |= generation_settings(options, pipe)
-        train_motion_embedding(
-            pipe,
-            frames,
-            prompt,
-            training,
-            embedding_config=embedding,
-            adapter_name=ADAPTER_NAME,
-            call_arguments=options.call_arguments,
-        )
+        settings = {"embedding_config": embedding, "call_arguments": options.call_arguments}
+        train_motion_embedding(pipe, frames, prompt, training, adapter_name=ADAPTER_NAME, **settings)
         pipe.save_motion_embedding(folder, ADAPTER_NAME)
         pipe.unload_motion_embedding()
-    return folder
+    return str(folder)
+
+
+def stored_clip(folder: Path, identity: Mapping[str, Any], make: Callable[[], np.ndarray]) -> np.ndarray:
+    """The clip that depends on all this, made if it is not there, or not whole."""
+    name = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:32] + ".npy"
+    try:
+        return np.load(folder / name)
+    except (OSError, ValueError, EOFError):
+        clip = make()
+    contents = io.BytesIO()
+    np.save(contents, clip)
+    folder.mkdir(parents=True, exist_ok=True)
+    replace_files(folder, {name: contents.getvalue()})
+    return clip
+
+
+def digest_of(source: np.ndarray | str | Path) -> str:
+    """What tells clips, or embeddings, from one another; an embedding's id on the Hub stands for itself."""
+    if isinstance(source, np.ndarray):
+        return hashlib.sha256(np.ascontiguousarray(source).tobytes()).hexdigest()
+    if not Path(source).exists():
+        return str(source)
+    files = sorted(Path(source).glob("*.safetensors")) if Path(source).is_dir() else [Path(source)]
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+
+
+def label_of(scale: float | None) -> str:
+    """How tables, plots and sheets call clips of this motion scale; None is without an embedding."""
+    return "without" if scale is None else f"scale {scale:g}"
 
 
 class Evaluation:
     """Generates and measures clips.
 
     Args:
-        options: Of the command.
-        pipe: Of `load_pipeline`.
+        options: The command's.
+        pipe: That `load_pipeline` returned.
     """
 
     def __init__(self, options: argparse.Namespace, pipe: Any) -> None:
         self.options, self.pipe = options, pipe
-        self.clips = ClipStore(options.output_dir / "clips")
         self.features = ClipFeatures.from_pretrained(options.clip_model) if options.clip_model else None
-        self.measured: list[EvaluatedClip] = []
+        self.measured: list[tuple[str, str, dict[str, float]]] = []  # reference, label, measures
         self.sheets: dict[str, list[tuple[str, np.ndarray]]] = {}
         self.seeds = range(options.seed, options.seed + options.num_seeds)
-        uses = 1 + len(options.motion_scales)
-        self.bar = tqdm(
-            total=len(options.reference_videos) * uses * len(options.prompts) * len(self.seeds), unit="clip"
-        )
+        clips = len(options.reference_videos) * (1 + len(options.motion_scales)) * len(options.prompts)
+        self.bar = tqdm(total=clips * len(self.seeds), unit="clip")
 
     def run(self, name: str, reference: np.ndarray, embedding: str) -> None:
-        """Everything of one reference.
-
-        Args:
-            name: Of the reference.
-            reference: (frames, height, width, 3), uint8.
-            embedding: Folder or id.
-        """
-        tracks = track(reference)
-        wanted = [(prompt, seed) for prompt in self.options.prompts for seed in self.seeds]
-        plain = {each: self.clip(reference, *each) for each in wanted}
-        made: dict[tuple[float | None, str, int], np.ndarray] = {(None, *each): plain[each] for each in wanted}
+        """Everything of one reference, (frames, height, width, 3), uint8, and the folder or id of its embedding."""
+        options, tracks = self.options, track(reference)
+        wanted = [(prompt, seed) for prompt in options.prompts for seed in self.seeds]
+        made = {(None, *each): self.clip(reference, *each) for each in wanted}
         self.pipe.load_motion_embedding(embedding, ADAPTER_NAME)
-        for scale in self.options.motion_scales:
+        for scale in options.motion_scales:
             self.pipe.set_motion_scale(scale, ADAPTER_NAME)
             made |= {(scale, *each): self.clip(reference, *each, embedding, scale) for each in wanted}
         self.pipe.unload_motion_embedding()
         for (scale, prompt, seed), clip in made.items():
-            measures = measure(clip, plain[prompt, seed], reference, tracks, prompt, self.features)
-            self.measured.append(EvaluatedClip(name, scale, prompt, seed, measures))
-        shown = [
-            (prompt, scale)
-            for prompt in self.options.prompts[:SHEET_PROMPTS]
-            for scale in (None, *self.options.motion_scales)
-        ]
-        self.sheets[name] = [(f"reference: {name}", reference)] + [
-            (f"{label_of(scale)}: {prompt}", made[scale, prompt, self.seeds[0]]) for prompt, scale in shown
-        ]
+            measures = measure(clip, reference, made[None, prompt, seed], prompt, self.features, tracks)
+            self.measured.append((name, label_of(scale), measures))
+        scales = (None, *options.motion_scales)
+        shown = [(scale, prompt) for prompt in options.prompts[:SHEET_PROMPTS] for scale in scales]
+        rows = [(f"{label_of(scale)}: {prompt}", made[scale, prompt, self.seeds[0]]) for scale, prompt in shown]
+        self.sheets[name] = [(f"reference: {name}", reference), *rows]
 
     def clip(
         self, reference: np.ndarray, prompt: str, seed: int, embedding: str | None = None, scale: float | None = None
@@ -158,11 +178,56 @@ class Evaluation:
             "embedding": embedding and digest_of(embedding),
             "scale": scale,
         }
-        clip = self.clips.get(
-            identity, lambda: as_clip(generate_clip(self.pipe, self.options, reference, prompt, seed))
-        )
+        arguments = (self.pipe, self.options, reference, prompt, seed)
+        clip = stored_clip(self.options.output_dir / "clips", identity, lambda: as_clip(generate_clip(*arguments)))
         self.bar.update()
         return clip
+
+    def write(self, embeddings: dict[str, str], command: str) -> Path:
+        """The report, with where each reference's embedding comes from and the command that made it."""
+        page = Page(f"Motion embeddings on {self.options.pretrained_model_name_or_path}", command)
+        page.add(EXPLANATION)
+        groups = grouped((label, measures) for _, label, measures in self.measured)
+        page.add(table_of(groups))
+        fidelity, leakage, *_ = self.measured[0][-1]
+        points = {
+            label: tuple(interval(row[name] for row in rows) for name in (leakage, fidelity))
+            for label, rows in groups.items()
+        }
+        page.plot(scatter(points, leakage, fidelity), "fidelity_and_leakage", f"{fidelity} against {leakage}")
+        for reference, source in embeddings.items():
+            page.add(f"## {reference}\n\nEmbedding: `{source}`")
+            page.add(table_of(grouped((label, row) for name, label, row in self.measured if name == reference)))
+            rows = [(label, shrunk(frames)) for label, frames in self.sheets[reference]]
+            page.sheet(rows, reference, f"The reference {reference}, and clips without and with its motion")
+        return page.write(self.options.output_dir / "report")
+
+
+def grouped(pairs: Iterable[tuple[str, dict[str, float]]]) -> dict[str, list[dict[str, float]]]:
+    """Measures of clips by label."""
+    groups: dict[str, list[dict[str, float]]] = {}
+    for label, measures in pairs:
+        groups.setdefault(label, []).append(measures)
+    return groups
+
+
+def table_of(groups: dict[str, list[dict[str, float]]]) -> str:
+    """A line for each label."""
+    names = list(next(iter(groups.values()))[0])
+    rows = [
+        (label, str(len(clips)), *(interval(clip[name] for clip in clips).text(3) for name in names))
+        for label, clips in groups.items()
+    ]
+    return table(("", "clips", *names), rows)
+
+
+def shrunk(frames: np.ndarray) -> np.ndarray:
+    """A clip, (frames, height, width, 3), uint8, not wider than a contact sheet has room for."""
+    height, width = frames.shape[1:3]
+    if width <= SHEET_WIDTH:
+        return frames
+    size = (SHEET_WIDTH, max(1, round(height * SHEET_WIDTH / width)))
+    return np.stack([np.asarray(Image.fromarray(frame).resize(size)) for frame in frames])
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -174,23 +239,16 @@ def main(arguments: list[str] | None = None) -> None:
         prompts = options.reference_prompts or [read_caption(video) for video in options.reference_videos]
     pipe = load_pipeline(options, options.device)
     pipe.set_progress_bar_config(disable=True)
-    if options.embeddings:
-        embeddings = dict(zip(references, options.embeddings, strict=True))
-    else:
-        embeddings = {
-            name: str(learn(options, pipe, name, frames, prompt))
-            for (name, frames), prompt in zip(references.items(), prompts, strict=True)
-        }
+    embeddings = options.embeddings or [
+        learn(options, pipe, name, frames, prompt)
+        for (name, frames), prompt in zip(references.items(), prompts, strict=True)
+    ]
     evaluation = Evaluation(options, pipe)
-    for name, frames in references.items():
-        evaluation.run(name, frames, embeddings[name])
+    for (name, frames), embedding in zip(references.items(), embeddings, strict=True):
+        evaluation.run(name, frames, embedding)
     evaluation.bar.close()
     command = shlex.join(["python", "-m", "examples.evaluate", *(sys.argv[1:] if arguments is None else arguments)])
-    title = f"Motion embeddings on {options.pretrained_model_name_or_path}"
-    page = write_evaluation(
-        evaluation.measured, evaluation.sheets, embeddings, options.output_dir / "report", title, command
-    )
-    print(f"The report is {page}")
+    print(f"The report is {evaluation.write(dict(zip(references, embeddings, strict=True)), command)}")
 
 
 if __name__ == "__main__":

@@ -14,16 +14,19 @@ The output folder is an embedding repository: `pipe.load_motion_embedding("outpu
 import argparse
 import shutil
 import signal
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from accelerate import Accelerator
-from base_pipeline import generate_clip, generation_settings, load_pipeline  # these two are beside this script
 from diffusers.utils import export_to_gif, export_to_video
 from PIL import Image
-from training_arguments import make_configs, parse_arguments, take_accelerate_settings
+
+
+if not __package__:  # started by its path, as `accelerate launch` does
+    sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from diffusers_motion_embed import (
     MotionEmbeddingConfig,
@@ -39,6 +42,8 @@ from diffusers_motion_embed.training import (
 )
 from diffusers_motion_embed.training.checks import ignored_settings
 from diffusers_motion_embed.training.fleet import Job, read_caption, read_jobs, run_jobs
+from examples.base_pipeline import generate_clip, generation_settings, load_pipeline
+from examples.training_arguments import make_configs, parse_arguments, take_accelerate_settings
 
 
 ADAPTER_NAME = "trained"

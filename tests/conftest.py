@@ -26,8 +26,7 @@ from transformers import CLIPTextConfig, CLIPTextModel
 from diffusers_motion_embed import enable_motion_embedding
 from diffusers_motion_embed.adapter.selection import embedding_shapes, select_layers
 from diffusers_motion_embed.storage.files import to_state_dict, write_embedding
-from examples.tiny_world.train_unet import make_tokenizer
-from tests.helpers import make_config
+from tests.helpers import make_config, make_tokenizer
 
 
 # Random tests draw a seeded few; thousands, and others every time, with `pytest --hypothesis-profile=all`.

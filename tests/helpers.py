@@ -1,13 +1,22 @@
 """What several tests use."""
 
+from pathlib import Path
+
 import torch
 from diffusers import VideoToVideoSDPipeline
 from PIL import Image
+from transformers import CLIPTokenizer
 
 from diffusers_motion_embed import MotionEmbeddingConfig
 
 
 NUM_FRAMES = 4
+TINY_T2V = Path(__file__).parents[1] / "examples/tiny-t2v"
+
+
+def make_tokenizer() -> CLIPTokenizer:
+    """A CLIP tokenizer of 131 tokens: the embedded model's."""
+    return CLIPTokenizer.from_pretrained(TINY_T2V / "tokenizer")
 
 
 def make_config(**settings) -> MotionEmbeddingConfig:

@@ -1,4 +1,4 @@
-"""Imports inside the package point one way, and only the adapter knows PEFT."""
+"""Imports point one way: inside the package, and between package, examples, benchmarks and tests."""
 
 import ast
 from pathlib import Path
@@ -35,6 +35,32 @@ def imported_modules(source):
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
+# What the folders of the repository may import of each other; tests of examples and of benchmarks also what they test.
+FOLDERS = (PACKAGE, "examples", "benchmarks", "tests")
+FOLDERS_MAY_IMPORT = {
+    PACKAGE: {PACKAGE},
+    "examples": {PACKAGE, "examples"},
+    "benchmarks": {PACKAGE, "examples", "benchmarks"},
+    "tests": {PACKAGE, "tests"},
+    "tests/examples": {PACKAGE, "examples", "tests"},
+    "tests/benchmarks": set(FOLDERS),
+}
+
+
+def folder_of(path):
+    """The longest part of a file's path that has rules."""
+    return next(name for name in map(str, path.parents) if name in FOLDERS_MAY_IMPORT)
+
+
+def folder_violations(path, source):
+    allowed = FOLDERS_MAY_IMPORT[folder_of(path)]
+    return [
+        f"{path} imports {module}"
+        for module in imported_modules(source)
+        if module.split(".")[0] in FOLDERS and module.split(".")[0] not in allowed
+    ]
+
+
 def violations(path, source):
     part, found = path.parts[1].removesuffix(".py"), []
     if part not in MAY_IMPORT:
@@ -64,3 +90,27 @@ FORBIDDEN = {
 @pytest.mark.parametrize(("part", "imported"), FORBIDDEN.items())
 def test_imports_the_other_way_are_noticed(part, imported):
     assert violations(Path(PACKAGE, f"{part}.py"), f"def f():\n    from {PACKAGE}.{imported} import name")
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_folders_import_one_way(folder):
+    paths = sorted((ROOT / folder).rglob("*.py"))
+    assert paths
+    texts = {path.relative_to(ROOT): path.read_text(encoding="utf-8") for path in paths}
+    assert [found for path, text in texts.items() for found in folder_violations(path, text)] == []
+
+
+@pytest.mark.parametrize(
+    ("path", "imported"),
+    [
+        (f"{PACKAGE}/training/trainer.py", "examples.demo"),
+        (f"{PACKAGE}/video.py", "benchmarks.cost"),
+        ("examples/demo.py", "benchmarks.tiny_world.scene"),
+        ("tests/metrics/test_motion.py", "benchmarks.tiny_world"),
+        ("tests/conftest.py", "examples.pictures"),
+        ("tests/examples/test_demo.py", "benchmarks.fidelity"),
+    ],
+)
+def test_imports_between_folders_are_noticed(path, imported):
+    assert folder_violations(Path(path), f"def f():\n    import {imported}")
+    assert folder_violations(Path(path), f"from {imported.rpartition('.')[0] or imported} import name")

@@ -20,10 +20,10 @@ from tqdm import tqdm
 from benchmarks.peers.generation import NoisePrior, inverted_noise
 from benchmarks.peers.method import Reference, Transfer
 from benchmarks.peers.training import denoiser, only_trained
+from benchmarks.tiny_world.pipelines import GENERATION
 from diffusers_motion_embed.architectures import find_architecture
 from diffusers_motion_embed.architectures.conditioning import Conditioning, capture_conditioning
 from diffusers_motion_embed.architectures.encoding import encode_frames
-from examples.tiny_world.evaluation import GENERATION
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from benchmarks.peers.method import Generate, Reference
+from benchmarks.tiny_world.pipelines import generate, training_arguments
 from diffusers_motion_embed import invert_clip, mix_noise
 from diffusers_motion_embed.noise import NoiseMix
-from examples.tiny_world.evaluation import generate, training_arguments
 
 
 @dataclass(frozen=True)

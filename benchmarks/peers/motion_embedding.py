@@ -1,22 +1,29 @@
 """Motion embeddings by this package (after arXiv 2403.20193), as a method among the others."""
 
 import contextlib
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from benchmarks.peers.generation import NoisePrior, generator_of, inverted_noise
 from benchmarks.peers.method import Reference, Transfer
 from benchmarks.peers.training import denoiser, within
+from benchmarks.tiny_world.pipelines import training_arguments
 from diffusers_motion_embed import MotionEmbeddingConfig, enable_motion_embedding
 from diffusers_motion_embed.adapter.registry import embedding_tensors, registry_of
 from diffusers_motion_embed.adapter.scales import Scale
 from diffusers_motion_embed.storage.files import parse_embedding, to_state_dict
-from diffusers_motion_embed.training import TrainingConfig, train_motion_embedding
-from examples.tiny_world.evaluation import training_arguments
+from diffusers_motion_embed.training import CheckpointConfig, TrainingConfig, TrainingProgress, train_motion_embedding
 
 
 NAME = "motion"
+
+
+def name_at(step: int) -> str:
+    """The name under which the embedding is loaded as it was after this step."""
+    return f"{NAME} after {step} steps"
 
 
 @dataclass(frozen=True)
@@ -29,6 +36,7 @@ class MotionEmbedding:
         scale: Of the embedding.
         prior: Of the initial noise; None begins with fresh noise.
         max_error: Of the compact form, in which it is then stored and read again.
+        at_steps: Steps after which the embedding is kept too; it is loaded under `name_at(step)`, and inactive.
     """
 
     config: TrainingConfig = field(default_factory=TrainingConfig)
@@ -36,22 +44,19 @@ class MotionEmbedding:
     scale: Scale = 1.0
     prior: NoisePrior | None = None
     max_error: float | None = None
+    at_steps: tuple[int, ...] = field(default=(), repr=False)  # what is measured then has names of its own
 
     @contextlib.contextmanager
     def learn(self, pipe: Any, reference: Reference, num_samples: int, seed: int) -> Iterator[Transfer]:
         """See `Method`."""
         enable_motion_embedding(pipe)
         inverted = inverted_noise(pipe, reference) if self.prior else None
-        train_motion_embedding(
-            pipe,
-            reference.frames,
-            reference.prompt,
-            within(self.config, num_samples, seed),
-            embedding_config=replace(self.embedding),
-            adapter_name=NAME,
-            call_arguments=training_arguments(pipe),
-        )
         try:
+            with tempfile.TemporaryDirectory() as folder:
+                self._train(pipe, reference, within(self.config, num_samples, seed), Path(folder))
+                for step in self.at_steps:
+                    pipe.load_motion_embedding(Path(folder, f"checkpoint-{step}"), name_at(step))
+            pipe.set_motion_embeddings(NAME)
             pipe.set_motion_scale(self.scale, NAME)
             _, model = denoiser(pipe)
             config, tensors = registry_of(model).loaded[NAME].config, embedding_tensors(model, NAME)
@@ -64,4 +69,23 @@ class MotionEmbedding:
             size = sum(tensor.nbytes for tensor in stored.values())
             yield Transfer(generator_of(pipe, inverted, self.prior), size)
         finally:
-            pipe.delete_motion_embedding(NAME)
+            pipe.unload_motion_embedding()
+
+    def _train(self, pipe: Any, reference: Reference, config: TrainingConfig, folder: Path) -> None:
+        """Train, and save checkpoints at the steps to keep."""
+
+        def keep(progress: TrainingProgress) -> None:
+            if progress.step in self.at_steps:
+                progress.save_checkpoint()
+
+        train_motion_embedding(
+            pipe,
+            reference.frames,
+            reference.prompt,
+            config,
+            embedding_config=replace(self.embedding),
+            adapter_name=NAME,
+            call_arguments=training_arguments(pipe),
+            checkpoints=CheckpointConfig(output_dir=folder) if self.at_steps else None,
+            callback=keep,
+        )

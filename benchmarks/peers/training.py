@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from benchmarks.peers.method import Reference
+from benchmarks.tiny_world.pipelines import training_arguments
 from diffusers_motion_embed import MotionEmbeddingConfig
 from diffusers_motion_embed.adapter.selection import select_layers
 from diffusers_motion_embed.adapter.timing import Timing
@@ -19,7 +20,6 @@ from diffusers_motion_embed.architectures.encoding import encode_frames
 from diffusers_motion_embed.architectures.noising import noising_of
 from diffusers_motion_embed.training import TrainingConfig
 from diffusers_motion_embed.training.optimization import Optimization
-from examples.tiny_world.evaluation import training_arguments
 
 
 Parameters = Mapping[str, nn.Parameter]

@@ -7,7 +7,6 @@ import pytest
 import torch
 from diffusers.models.attention_processor import Attention, AttnProcessor
 
-from diffusers_motion_embed import FusedProjectionsError
 from diffusers_motion_embed.adapter.attachment import attach, detach
 from diffusers_motion_embed.adapter.layer import LayerEmbedding, MotionEmbeddingLayer
 from diffusers_motion_embed.architectures.layouts import Layout, VideoSize
@@ -193,10 +192,16 @@ def test_a_scale_of_zero_is_exact_in_half_precision(temporal, layer, pictures):
     assert torch.equal(temporal(pictures.half()), with_motion)
 
 
-def test_fused_projections_are_refused(temporal, layer, pictures):
-    temporal.attention.fuse_projections()
-    with pytest.raises(FusedProjectionsError, match="unfuse_qkv_projections"):
-        temporal.attention.to_qkv(pictures.flatten(2)[:1].mT)
+@pytest.mark.parametrize("name", ["to_qkv", "to_kv"])
+def test_fused_projections_get_what_the_offsets_become(temporal, layer, pictures, name):
+    attention = temporal.attention
+    attention.is_cross_attention = name == "to_kv"
+    attention.fuse_projections()
+    temporal(pictures)  # shows the layer the clip's size
+    rows = torch.randn(HEIGHT * WIDTH, FRAMES, CHANNELS)
+    apart = [getattr(attention, part)(rows) for part in ("to_q", "to_k", "to_v")]
+    expected = torch.cat(apart if name == "to_qkv" else apart[1:], dim=-1)
+    torch.testing.assert_close(getattr(attention, name)(rows), expected, atol=1e-5, rtol=1e-5)
 
 
 def test_query_and_key_share_one_sum_and_nothing_of_it_is_kept(temporal, layer, pictures):

@@ -18,13 +18,14 @@ def test_the_demo_writes_what_it_says(tmp_path):
     command = [sys.executable, "-m", "examples.demo", "--max_train_steps", "25", "--output_dir", str(tmp_path)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
-    assert "Displacement cosine" in done.stdout
+    assert "Motion fidelity to the reference" in done.stdout
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     assert len(metrics["prompts"]) >= 4
     with_motion, without = (
-        np.mean([row[f"cosine_{mode}"] for row in metrics["prompts"]]) for mode in ("with", "without")
+        np.mean([row[f"fidelity_{mode}"] for row in metrics["prompts"]]) for mode in ("with", "without")
     )
     assert with_motion > without + 0.2
+    assert all(abs(row["leakage"]) < 0.1 for row in metrics["prompts"])
     for kind in ("mp4", "gif"):
         clips = sorted(tmp_path.glob(f"*.{kind}"))
         assert len(clips) == 1 + 2 * len(metrics["prompts"])

@@ -1,23 +1,32 @@
 """The command that measures embeddings on a pipeline and writes a report."""
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from diffusers import DiffusionPipeline
 
 from diffusers_motion_embed import enable_motion_embedding, read_video
 from diffusers_motion_embed.metrics import ClipFeatures, appearance_leakage, motion_fidelity, track
 from examples import evaluate
 from examples.base_pipeline import load_pipeline
-from examples.report.clip_store import ClipStore, digest_of
-from examples.report.evaluation import measure
-from examples.tiny_world.evaluation import EXAMPLES, TINY_T2V, load_tiny_pipeline
+from examples.evaluate import digest_of, stored_clip
+from examples.measure_clips import measure
 from tests.metrics.clip_model import make_clip_model
 
 
+EXAMPLES = Path(evaluate.__file__).parent
+TINY_T2V = EXAMPLES / "tiny-t2v"
 PROMPTS = ["a yellow ring on a gray background", "a blue square on a white background"]
 SIZE = {"num_frames": 16, "height": 64, "width": 64}
+
+
+def load_base():
+    pipe = DiffusionPipeline.from_pretrained(TINY_T2V, dtype=torch.float32)
+    pipe.set_progress_bar_config(disable=True)
+    return enable_motion_embedding(pipe)
 
 
 def command(output, *arguments):
@@ -64,7 +73,7 @@ def test_learned_embeddings_are_measured_and_nothing_is_done_twice(video, tmp_pa
     assert {name: row["clips"] for name, row in whole.items()} == {"without": 2, "scale 1": 2, "scale 0.5": 2}
     assert (whole["without"]["leakage (color_histogram)"]) == 0
 
-    reference, pipe = read_video(video, **SIZE), enable_motion_embedding(load_tiny_pipeline())
+    reference, pipe = read_video(video, **SIZE), load_base()
     plain = [clip(pipe, prompt) for prompt in PROMPTS]
     pipe.load_motion_embedding(tmp_path / "out/embeddings/eight")
     pipe.set_motion_scale(0.5)
@@ -96,7 +105,7 @@ def test_a_clip_model_adds_consistency_and_text(tmp_path):
     features = ClipFeatures.from_pretrained(str(tmp_path))
     paths = [EXAMPLES / f"assets/{name}.mp4" for name in ("arc", "bounce", "zigzag")]
     plain, generated, reference = (read_video(path, 16) for path in paths)
-    found = measure(generated, plain, reference, track(reference), PROMPTS[0], features)
+    found = measure(generated, reference, plain, PROMPTS[0], features, track(reference))
     frames, text = features(generated), features.of_text(PROMPTS[0])
     assert found["temporal consistency"] == pytest.approx((frames[1:] * frames[:-1]).sum(1).mean())
     assert found["text similarity"] == pytest.approx((frames @ text).mean())
@@ -114,19 +123,19 @@ def test_the_base_is_loaded_as_asked():
 
 
 def test_half_a_clip_is_not_trusted_and_another_identity_is_another_clip(tmp_path):
-    store, made = ClipStore(tmp_path / "clips"), []
+    made = []
 
-    def make():
-        made.append(len(made))
-        return np.full((2, 3, 3, 3), len(made), np.uint8)
+    def get(seed):
+        def make():
+            made.append(seed)
+            return np.full((2, 3, 3, 3), len(made), np.uint8)
 
-    assert store.get({"seed": 0}, make).max() == 1
-    assert store.get({"seed": 0}, make).max() == 1
-    assert store.get({"seed": 1}, make).max() == 2
+        return stored_clip(tmp_path / "clips", {"seed": seed}, make).max()
+
+    assert [get(0), get(0), get(1)] == [1, 1, 2]
     for path in (tmp_path / "clips").iterdir():
         path.write_bytes(path.read_bytes()[:-5])
-    assert store.get({"seed": 0}, make).max() == 3
-    assert ClipStore(tmp_path / "clips").get({"seed": 0}, make).max() == 3
+    assert [get(0), get(0)] == [3, 3]
     assert len(made) == 3
 
 

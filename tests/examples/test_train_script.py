@@ -23,9 +23,9 @@ ROOT = Path(__file__).parents[2]
 REFERENCE = ROOT / "examples/assets/figure_eight.mp4"
 
 
-def run(*arguments, launcher=(), **options):
-    command = [sys.executable, *launcher, "examples/train_motion_embedding.py", *map(str, arguments)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, **options)
+def run(*arguments, start=("examples/train_motion_embedding.py",), **options):
+    command = [sys.executable, *map(str, (*start, *arguments))]
+    return subprocess.run(command, **{"cwd": ROOT, **options}, capture_output=True, text=True, timeout=300)
 
 
 @pytest.mark.parametrize("make_pipeline", [make_text_to_video, make_animatediff], ids=["text-to-video", "animatediff"])
@@ -59,13 +59,13 @@ def test_a_video_file_becomes_an_embedding(make_pipeline, tmp_path):
 def test_a_base_stored_in_half_precision_and_the_settings_of_accelerate(tmp_path):
     """The embedded model is; diffusers alone would load its text encoder in half precision and the rest in float32."""
     launcher = ("-m", "accelerate.commands.launch", "--cpu", "--num_processes", "1", "--num_machines", "1")
-    launcher += ("--dynamo_backend", "no", "--mixed_precision", "bf16")
+    launcher += ("--dynamo_backend", "no", "--mixed_precision", "bf16", "examples/train_motion_embedding.py")
     done = run(
         *("--pretrained_model_name_or_path", "examples/tiny-t2v", "--reference_video", REFERENCE),
         *("--prompt", "a red bar on a black background", "--output_dir", tmp_path, "--height", 64, "--width", 64),
         *("--max_train_steps", 1, "--validation_prompt", "a yellow ring", "--num_inference_steps", 1),
         *("--report_to", "none"),
-        launcher=launcher,
+        start=launcher,
         env={**os.environ, "ACCELERATE_GRADIENT_ACCUMULATION_STEPS": "2"},
     )
     assert done.returncode == 0, done.stderr
@@ -107,6 +107,20 @@ SMALL = (
 def base(tmp_path):
     make_text_to_video().save_pretrained(tmp_path / "base")
     return ("--pretrained_model_name_or_path", tmp_path / "base")
+
+
+def test_accelerate_launches_it_from_any_folder(base, tmp_path):
+    """Without the repository on the path, which `python -m` and pytest put there."""
+    script = ROOT / "examples/train_motion_embedding.py"
+    done = run(
+        *(*base, "--reference_video", REFERENCE, "--prompt", "a red bar", *SMALL),
+        *("--max_train_steps", 1, "--output_dir", "out"),
+        start=("-m", "accelerate.commands.launch", script),
+        cwd=tmp_path,
+        env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "out" / "adapter_model.safetensors").is_file()
 
 
 def weights(folder):

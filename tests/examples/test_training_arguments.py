@@ -1,8 +1,5 @@
 """What the training script's arguments stand for."""
 
-import sys
-from pathlib import Path
-
 import pytest
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
@@ -10,11 +7,7 @@ from accelerate.state import AcceleratorState
 from diffusers_motion_embed import MotionEmbeddingConfig
 from diffusers_motion_embed.training import TrainingConfig
 from diffusers_motion_embed.training.checks import ignored_settings
-
-
-sys.path.append(str(Path(__file__).parents[2] / "examples"))  # where the script finds it
-
-from training_arguments import make_configs, parse_arguments, take_accelerate_settings
+from examples.training_arguments import make_configs, parse_arguments, take_accelerate_settings
 
 
 NEEDED = ("--pretrained_model_name_or_path", "base", "--reference_video", "clip.mp4", "--output_dir", "out")

@@ -3,7 +3,7 @@
 import torch
 from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel, CLIPProcessor
 
-from examples.tiny_world.train_unet import make_tokenizer
+from tests.helpers import make_tokenizer
 
 
 def make_clip_model():

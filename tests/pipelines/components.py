@@ -23,7 +23,7 @@ from transformers import (
     UMT5EncoderModel,
 )
 
-from examples.tiny_world.train_unet import make_tokenizer
+from tests.helpers import make_tokenizer
 
 
 TEXT_WIDTH = 16

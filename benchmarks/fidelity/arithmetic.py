@@ -1,0 +1,207 @@
+"""What can be calculated with motion embeddings, and what things then do: sums, mixtures, scales, reversal, sequences.
+
+`pictures.py` draws one plot for each question.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks.fidelity.lab import Clips, Lab, Outcome
+from benchmarks.tiny_world.pipelines import generate
+from benchmarks.tiny_world.references import OBJECT_REFERENCES, PROMPTS
+from benchmarks.tiny_world.scene import NUM_FRAMES
+from diffusers_motion_embed import MotionEmbeddingConfig
+from diffusers_motion_embed.arithmetic import concatenated_embedding, reversed_embedding
+from diffusers_motion_embed.storage.files import EmbeddingTensors, read_embedding, to_state_dict
+from diffusers_motion_embed.training import TrainingConfig
+
+
+PAIRS = (("figure_eight", "zigzag"), ("bounce", "spiral"))
+SCALES = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5)
+ALL = "all"  # an experiment on several references at once
+Embeddings = dict[str, tuple[MotionEmbeddingConfig, EmbeddingTensors]]
+Load = Callable[[Any, Embeddings], None]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One thing to try.
+
+    Args:
+        title: The title of its panel.
+        load: Loads what is tried into a pipeline without embeddings.
+        targets: Paths to compare with, (frames, 2), by name; the first is drawn.
+        num_frames: Length of the clips.
+    """
+
+    title: str
+    load: Load
+    targets: dict[str, np.ndarray]
+    num_frames: int = NUM_FRAMES
+
+
+@dataclass(frozen=True)
+class Question:
+    """An `Experiment` on the embeddings of all references of objects, learned by the default recipe.
+
+    Args:
+        cases: Makes the things to try.
+    """
+
+    cases: Callable[[], Iterator[Case]]
+
+    @property
+    def settings(self) -> str:
+        """See `Experiment`."""
+        return repr(([case.title for case in self.cases()], TrainingConfig()))
+
+    def references(self, names: list[str]) -> list[str]:
+        """All at once."""
+        return [ALL]
+
+    def run(self, lab: Lab, reference: str) -> Outcome:
+        """See `Experiment`."""
+        embeddings = {name: read_embedding(lab.embedding(name)) for name in OBJECT_REFERENCES}
+        return Outcome([self._try(case, lab, embeddings) for case in self.cases()])
+
+    def _try(self, case: Case, lab: Lab, embeddings: Embeddings) -> Clips:
+        def generate_clips(prompts: list[str], seeds: list[int]) -> np.ndarray:
+            return generate(lab.pipe, prompts, seeds, case.num_frames)
+
+        case.load(lab.pipe, embeddings)
+        frames = lab.generate(generate_clips, PROMPTS, case.title)
+        lab.pipe.unload_motion_embedding()
+        return Clips(case.title, frames, PROMPTS, targets=case.targets)
+
+
+def path_of(name: str) -> np.ndarray:
+    return OBJECT_REFERENCES[name].motion.screen_center
+
+
+def resampled(path: np.ndarray, num_frames: int) -> np.ndarray:
+    """The same path in another number of frames, linearly, first and last kept."""
+    time = np.linspace(0, len(path) - 1, num_frames)
+    return np.stack([np.interp(time, range(len(path)), axis) for axis in path.T], axis=1)
+
+
+def combined(function: Callable[[Embeddings], tuple[MotionEmbeddingConfig, EmbeddingTensors]]) -> Load:
+    """Loads what a function makes of the embeddings."""
+
+    def load(pipe: Any, embeddings: Embeddings) -> None:
+        config, tensors = function(embeddings)
+        pipe.load_motion_embedding(to_state_dict(config, tensors), config=replace(config))
+
+    return load
+
+
+def weighted(weights: dict[str, float]) -> Load:
+    """Loads several embeddings, each with its weight, as users do."""
+
+    def load_all(pipe: Any, embeddings: Embeddings) -> None:
+        for name in weights:
+            config, tensors = embeddings[name]
+            pipe.load_motion_embedding(to_state_dict(config, tensors), name, config=replace(config))
+        pipe.set_motion_embeddings(list(weights), list(weights.values()))
+
+    return load_all
+
+
+def each_tensor(embeddings: list[EmbeddingTensors], function: Callable[[list], torch.Tensor]) -> EmbeddingTensors:
+    """Every part of every layer as the function of that part of the embeddings."""
+    return {
+        path: {part: function([tensors[path][part] for tensors in embeddings]) for part in parts}
+        for path, parts in embeddings[0].items()
+    }
+
+
+def scale() -> Iterator[Case]:
+    """What do scales between 0 and 1.5 do?"""
+    name = "figure_eight"
+    for value in SCALES:
+        yield Case(f"{value:g} · {name}", weighted({name: value}), {"reference": path_of(name)})
+
+
+def negative_scale() -> Iterator[Case]:
+    """Does a negative scale mirror the path, or reverse it?"""
+    for name in ("zigzag", "spiral"):
+        path = path_of(name)
+        targets = {"mirrored": -path, "reversed": path[::-1]}
+        for value in (-0.5, -1.0):
+            yield Case(f"{value:g} · {name}", weighted({name: value}), targets)
+
+
+def sums() -> Iterator[Case]:
+    """Do two motions at once give the sum of their paths?"""
+    for first, second in PAIRS:
+        paths = path_of(first), path_of(second)
+        for weight in (0.7, 1.0):
+            targets = {"sum": weight * (paths[0] + paths[1]), first: paths[0], second: paths[1]}
+            yield Case(
+                f"{weight:g} · ({first} + {second})",
+                weighted(dict.fromkeys((first, second), weight)),
+                targets,
+            )
+
+
+def interpolation() -> Iterator[Case]:
+    """Does the path go over from one to the other as the weights do?"""
+    for first, second in PAIRS:
+        paths = path_of(first), path_of(second)
+        for share in (0.25, 0.5, 0.75):
+            targets = {"between": (1 - share) * paths[0] + share * paths[1], first: paths[0], second: paths[1]}
+            load_both = weighted({first: 1 - share, second: share})
+            yield Case(f"{1 - share:g} · {first} + {share:g} · {second}", load_both, targets)
+
+
+def reversal() -> Iterator[Case]:
+    """Is it what is added that has to be flipped in time, or the embedding before its debiasing?"""
+    for name in OBJECT_REFERENCES:
+        targets = {"reversed": path_of(name)[::-1], "forward": path_of(name)}
+        after = combined(lambda embeddings, name=name: reversed_embedding(*embeddings[name]))
+        yield Case(f"{name}, after debiasing", after, targets)
+        before = combined(lambda embeddings, name=name: flipped(*embeddings[name]))
+        yield Case(f"{name}, before debiasing", before, targets)
+
+
+def flipped(
+    config: MotionEmbeddingConfig, tensors: EmbeddingTensors
+) -> tuple[MotionEmbeddingConfig, EmbeddingTensors]:
+    """The stored numbers in the opposite order of frames."""
+    return config, each_tensor([tensors], lambda parts: parts[0].flip(-2))
+
+
+def sequence() -> Iterator[Case]:
+    """Does one motion follow the other: in clips as long as both, squeezed into one's length, or half and half?"""
+    half = NUM_FRAMES // 2
+    for pair in PAIRS:
+        paths, title = [path_of(name) for name in pair], ", ".join(pair)
+        path = np.concatenate(paths)
+        both = combined(lambda embeddings, pair=pair: concatenated_embedding([embeddings[name] for name in pair]))
+        yield Case(f"{title}: {2 * NUM_FRAMES} frames", both, {"one, then the other": path}, 2 * NUM_FRAMES)
+        yield Case(f"{title}: {NUM_FRAMES} frames", both, {"one, then the other": resampled(path, NUM_FRAMES)})
+        halves = combined(lambda embeddings, pair=pair: half_and_half([embeddings[name] for name in pair], half))
+        path = np.concatenate([paths[0][:half], paths[1][half:]])
+        yield Case(f"{title}: half and half", halves, {"half of each": path})
+
+
+def half_and_half(
+    pair: list[tuple[MotionEmbeddingConfig, EmbeddingTensors]], half: int
+) -> tuple[MotionEmbeddingConfig, EmbeddingTensors]:
+    """The first frames of one motion, the last of another, as they are added."""
+    # A reversal changes nothing but the order, and what is added.
+    added = [reversed_embedding(*reversed_embedding(*entry)) for entry in pair]
+    tensors = each_tensor(
+        [tensors for _, tensors in added],
+        lambda parts: torch.cat([parts[0][..., :half, :], parts[1][..., half:, :]], -2),
+    )
+    return added[0][0], tensors
+
+
+QUESTIONS = {
+    function.__name__: Question(function)
+    for function in (scale, negative_scale, sums, interpolation, reversal, sequence)
+}

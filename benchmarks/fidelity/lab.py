@@ -1,0 +1,118 @@
+"""A tiny pipeline with everything that experiments share: references, seeds, plain clips, kept embeddings."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from tqdm import tqdm
+
+from benchmarks.peers import Reference
+from benchmarks.peers.method import Generate
+from benchmarks.tiny_world.pipelines import call_arguments, generate, training_arguments
+from benchmarks.tiny_world.references import camera_references, looks_for, object_references, reference_frames
+from benchmarks.tiny_world.scene import Appearance
+from diffusers_motion_embed import enable_motion_embedding
+from diffusers_motion_embed.training import TrainingConfig, train_motion_embedding
+
+
+@dataclass(frozen=True)
+class Clips:
+    """Clips that one use of what was learned made.
+
+    Args:
+        use: Its name.
+        frames: (seeds, looks, frames, size, size, 3), uint8.
+        looks: What each of them should show.
+        plain: The clips of the same prompts and noise by the plain model, of the same shape.
+        targets: Paths to compare with, (frames, 2), by name.
+        figures: Further figures, the same for all clips.
+    """
+
+    use: str
+    frames: np.ndarray
+    looks: tuple[Appearance, ...]
+    plain: np.ndarray | None = None
+    targets: Mapping[str, np.ndarray] = field(default_factory=dict)
+    figures: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of an experiment on one reference.
+
+    Args:
+        clips: One entry for each use.
+        reference: The clip whose motion they should have, (frames, size, size, 3), uint8; None if there are several.
+        seconds: Processor time of learning.
+        num_bytes: Size of what was learned.
+    """
+
+    clips: list[Clips]
+    reference: np.ndarray | None = None
+    seconds: float = 0.0
+    num_bytes: int = 0
+
+
+class Lab:
+    """Generates clips on one pipeline.
+
+    Args:
+        pipe: A tiny text-to-video pipeline.
+        folder: Embeddings that several experiments use are kept there.
+        num_seeds: Number of clips of each prompt.
+    """
+
+    def __init__(self, pipe: Any, folder: Path, num_seeds: int) -> None:
+        self.pipe, self.folder, self.num_seeds = enable_motion_embedding(pipe), folder, num_seeds
+        self.num_frames = call_arguments(pipe)["num_frames"]
+        self.scenes = object_references(self.num_frames) | camera_references(self.num_frames)
+        self._plain: dict[tuple[Appearance, ...], np.ndarray] = {}
+
+    def reference(self, name: str) -> Reference:
+        """What is learned from: the clip, and the prompt that describes it."""
+        return Reference(reference_frames(name, self.num_frames), self.scenes[name].appearance.prompt)
+
+    def generate(self, function: Generate, looks: tuple[Appearance, ...], title: str = "") -> np.ndarray:
+        """Clips of all looks for all seeds, (seeds, looks, frames, size, size, 3)."""
+        texts = [look.prompt for look in looks]
+        seeds = tqdm(range(self.num_seeds), title, leave=False)
+        return np.stack([function(texts, [1000 * seed + number for number in range(len(texts))]) for seed in seeds])
+
+    def plain(self, reference: str) -> np.ndarray:
+        """The plain model's clips of the looks that a reference is tried on; made once for all references."""
+        looks = looks_for(reference)
+        if looks not in self._plain:
+            self._plain[looks] = self.generate(partial(generate, self.pipe), looks, "without")
+        return self._plain[looks]
+
+    def embedding(self, name: str) -> Path:
+        """The folder of a reference's embedding by the default recipe, which is trained if it is not there yet."""
+        config = TrainingConfig()
+        digest = hashlib.sha256(repr(config).encode()).hexdigest()[:8]
+        path = self.folder / "embeddings" / f"{name}-{digest}"
+        if not path.is_dir():
+            reference, arguments = self.reference(name), training_arguments(self.pipe)
+            train_motion_embedding(
+                self.pipe, reference.frames, reference.prompt, config, adapter_name=name, call_arguments=arguments
+            )
+            self.pipe.save_motion_embedding(path, name)
+            self.pipe.unload_motion_embedding()
+        return path
+
+
+class Experiment(Protocol):
+    """An entry of the table."""
+
+    @property
+    def settings(self) -> str:
+        """Everything that its measures depend on, as text."""
+
+    def references(self, names: list[str]) -> list[str]:
+        """On which references it is run, if these are asked for."""
+
+    def run(self, lab: Lab, reference: str) -> Outcome:
+        """Learn, and make clips."""

@@ -1,0 +1,144 @@
+"""Experiments that learn one reference's motion by some method, and use what was learned in one or several ways."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
+
+from benchmarks.fidelity.lab import Clips, Lab, Outcome
+from benchmarks.peers import Method
+from benchmarks.peers.motion_embedding import NAME, MotionEmbedding, name_at
+from benchmarks.tiny_world.references import looks_for
+from diffusers_motion_embed import MotionEmbeddingConfig
+from diffusers_motion_embed.adapter.scales import Scale
+from diffusers_motion_embed.training import RECIPES, TrainingConfig
+
+
+# Training samples that every method has: what the default recipe takes.
+BUDGET = 400
+
+# What is done to a pipeline between learning and generating, by name; it may return figures.
+Prepare = Callable[[Any], Mapping[str, float] | None]
+Uses = Mapping[str, Prepare]
+
+
+def as_it_is(pipe: Any) -> None:
+    """Nothing is changed."""
+
+
+@dataclass(frozen=True)
+class Learned:
+    """An `Experiment`.
+
+    Args:
+        method: The method that learns.
+        num_samples: Its budget.
+        uses: How what was learned is used.
+    """
+
+    method: Method
+    num_samples: int = BUDGET
+    uses: Uses = field(default_factory=lambda: {"": as_it_is})
+
+    @property
+    def settings(self) -> str:
+        """See `Experiment`."""
+        return repr((self.method, self.num_samples, list(self.uses)))
+
+    def references(self, names: list[str]) -> list[str]:
+        """Each on its own."""
+        return names
+
+    def run(self, lab: Lab, reference: str) -> Outcome:
+        """See `Experiment`."""
+        plain, looks, learned_from = lab.plain(reference), looks_for(reference), lab.reference(reference)
+        started = time.process_time()
+        with self.method.learn(lab.pipe, learned_from, self.num_samples, seed=0) as transfer:
+            seconds, clips = time.process_time() - started, []
+            for use, prepare in self.uses.items():
+                figures = prepare(lab.pipe) or {}
+                frames = lab.generate(transfer.generate, looks, use)
+                clips.append(Clips(use, frames, looks, plain, figures=figures))
+        return Outcome(clips, learned_from.frames, seconds, transfer.num_bytes)
+
+
+@dataclass(frozen=True)
+class Plain:
+    """An `Experiment`: the plain model, which is the same for all references."""
+
+    settings: str = "without"
+
+    def references(self, names: list[str]) -> list[str]:
+        """Each on its own."""
+        return names
+
+    def run(self, lab: Lab, reference: str) -> Outcome:
+        """See `Experiment`."""
+        plain = lab.plain(reference)
+        return Outcome([Clips("", plain, looks_for(reference), plain)], lab.reference(reference).frames)
+
+
+def ours(
+    config: Mapping[str, Any] | None = None,
+    embedding: Mapping[str, Any] | None = None,
+    uses: Uses | None = None,
+    **settings: Any,
+) -> Learned:
+    """The default with something changed.
+
+    Args:
+        config: Options of the training.
+        embedding: Options of the embedding.
+        uses: How it is used.
+        settings: Settings of `MotionEmbedding`.
+    """
+    method = MotionEmbedding(TrainingConfig(**config or {}), MotionEmbeddingConfig(**embedding or {}), **settings)
+    return Learned(method, uses=uses) if uses else Learned(method)
+
+
+def recipe(name: str) -> Learned:
+    """A recipe of the package, within the budget."""
+    return ours(RECIPES[name].training, RECIPES[name].embedding)
+
+
+def by_step(experiment: Learned, *steps: int) -> Learned:
+    """The same, used as it was after these steps of the one training."""
+    uses = {f"after {step} steps": lambda pipe, step=step: pipe.set_motion_embeddings(name_at(step)) for step in steps}
+    return replace(experiment, method=replace(experiment.method, at_steps=steps), uses=uses)
+
+
+def scaled(scale: Scale) -> Prepare:
+    """Sets the motion scale."""
+    return lambda pipe: pipe.set_motion_scale(scale, NAME)
+
+
+def debiased(mode: str) -> Prepare:
+    """Uses the embedding through another debiasing than it was trained through."""
+    return lambda pipe: pipe.set_motion_debias(mode)
+
+
+def changed(
+    experiment: Learned,
+    config: Mapping[str, Any],
+    embedding: Mapping[str, Any],
+    settings: Mapping[str, Any],
+) -> Learned:
+    """The experiment with other settings.
+
+    Args:
+        experiment: An entry of the table.
+        config: Options of the training to change.
+        embedding: Options of the embedding to change.
+        settings: Settings of the method to change.
+
+    Raises:
+        ValueError: If the experiment has no such settings.
+    """
+    method = getattr(experiment, "method", None)
+    known = {each.name for each in fields(method)} if method else set()
+    parts = {name: options for name, options in (("config", config), ("embedding", embedding)) if options}
+    unknown = (settings.keys() | parts.keys()) - known
+    if unknown:
+        raise ValueError(f"{type(method or experiment).__name__} has no setting {', '.join(sorted(unknown))}.")
+    new = {name: replace(getattr(method, name), **options) for name, options in parts.items()}
+    return replace(experiment, method=replace(method, **settings, **new))

@@ -1,0 +1,250 @@
+"""Writes docs/report from stored measures; measures nothing.
+
+python -m benchmarks.fidelity.report --measures outputs/fidelity --output docs/report
+"""
+
+import argparse
+import shlex
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.fidelity.experiments import DEFAULT, GROUPS, PLAIN, REPORTED
+from benchmarks.fidelity.figures import curve
+from benchmarks.fidelity.learned import BUDGET
+from benchmarks.fidelity.runner import MEASURES, SHOWN, Task, measures_of
+from benchmarks.fidelity.summary import SHARES, Measured, read, results_of
+from benchmarks.tiny_world.pipelines import TINY_T2V
+from benchmarks.tiny_world.references import OBJECT_REFERENCES, PROMPTS, reference_frames
+from examples.report import Interval, Page, scatter, table
+
+
+EXPLANATION = """\
+* **cosine**: displacement cosine of the object's centroid to the reference's motion, exact; 1 is the same, 0 chance
+* **distance** of the two centroids, in half frame widths
+* **lk fidelity**: motion fidelity by the formula of DMT, points followed by Lucas and Kanade's method
+* **text**: clips with the right colour, shape and background, and the object in every frame
+* **background**: clips with the right background and pattern
+* **leakage**: how much more a clip looks like the reference than the plain clip of the same prompt and seed does, by
+  histograms of colours; **object shift** and **background shift**: the share of the way from the plain colour to the
+  reference's
+* **bytes** to store, in float32 unless said otherwise; **time** of learning, as a multiple of the default's
+
+Means with 95 % intervals over motions, prompts and seeds. Temporal consistency and text similarity by CLIP are left
+out, since CLIP knows nothing of these clips."""
+
+
+def commands_of(measures: Path, base: Path, output: Path) -> list[str]:
+    """The commands that measure everything as it was measured, and write the page."""
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for group in REPORTED:
+        found = [results_of(measures, group, name, OBJECT_REFERENCES) for name in GROUPS[group]]
+        references = [reference for reference in OBJECT_REFERENCES if any(reference in each for each in found)]
+        if references:
+            num_seeds = min(result["num_seeds"] for each in found for result in each.values())
+            options = ("--references", *references, "--num_seeds", str(num_seeds))
+            groups.setdefault(options, []).append(group)
+    others = [] if base == TINY_T2V else ["--pretrained_model_name_or_path", str(base)]
+    start = ["python", "-m", "benchmarks.fidelity"]
+    commands = [[*start, *names, *options, *others] for options, names in groups.items()]
+    return [
+        shlex.join(each)
+        for each in [*commands, [*start[:2], "benchmarks.fidelity.report", *others, "--output", str(output)]]
+    ]
+
+
+class Report:
+    """Writes the report of everything that is in a folder.
+
+    Args:
+        measures: The folder that a `Runner` filled.
+        output: Folder of the report.
+        base: Folder of the pipeline that was measured.
+    """
+
+    def __init__(self, measures: Path, output: Path, base: Path = TINY_T2V) -> None:
+        self.measures, self.output = measures, output
+        self.references = [name for name in OBJECT_REFERENCES if Task("plain", PLAIN, name).path(measures).is_file()]
+        self.plain, self.default = self._read("plain", PLAIN), self._read("methods", DEFAULT)
+        self.page = Page(f"Report on {base.name}", *commands_of(measures, base, output))
+
+    def write(self) -> Path:
+        """The page, with everything that was measured."""
+        self.page.add(EXPLANATION)
+        self._methods()
+        for write in (self._ablations, self._steps, self._sizes, self._scales):
+            write()
+        return self.page.write(self.output)
+
+    def _read(self, group: str, name: str, use: str = "") -> Measured | None:
+        return read(self.measures, group, name, self.references, use)
+
+    def _group(self, group: str) -> dict[str, Measured]:
+        return {name: found for name in GROUPS[group] if (found := self._read(group, name)) is not None}
+
+    def _default_beside(self, group: str, label: str) -> dict[str, Measured]:
+        """The default on the references on which the group was measured, so that means are of the same motions."""
+        names = GROUPS[group]
+        shared = {name for each in names for name in results_of(self.measures, group, each, OBJECT_REFERENCES)}
+        found = read(self.measures, "methods", DEFAULT, shared)
+        return {} if found is None else {label: found}
+
+    def _methods(self) -> None:
+        rows = ({PLAIN: self.plain} if self.plain else {}) | self._group("methods")
+        self.page.add(f"## Methods\n\nEach learned from {BUDGET} samples of the reference, or without training.")
+        self.page.add(measures_table(rows, self.default))
+        self.page.add(
+            "What of the prompt is right, and how far the object's colour is off, as a multiple of the plain model's:"
+        )
+        self.page.add(appearance_table(rows, self.plain))
+        self._plot(
+            {name: (each.mean("leakage"), each.mean("cosine")) for name, each in rows.items()},
+            "fidelity_and_leakage",
+            "appearance leakage (colour histograms)",
+            "Displacement cosine against appearance leakage, one point for each method",
+        )
+        self._plot(
+            {name: (each.text_fidelity(), each.mean("cosine")) for name, each in rows.items()},
+            "fidelity_and_text",
+            "clips with everything that the prompt says",
+            "Displacement cosine against text fidelity, one point for each method",
+        )
+        for reference in self.references:
+            sheet = sheet_rows(self.measures, reference)
+            if sheet:
+                self.page.add(f"### {reference}")
+                self.page.sheet(sheet, reference, f"Clips of every method with the motion of {reference}")
+
+    def _plot(self, points: dict[str, tuple[Interval, Interval]], name: str, xlabel: str, title: str) -> None:
+        self.page.plot(scatter(points, xlabel, "displacement cosine"), name, title)
+
+    def _ablations(self) -> None:
+        ablations = self._group("ablations")
+        if ablations:
+            self.page.add("## Ablations\n\nThe default with one thing changed.")
+            self.page.add(measures_table(self._default_beside("ablations", "default") | ablations, self.default))
+
+    def _steps(self) -> None:
+        steps = self._group("steps")
+        if not steps:
+            return
+        self.page.add("## Samples of training")
+        self.page.add(measures_table(steps, self.default))
+        lines: dict[str, dict[float, Interval]] = {}
+        for name, each in steps.items():
+            recipe, _, samples = name.removesuffix(" samples").partition(", ")
+            lines.setdefault(recipe, {})[float(samples)] = each.mean("cosine")
+        self.page.plot(
+            curve(lines, "training samples", "displacement cosine", log=True),
+            "fidelity_and_samples",
+            "Displacement cosine against training samples, by recipe",
+        )
+
+    def _sizes(self) -> None:
+        measured = self._group("sizes")
+        if not measured:
+            return
+        sizes = self._default_beside("sizes", "4 x 4, float32") | measured
+        self.page.add("## Sizes")
+        self.page.add(measures_table(sizes, self.default))
+        self._plot(
+            {name: (constant(each.num_bytes / 1e6), each.mean("cosine")) for name, each in sizes.items()},
+            "fidelity_and_size",
+            "size, MB",
+            "Displacement cosine against bytes",
+        )
+
+    def _scales(self) -> None:
+        found = {float(use): self._read("scales", "scale", use) for use in GROUPS["scales"]["scale"].uses}
+        scales = {scale: each for scale, each in found.items() if each is not None}
+        if not scales:
+            return
+        self.page.add("## Motion scale")
+        self.page.add(measures_table({f"{scale:g}": each for scale, each in scales.items()}, self.default))
+        lines = {
+            "displacement cosine": {scale: each.mean("cosine") for scale, each in scales.items()},
+            "right background": {scale: each.mean("background") for scale, each in scales.items()},
+        }
+        self.page.plot(
+            curve(lines, "motion scale", "displacement cosine, share of clips"),
+            "fidelity_and_scale",
+            "Displacement cosine and right backgrounds against the motion scale",
+        )
+
+
+def constant(value: float) -> Interval:
+    """A number that is known."""
+    return Interval(value, value, value)
+
+
+def measures_table(rows: dict[str, Measured], default: Measured | None) -> str:
+    """One line for each experiment; times are in those of the default, if it was measured."""
+    header = ("", "clips", "cosine", "distance", "lk fidelity", "text", "background", "leakage", "object shift")
+    header += ("background shift", "bytes", "time")
+    return table(
+        header,
+        [
+            (
+                name,
+                str(len(each.rows)),
+                each.mean("cosine").text(),
+                each.mean("distance").text(),
+                each.mean("lk_fidelity").text(),
+                each.text_fidelity().text(percent=True),
+                each.mean("background").text(percent=True),
+                each.mean("leakage").text(3),
+                f"{each.shift('lab').share:.3f}",
+                f"{each.shift('background_lab').share:.3f}",
+                f"{each.num_bytes:,}",
+                f"{each.seconds / default.seconds:.2f}" if default else "-",
+            )
+            for name, each in rows.items()
+        ],
+    )
+
+
+def appearance_table(rows: dict[str, Measured], plain: Measured | None) -> str:
+    """One line for each experiment, of each thing that prompts name."""
+    return table(
+        ("", "colour", "shape", "background", "object in every frame", "colour error ratio"),
+        [
+            (
+                name,
+                *(each.mean(share).text(percent=True) for share in SHARES),
+                f"{each.color_error_ratio(plain):.2f}" if plain else "-",
+            )
+            for name, each in rows.items()
+        ],
+    )
+
+
+def sheet_rows(measures: Path, reference: str) -> list[tuple[str, np.ndarray]]:
+    """The reference, and the same prompts by every method, for a contact sheet."""
+    scene = OBJECT_REFERENCES[reference]
+    rows = [(f"reference: {scene.appearance.prompt}", reference_frames(reference))]
+    for number in range(SHOWN):
+        for group, name in (("plain", PLAIN), *(("methods", name) for name in GROUPS["methods"])):
+            path = Task(group, name, reference).path(measures).with_suffix(".npz")
+            if path.is_file():
+                rows.append((f"{name}: {PROMPTS[number].prompt}", np.load(path)["clips"][number]))
+    return rows if len(rows) > 1 else []
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    add("--pretrained_model_name_or_path", type=Path, default=TINY_T2V)
+    add("--measures", type=Path, default=MEASURES, help="Where measures are kept.")
+    add("--output", type=Path, default=Path("docs/report"))
+    options = parser.parse_args(arguments)
+    base = options.pretrained_model_name_or_path
+    folder = options.measures / measures_of(base)
+    if not folder.is_dir():
+        parser.error(
+            f"there are no measures of {base} in {options.measures}; python -m benchmarks.fidelity makes them"
+        )
+    print(f"Wrote {Report(folder, options.output, base).write()}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,88 @@
+"""One row of figures for each clip."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from benchmarks.fidelity.lab import Clips, Lab, Outcome
+from benchmarks.tiny_world.measures import (
+    ClipMeasures,
+    camera_fidelity,
+    center_distance,
+    displacement_cosine,
+    measure_clip,
+    object_fidelity,
+    text_fidelity,
+)
+from benchmarks.tiny_world.references import CAMERA_REFERENCES
+from diffusers_motion_embed.metrics import appearance_leakage, track, track_fidelity
+
+
+def rows_of(lab: Lab, reference: str, outcome: Outcome) -> Iterator[dict[str, Any]]:
+    """Every figure of every clip, of JSON's types, with None for what is not known."""
+    original = None if outcome.reference is None else Original(lab, reference, outcome.reference)
+    for clips in outcome.clips:
+        for seed, of_seed in enumerate(clips.frames):
+            for number, (look, clip) in enumerate(zip(clips.looks, of_seed, strict=True)):
+                seen = measure_clip(clip)
+                row = {"reference": reference, "use": clips.use, "prompt": look.prompt, "seed": seed}
+                row |= {} if original is None else original.motion(clip, seen)
+                row |= text_fidelity([seen], [look])
+                row |= {} if clips.plain is None else original.leakage(clip, seen, clips.plain[seed, number])
+                row |= {"center": seen.center.round(4), "targets": _targets(clips, seen)} if clips.targets else {}
+                yield _without_nan(row | clips.figures)
+
+
+class Original:
+    """A reference, measured once, and how clips compare with it."""
+
+    def __init__(self, lab: Lab, name: str, frames: np.ndarray) -> None:
+        self.is_camera, self.scene = name in CAMERA_REFERENCES, lab.scenes[name]
+        self.frames, self.seen, self.tracks = frames, measure_clip(frames), track(frames)
+
+    def motion(self, clip: np.ndarray, seen: ClipMeasures) -> dict[str, float]:
+        """How much a clip moves as the reference does."""
+        fidelity = {"lk_fidelity": track_fidelity(track(clip), self.tracks).score}
+        if self.is_camera:
+            return {"cosine": camera_fidelity(clip, self.scene.motion), **fidelity}
+        cosine, distance = object_fidelity(seen, self.scene.motion)
+        return {"cosine": cosine, "distance": distance, **fidelity}
+
+    def leakage(self, clip: np.ndarray, seen: ClipMeasures, plain: np.ndarray) -> dict[str, Any]:
+        """How much more a clip looks like the reference than the plain one, and the colours of all three."""
+        looks = (seen, measure_clip(plain), self.seen)
+        colors = {name: [getattr(each, name) for each in looks] for name in ("lab", "background_lab")}
+        return {"leakage": appearance_leakage(clip, plain, self.frames).leakage, **colors}
+
+
+def _targets(clips: Clips, seen: ClipMeasures) -> dict[str, dict[str, float]]:
+    """Cosine, distance and gain by target; empty without an object."""
+    if not seen.present.any():
+        return {}
+    return {
+        name: {
+            "cosine": displacement_cosine(np.diff(seen.center, axis=0), np.diff(target, axis=0)),
+            "distance": center_distance(seen.center, target),
+            "gain": gain(seen.center, target),
+        }
+        for name, target in clips.targets.items()
+    }
+
+
+def gain(center: np.ndarray, target: np.ndarray) -> float:
+    """By how much the target's path, about its mean, has to be stretched to fit best: 1 the same, -1 mirrored."""
+    known = np.isfinite(center).all(-1)
+    centered, wanted = (path[known] - path[known].mean(0) for path in (center, target))
+    return float((centered * wanted).sum() / (wanted**2).sum())
+
+
+def _without_nan(value: Any) -> Any:
+    """The same as JSON has it: lists for arrays, None for NaN."""
+    if isinstance(value, dict):
+        return {key: _without_nan(entry) for key, entry in value.items()}
+    if isinstance(value, np.ndarray):
+        return _without_nan(value.tolist())
+    if isinstance(value, list | tuple):
+        return [_without_nan(entry) for entry in value]
+    return None if isinstance(value, float) and np.isnan(value) else value

@@ -1,0 +1,210 @@
+"""How the tiny world's base models are trained; `train_*.py` say what differs between them.
+
+Clips are rendered once, as the thumbnails that are the latents here. Then the model learns to denoise them, by turns
+on whole clips and on single frames (of clips and portraits), with captions of appearance only.
+Restarting continues from the last checkpoint. The averaged weights are written as the pipeline folder at every
+checkpoint, so that a run can be tried while it goes on.
+
+With torchrun, one process for each core, of one thread: that is faster than one process of several threads, and it
+does not come to a halt when something else runs. Plain `python -m` works as well.
+"""
+
+import argparse
+import copy
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from diffusers import DiffusionPipeline, ModelMixin
+from diffusers.training_utils import EMAModel
+from tqdm import tqdm
+
+from benchmarks.tiny_world.checkpoints import load_checkpoint, save_checkpoint
+from benchmarks.tiny_world.latents import SCALING_FACTOR, thumbnail_latents
+from benchmarks.tiny_world.scene import Scene, random_portrait, random_scene
+
+
+Rendered = tuple[torch.Tensor, list[str]]  # scaled thumbnails and their captions
+CAPTION_DROPOUT = 0.1  # share of clips trained with an empty prompt, for classifier-free guidance
+
+
+@dataclass(frozen=True)
+class BaseModel:
+    """What differs between the base models.
+
+    Args:
+        vae_class: Of the folder given as `--vae`.
+        make_pipeline: The pipeline with random weights around a VAE.
+        denoiser: Name of the component that denoises, `unet` or `transformer`.
+        loss: From the pipeline, scaled thumbnails (clips, channels, frames, height, width) and prompts.
+        num_frames: Of a clip.
+        stills_per_clip: As many single frames are trained in the time of a clip.
+    """
+
+    vae_class: type[ModelMixin]
+    make_pipeline: Callable[[ModelMixin], DiffusionPipeline]
+    denoiser: str
+    loss: Callable[[DiffusionPipeline, torch.Tensor, list[str]], torch.Tensor]
+    num_frames: int
+    stills_per_clip: int
+
+    def trained(self, pipe: DiffusionPipeline) -> dict[str, torch.nn.Module]:
+        """The components that are trained, by name."""
+        return {self.denoiser: getattr(pipe, self.denoiser), "text_encoder": pipe.text_encoder}
+
+
+def make_parser(description: str, **defaults: float) -> argparse.ArgumentParser:
+    """The command line of a training script, whose own defaults are given by name."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--vae", type=Path, required=True, help="Folder written by the script that trains the VAE.")
+    parser.add_argument("--output_dir", type=Path, required=True)
+    parser.add_argument("--num_clips", type=int, default=16384)
+    parser.add_argument("--max_train_steps", type=int)
+    parser.add_argument("--train_batch_size", type=int, help="Clips per step, of all processes together.")
+    parser.add_argument("--learning_rate", type=float)
+    parser.add_argument("--lr_decay_steps", type=int, help="Last steps, over which the rate falls to 0.")
+    parser.add_argument("--checkpointing_steps", type=int, default=250)
+    parser.add_argument("--initial_weights", type=Path, help="Pipeline folder to start from, where shapes agree.")
+    parser.add_argument("--clips_only", action="store_true", help="No single frames, once they are drawn well.")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.set_defaults(**defaults)
+    return parser
+
+
+def render_scenes(
+    random_scene: Callable[[np.random.Generator], Scene], num_scenes: int, seed: int
+) -> tuple[torch.Tensor, list[str]]:
+    """Scaled thumbnails of random scenes, (scenes, channels, frames, height, width) in float16, and their captions."""
+    latents, prompts = [], []
+    rng = np.random.default_rng(seed)
+    for _ in tqdm(range(num_scenes), desc="rendering", mininterval=5):
+        scene = random_scene(rng)
+        pixels = torch.from_numpy(scene.render()).permute(0, 3, 1, 2) * 2 - 1
+        latents.append((thumbnail_latents(pixels) * SCALING_FACTOR).permute(1, 0, 2, 3).half())
+        prompts.append(scene.appearance.prompt)
+    return torch.stack(latents), prompts
+
+
+def draw_clips(
+    latents: torch.Tensor, prompts: list[str], num_clips: int, generator: torch.Generator
+) -> tuple[torch.Tensor, list[str]]:
+    """Random clips and their captions."""
+    chosen = torch.randint(len(latents), (num_clips,), generator=generator)
+    batch = latents[chosen].float()
+    reverse = torch.rand(num_clips, generator=generator) < 0.5  # played backwards, a path is as likely as before
+    batch[reverse] = batch[reverse].flip(2)
+    return batch, [prompts[index] for index in chosen]
+
+
+def draw_frames(
+    latents: torch.Tensor, prompts: list[str], num_frames: int, generator: torch.Generator
+) -> tuple[torch.Tensor, list[str]]:
+    """Random frames of different clips, as clips of one frame, and their captions.
+
+    They show many more appearances at the cost of a clip, and appearance is most of what there is to learn.
+    """
+    chosen = torch.randint(len(latents), (num_frames,), generator=generator)
+    frame = torch.randint(latents.shape[2], (num_frames,), generator=generator)
+    return latents[chosen, :, frame].float().unsqueeze(2), [prompts[index] for index in chosen]
+
+
+def draw_batch(
+    clips: Rendered, portraits: Rendered, num_clips: int, num_stills: int, generator: torch.Generator
+) -> tuple[torch.Tensor, list[str]]:
+    """Random clips, or single frames of clips and portraits if there are to be any; some captions are left empty."""
+    if num_stills:
+        halves = [draw_frames(*source, num_stills // 2, generator) for source in (clips, portraits)]
+        batch, captions = torch.cat([halves[0][0], halves[1][0]]), halves[0][1] + halves[1][1]
+    else:
+        batch, captions = draw_clips(*clips, num_clips, generator)
+    drop = torch.rand(len(batch), generator=generator) < CAPTION_DROPOUT
+    return batch, ["" if dropped else caption for caption, dropped in zip(captions, drop, strict=True)]
+
+
+def load_matching(trained: dict[str, torch.nn.Module], pipe: DiffusionPipeline) -> None:
+    """Copy another pipeline's weights into the trained components, but for those of other shapes."""
+    for name, module in trained.items():
+        shapes = {key: value.shape for key, value in module.state_dict().items()}
+        weights = getattr(pipe, name).state_dict()
+        matching = {key: value for key, value in weights.items() if shapes.get(key) == value.shape}
+        module.load_state_dict(matching, strict=False)
+
+
+def average_gradients(parameters: list[torch.nn.Parameter]) -> None:
+    """Give every process the mean of all processes' gradients."""
+    if dist.is_initialized():
+        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+        flat = torch.cat([gradient.flatten() for gradient in gradients])
+        dist.all_reduce(flat)
+        flat /= dist.get_world_size()
+        for gradient, mean in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
+            gradient.copy_(mean.view_as(gradient))
+
+
+def write_pipeline(
+    pipe: DiffusionPipeline, trained: dict[str, torch.nn.Module], average: EMAModel, folder: Path
+) -> None:
+    """Write the pipeline with the averaged weights, in float16."""
+    averaged = torch.nn.ModuleDict(copy.deepcopy(trained))
+    average.copy_to(averaged.parameters())
+    components = {**pipe.components, **averaged, "vae": copy.deepcopy(pipe.vae)}
+    type(pipe)(**components).to(dtype=torch.float16).save_pretrained(folder)
+
+
+def train(model: BaseModel, options: argparse.Namespace) -> None:
+    """Train a base model and write its pipeline folder; the options are those of `parse_options`."""
+    rank, num_processes = 0, 1
+    if "LOCAL_RANK" in os.environ:  # started by torchrun
+        dist.init_process_group("gloo")
+        rank, num_processes = dist.get_rank(), dist.get_world_size()
+    torch.manual_seed(options.seed)
+    vae = model.vae_class.from_pretrained(options.vae).requires_grad_(False)
+    vae.register_to_config(_name_or_path="")  # or the path on this machine would be published with the pipeline
+    clips = render_scenes(partial(random_scene, num_frames=model.num_frames), options.num_clips, options.seed + 1)
+    portraits = render_scenes(random_portrait, 2 * options.num_clips, options.seed + 2)
+    pipe = model.make_pipeline(vae)
+    trained = model.trained(pipe)
+    if options.initial_weights:
+        load_matching(trained, type(pipe).from_pretrained(options.initial_weights, dtype=torch.float32))
+    parameters = list(torch.nn.ModuleDict(trained).parameters())
+
+    optimizer = torch.optim.AdamW(parameters, lr=options.learning_rate, weight_decay=1e-2)
+    average = EMAModel(parameters, decay=0.999, use_ema_warmup=True)
+    parts = {"trained": torch.nn.ModuleDict(trained), "optimizer": optimizer, "average": average}
+    checkpoint = options.output_dir / "checkpoint.pt"
+    first_step = load_checkpoint(checkpoint, parts)
+    seed = (options.seed + first_step) * num_processes + rank
+    generator = torch.Generator().manual_seed(seed)
+    torch.manual_seed(seed)
+
+    progress = tqdm(range(first_step, options.max_train_steps), desc="base", mininterval=10, disable=rank > 0)
+    losses = []
+    for step in progress:
+        warmup = min(1.0, (step + 1) / 200)
+        decay = min(1.0, (options.max_train_steps - step) / options.lr_decay_steps)
+        for group in optimizer.param_groups:
+            group["lr"] = options.learning_rate * warmup * decay
+        num_clips = options.train_batch_size // num_processes
+        stills = 0 if step % 2 or options.clips_only else num_clips * model.stills_per_clip
+        batch, captions = draw_batch(clips, portraits, num_clips, stills, generator)
+        loss = model.loss(pipe, batch, captions)
+        loss.backward()
+        average_gradients(parameters)
+        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+        average.step(parameters)
+        losses.append(loss.item())
+        if rank == 0 and len(losses) == 100:
+            even, odd = sum(losses[::2]) / 50, sum(losses[1::2]) / 50  # of frames, unless of clips only, and of clips
+            progress.write(f"step {step + 1}: loss {even:.4f} of even steps, {odd:.4f} of odd ones")
+            losses.clear()
+        done = step + 1 == options.max_train_steps
+        if rank == 0 and (done or (step + 1) % options.checkpointing_steps == 0):
+            save_checkpoint(checkpoint, parts, step + 1)
+            write_pipeline(pipe, trained, average, options.output_dir)

@@ -1,0 +1,49 @@
+"""Train the tiny world's `AutoencoderKL` on single rendered frames.
+
+    python -m benchmarks.tiny_world.train_vae --output_dir outputs/tiny-t2v/vae
+
+`train_unet.py` takes it from there; `vae_training.py` tells the rest.
+"""
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKL
+
+from benchmarks.tiny_world.latents import LATENT_CHANNELS, SCALING_FACTOR, thumbnail_latents
+from benchmarks.tiny_world.scene import FRAME_SIZE, NUM_FRAMES, random_scene
+from benchmarks.tiny_world.vae_training import Autoencoder, fix_spread, parse_options, train
+
+
+def make_vae() -> AutoencoderKL:
+    vae = AutoencoderKL(
+        sample_size=FRAME_SIZE,
+        latent_channels=LATENT_CHANNELS,
+        block_out_channels=(16, 32, 48, 80),
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
+        norm_num_groups=8,
+        mid_block_add_attention=False,
+    )
+    fix_spread(vae.quant_conv, LATENT_CHANNELS)
+    vae.register_to_config(scaling_factor=SCALING_FACTOR)
+    return vae
+
+
+def draw_frame(rng: np.random.Generator) -> torch.Tensor:
+    """One frame of a random clip, (3, size, size)."""
+    index = int(rng.integers(NUM_FRAMES))
+    frame = random_scene(rng).render(slice(index, index + 1))[0]
+    return torch.from_numpy(frame).permute(2, 0, 1) * 2 - 1
+
+
+FRAME_VAE = Autoencoder(
+    make_vae=make_vae, draw_pixels=draw_frame, latents=thumbnail_latents, as_frames=lambda pixels: pixels
+)
+
+
+def main() -> None:
+    train(FRAME_VAE, parse_options(__doc__, max_train_steps=4000, train_batch_size=16))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,111 @@
+r"""Train the tiny world's text encoder and `WanTransformer3DModel`, and write the whole `WanPipeline` folder.
+
+    python -m benchmarks.tiny_world.train_wan --vae outputs/tiny-wan/vae --output_dir outputs/coarse --patch_size 2
+    python -m benchmarks.tiny_world.train_wan --vae outputs/tiny-wan/vae --initial_weights outputs/coarse \
+        --output_dir outputs/tiny-wan
+
+The model learns flow matching on latents of two frames each, first with coarse tokens, which are fewer; the card of
+`examples/tiny-wan` has the numbers, `base_training.py` tells the rest.
+"""
+
+from dataclasses import replace
+from functools import partial
+
+import torch
+from diffusers import AutoencoderKLWan, UniPCMultistepScheduler, WanPipeline, WanTransformer3DModel
+from transformers import T5Tokenizer, UMT5Config, UMT5EncoderModel
+
+from benchmarks.tiny_world.base_training import BaseModel, make_parser, train
+from benchmarks.tiny_world.captions import LETTERS, caption_words, check_words
+from benchmarks.tiny_world.latents import SCALING_FACTOR, object_weight, pair_frames
+
+
+NUM_FRAMES = 17  # the first alone, and 8 pairs
+MAX_SEQUENCE_LENGTH = 16  # of the text, with room for every caption
+DEFAULT_SEQUENCE_LENGTH = 512  # what the pipeline pads texts to if nothing is said
+LONG_TEXT_SHARE = 1 / 8  # of the steps on clips, so that padding makes no difference
+
+
+def make_tokenizer() -> T5Tokenizer:
+    """A T5 tokenizer with one token for each word of the captions, and single letters for all other words."""
+    special = [(token, 0.0) for token in ("<pad>", "</s>", "<unk>")]
+    words = [("▁" + word, -1.0) for word in caption_words()]
+    letters = [(letter, -10.0) for letter in ["▁", *LETTERS]]
+    tokenizer = T5Tokenizer(vocab=special + words + letters, extra_ids=0, model_max_length=DEFAULT_SEQUENCE_LENGTH)
+    check_words(tokenizer)
+    return tokenizer
+
+
+def make_pipeline(vae: AutoencoderKLWan, patch_size: int = 1) -> WanPipeline:
+    tokenizer = make_tokenizer()
+    text_encoder = UMT5EncoderModel(
+        UMT5Config(
+            vocab_size=len(tokenizer),
+            d_model=64,
+            d_kv=16,
+            d_ff=128,
+            num_layers=2,
+            num_heads=4,
+            dropout_rate=0.0,
+            pad_token_id=tokenizer.pad_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+        )
+    )
+    transformer = WanTransformer3DModel(
+        patch_size=(1, patch_size, patch_size),
+        num_attention_heads=5,
+        attention_head_dim=32,
+        in_channels=vae.config.z_dim,
+        out_channels=vae.config.z_dim,
+        text_dim=text_encoder.config.d_model,
+        freq_dim=64,
+        ffn_dim=640,
+        num_layers=6,
+        rope_max_seq_len=64,
+    )
+    scheduler = UniPCMultistepScheduler(prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=3.0)
+    return WanPipeline(tokenizer, text_encoder, vae, scheduler, transformer)
+
+
+def flow_matching_loss(pipe: WanPipeline, thumbnails: torch.Tensor, prompts: list[str]) -> torch.Tensor:
+    """The loss of one batch of scaled thumbnails, (clips, channels, frames, height, width), and their prompts."""
+    latents = pair_frames(thumbnails)
+    is_clip = latents.shape[2] > 1
+    long_text = is_clip and torch.rand(()) < LONG_TEXT_SHARE
+    length = DEFAULT_SEQUENCE_LENGTH if long_text else MAX_SEQUENCE_LENGTH
+    text, _ = pipe.encode_prompt(prompts, do_classifier_free_guidance=False, max_sequence_length=length)
+    noise = torch.randn_like(latents)
+    uniform = torch.rand(len(latents))
+    shift = pipe.scheduler.config.flow_shift
+    sigma = shift * uniform / (1 + (shift - 1) * uniform)
+    wide_sigma = sigma.view(-1, 1, 1, 1, 1)
+    noisy_latents = (1 - wide_sigma) * latents + wide_sigma * noise
+    timesteps = sigma * pipe.scheduler.config.num_train_timesteps
+    prediction = pipe.transformer(noisy_latents, timesteps, encoder_hidden_states=text).sample
+    error = (prediction - (noise - latents)) ** 2
+    signal = (1 - sigma) ** 2 / ((1 - sigma) ** 2 + sigma**2)
+    return (error * object_weight(latents / SCALING_FACTOR, signal)).mean()
+
+
+TINY_WAN = BaseModel(
+    vae_class=AutoencoderKLWan,
+    make_pipeline=make_pipeline,
+    denoiser="transformer",
+    loss=flow_matching_loss,
+    num_frames=NUM_FRAMES,
+    stills_per_clip=1 + (NUM_FRAMES - 1) // 2,
+)
+
+
+def main() -> None:
+    parser = make_parser(__doc__, max_train_steps=4200, train_batch_size=8, learning_rate=7e-4, lr_decay_steps=1200)
+    parser.add_argument(
+        "--patch_size", type=int, default=1, help="Of tokens, in latents; 2 takes a quarter of the work."
+    )
+    options = parser.parse_args()
+    torch.set_float32_matmul_precision("medium")  # products in bfloat16, where the processor multiplies these faster
+    train(replace(TINY_WAN, make_pipeline=partial(make_pipeline, patch_size=options.patch_size)), options)
+
+
+if __name__ == "__main__":
+    main()

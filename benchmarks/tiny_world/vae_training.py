@@ -1,0 +1,122 @@
+"""How the tiny world's autoencoders are trained; `train_*vae.py` say what differs between them.
+
+The latents are given: the encoder learns to make them, the decoder to draw the frames from them. The result is a
+diffusers model folder. Restarting continues from the last checkpoint in the output folder.
+"""
+
+import argparse
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from diffusers import ModelMixin
+from torch.utils.data import DataLoader, IterableDataset
+from tqdm import tqdm
+
+from benchmarks.tiny_world.checkpoints import load_checkpoint, save_checkpoint
+
+
+LATENT_NOISE = 0.05  # generated latents are not quite thumbnails
+OBJECT_WEIGHT = 8.0  # the object covers a twentieth of the frame, and everybody looks at it
+
+
+@dataclass(frozen=True)
+class Autoencoder:
+    """What differs between the autoencoders.
+
+    Args:
+        make_vae: With random weights.
+        draw_pixels: Random pixels, (3, ...), float32 from -1 to 1.
+        latents: The unscaled latents of a batch of pixels.
+        as_frames: From a batch of pixels to its frames, (frames, 3, size, size).
+    """
+
+    make_vae: Callable[[], ModelMixin]
+    draw_pixels: Callable[[np.random.Generator], torch.Tensor]
+    latents: Callable[[torch.Tensor], torch.Tensor]
+    as_frames: Callable[[torch.Tensor], torch.Tensor]
+
+
+class Pixels(IterableDataset):
+    """Endless random pixels."""
+
+    def __init__(self, draw_pixels: Callable[[np.random.Generator], torch.Tensor], seed: int):
+        self.draw_pixels = draw_pixels
+        self.seed = seed
+
+    def __iter__(self):
+        rng = np.random.default_rng(self.seed)
+        while True:
+            yield self.draw_pixels(rng)
+
+
+def parse_options(description: str, **defaults: float) -> argparse.Namespace:
+    """The command line of a training script, whose own defaults are given by name."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--output_dir", type=Path, required=True)
+    parser.add_argument("--max_train_steps", type=int)
+    parser.add_argument("--train_batch_size", type=int, help="Frames or clips per step.")
+    parser.add_argument("--learning_rate", type=float, default=2e-3, help="Peak; cosine to 0.")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.set_defaults(**defaults)
+    return parser.parse_args()
+
+
+def fix_spread(quant_conv: torch.nn.Module, latent_channels: int) -> None:
+    """Set the posterior's spread, rather than learn it: standard deviation 0.01."""
+    torch.nn.init.zeros_(quant_conv.weight[latent_channels:].data)
+    torch.nn.init.constant_(quant_conv.bias[latent_channels:].data, 2 * math.log(0.01))
+
+
+def weighted_error(decoded: torch.Tensor, pixels: torch.Tensor) -> torch.Tensor:
+    """Mean of absolute and squared error, with more weight on and around the object: the saturated pixels."""
+    saturated = (pixels.amax(1, keepdim=True) - pixels.amin(1, keepdim=True) > 0.6).float()
+    weight = 1 + (OBJECT_WEIGHT - 1) * F.max_pool2d(saturated, 5, stride=1, padding=2)
+    error = (decoded - pixels).abs()
+    return ((error + error**2) * weight).mean()
+
+
+def train(autoencoder: Autoencoder, options: argparse.Namespace) -> None:
+    """Train an autoencoder, write its folder and print its error; the options are those of `parse_options`."""
+    torch.manual_seed(options.seed)
+    vae = autoencoder.make_vae()
+    optimizer = torch.optim.AdamW(vae.parameters(), lr=options.learning_rate, weight_decay=0.0)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, options.learning_rate, total_steps=options.max_train_steps + 1, pct_start=0.05
+    )
+    checkpoint = options.output_dir / "checkpoint.pt"
+    parts = {"vae": vae, "optimizer": optimizer, "schedule": schedule}
+    first_step = load_checkpoint(checkpoint, parts)
+    dataset = Pixels(autoencoder.draw_pixels, options.seed + first_step)
+    loader = iter(DataLoader(dataset, batch_size=options.train_batch_size))
+
+    progress = tqdm(range(first_step, options.max_train_steps), desc="VAE", mininterval=5)
+    for step in progress:
+        pixels = next(loader)
+        latents = autoencoder.latents(pixels)
+        noisy_latents = latents + LATENT_NOISE * torch.randn_like(latents)
+        with torch.autocast("cpu", torch.bfloat16):
+            encoded = vae.encode(pixels).latent_dist.mean.float()
+            decoded = vae.decode(noisy_latents).sample.float()
+        encoding = F.l1_loss(encoded, latents)
+        decoding = weighted_error(autoencoder.as_frames(decoded), autoencoder.as_frames(pixels))
+        loss = encoding + decoding
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+        optimizer.zero_grad()
+        if step % 50 == 0:
+            progress.set_postfix(encoding=f"{encoding.item():.4f}", decoding=f"{decoding.item():.4f}")
+        if (step + 1) % 500 == 0 or step + 1 == options.max_train_steps:
+            save_checkpoint(checkpoint, parts, step + 1)
+
+    pixels = torch.cat([next(loader) for _ in range(32)])
+    with torch.no_grad():
+        error = F.l1_loss(vae.decode(vae.encode(pixels).latent_dist.mean).sample, pixels)
+    vae.save_pretrained(options.output_dir)
+    print(f"mean absolute error {error.item() / 2 * 255:.2f} of 255")

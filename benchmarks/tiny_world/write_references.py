@@ -1,0 +1,28 @@
+"""Write the reference clips of the tiny world as video files, 256 x 256 pixels.
+
+python -m benchmarks.tiny_world.write_references --output_dir examples/assets
+"""
+
+import argparse
+from pathlib import Path
+
+from diffusers.utils import export_to_video
+
+from benchmarks.tiny_world.references import CAMERA_REFERENCES, OBJECT_REFERENCES, as_video
+from benchmarks.tiny_world.scene import FRAMES_PER_SECOND
+from examples.pictures import enlarge
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--output_dir", type=Path, required=True)
+    options = parser.parse_args()
+    options.output_dir.mkdir(parents=True, exist_ok=True)
+    for name, scene in {**OBJECT_REFERENCES, **CAMERA_REFERENCES}.items():
+        export_to_video(
+            enlarge(as_video(scene), 4), str(options.output_dir / f"{name}.mp4"), fps=FRAMES_PER_SECOND, quality=9
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,93 @@
+"""Figures of rendered clips, whose motion and colours are known."""
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from benchmarks.fidelity.lab import Clips, Outcome
+from benchmarks.fidelity.rows import gain, rows_of
+from benchmarks.fidelity.summary import Measured
+from benchmarks.tiny_world.measures import lab_of
+from benchmarks.tiny_world.references import CAMERA_REFERENCES, OBJECT_REFERENCES, as_video
+from benchmarks.tiny_world.scene import Appearance, Motion, Scene
+
+
+MOTION = OBJECT_REFERENCES["zigzag"].motion
+RED, YELLOW = Appearance("red", "circle", "gray"), Appearance("yellow", "circle", "beige")
+LAB = SimpleNamespace(scenes={**OBJECT_REFERENCES, **CAMERA_REFERENCES})
+
+
+def video(look, motion=MOTION):
+    return as_video(Scene(look, motion))
+
+
+def rows(clip, plain=None, reference=None, name="zigzag", **settings):
+    plain = None if plain is None else plain[None, None]
+    clips = Clips("use", clip[None, None], (RED,), plain, **settings)
+    found = list(rows_of(LAB, name, Outcome([clips], reference)))
+    assert json.loads(json.dumps(found)) == found
+    return found
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+def test_object_and_background_move_alike_in_a_mixture(share):
+    # Mixed in sRGB, where the way is nearly as straight and even as in CIELAB.
+    plain, reference = video(RED), video(YELLOW)
+    mixed = (plain + share * (reference.astype(float) - plain)).round().astype(np.uint8)
+    measured = Measured(rows(mixed, plain, reference), 0.0, 0)
+    assert measured.shift("lab").share == pytest.approx(share, abs=0.08)
+    assert measured.shift("background_lab").share == pytest.approx(share, abs=0.08)
+    (row,) = measured.rows
+    assert row["cosine"] > 0.99
+    assert row["distance"] < 0.03
+    assert row["lk_fidelity"] > 0.8
+
+
+def test_object_and_background_are_told_apart():
+    clip = video(Appearance("yellow", "circle", "gray"))
+    measured = Measured(rows(clip, video(RED), video(YELLOW)), 0.0, 0)
+    assert measured.shift("lab").share == pytest.approx(1.0, abs=0.02)
+    assert measured.shift("lab").distance == pytest.approx(
+        np.linalg.norm(lab_of((240, 212, 40)) - lab_of((222, 44, 44))), abs=2
+    )
+    assert measured.shift("background_lab").share == pytest.approx(0.0, abs=0.01)
+
+
+def test_clips_without_an_object_do_not_count():
+    empty = video(RED, Motion.of_object(np.full((16, 2), 5.0)))
+    plain, reference = video(RED), video(YELLOW)
+    measured = Measured(rows(empty, plain, reference) + rows(reference, plain, reference), 0.0, 0)
+    assert measured.rows[0]["color_error"] is None
+    for name in ("lab", "background_lab"):
+        assert measured.shift(name).num_clips == 1
+        assert measured.shift(name).share == pytest.approx(1.0)
+
+
+def test_a_camera_is_seen_in_the_background():
+    scene = CAMERA_REFERENCES["swing"]
+    (row,) = rows(as_video(scene), as_video(scene), as_video(scene), "swing")
+    assert row["cosine"] > 0.99
+    assert "distance" not in row
+
+
+def test_paths_are_compared_with_every_target():
+    path = MOTION.screen_center
+    (row,) = rows(video(RED), targets={"same": path, "mirrored": -path}, figures={"bytes": 3.0})
+    assert row["targets"]["same"]["cosine"] > 0.99
+    assert row["targets"]["mirrored"]["cosine"] < -0.99
+    assert row["targets"]["same"]["gain"] == pytest.approx(1.0, abs=0.05)
+    np.testing.assert_allclose(row["center"], path, atol=0.03)
+    assert row["bytes"] == 3.0
+    (row,) = rows(video(RED, Motion.of_object(np.full((16, 2), 5.0))), targets={"same": path})
+    assert row["targets"] == {}
+    assert row["center"] == [[None, None]] * 16
+
+
+def test_gain_is_how_much_the_path_is_stretched():
+    path = np.random.default_rng(0).normal(size=(16, 2))
+    assert gain(path, path) == pytest.approx(1.0)
+    assert gain(0.5 * path + [3, 4], path) == pytest.approx(0.5)
+    assert gain(-path, path) == pytest.approx(-1.0)
+    assert gain(np.where(np.arange(16)[:, None] == 5, np.nan, 2 * path), path) == pytest.approx(2.0)

@@ -1,0 +1,252 @@
+"""The table of experiments, on the tiny model with hardly any training: each is measured once, and told."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from benchmarks.fidelity import experiments, report
+from benchmarks.fidelity.__main__ import main
+from benchmarks.fidelity.experiments import GROUPS, PLAIN
+from benchmarks.fidelity.lab import Lab
+from benchmarks.fidelity.learned import Learned, by_step, changed, ours, scaled
+from benchmarks.fidelity.runner import Runner, Task, measures_of, tasks_of
+from benchmarks.fidelity.summary import Measured, read, summary_of
+from benchmarks.peers import METHODS
+from benchmarks.peers.motion_embedding import MotionEmbedding
+from benchmarks.tiny_world.measures import measure_clip, object_fidelity
+from benchmarks.tiny_world.pipelines import GENERATION, TINY_ANIMATEDIFF, TINY_T2V, load_tiny_pipeline
+from benchmarks.tiny_world.references import OBJECT_REFERENCES, PROMPTS
+from diffusers_motion_embed import MotionEmbeddingConfig
+from diffusers_motion_embed.adapter.selection import select_layers
+from diffusers_motion_embed.training import TrainingConfig
+
+
+ABLATIONS = dict(GROUPS["ablations"])  # as they are, before the tests make them few
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch):
+    monkeypatch.setitem(GENERATION, "num_inference_steps", 2)
+    monkeypatch.setattr("benchmarks.tiny_world.references.PROMPTS", PROMPTS[:2])
+    monkeypatch.setattr("benchmarks.fidelity.arithmetic.PROMPTS", PROMPTS[:1])
+    few = {
+        "methods": {
+            experiments.DEFAULT: Learned(MotionEmbedding(), num_samples=4),
+            "weak": Learned(MotionEmbedding(scale=0.5), num_samples=4),
+        },
+        "ablations": {},
+        "sizes": {},
+        "steps": {"default, 4 samples": Learned(MotionEmbedding(), num_samples=4)},
+        "scales": {"scale": Learned(MotionEmbedding(), 4, {"0.0": scaled(0.0), "1.0": scaled(1.0)})},
+    }
+    for group, members in few.items():
+        monkeypatch.setitem(GROUPS, group, members)
+
+
+def test_what_is_measured_is_measured_once_and_told(tmp_path, capsys):
+    options = ["--references", "zigzag", "--measures", str(tmp_path / "measures")]
+    main(["methods", *options])
+    folder = tmp_path / "measures" / measures_of(TINY_T2V).name
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*.json")}
+    assert len(before) == 3
+    main(["methods", "steps", "scales", *options])
+    assert all(path.stat().st_mtime_ns == time for path, time in before.items())
+    printed = capsys.readouterr().out
+    assert "5 measurements, 2 to do" in printed
+    assert "scales/scale, zigzag; learned in" in printed
+    assert printed.count("Rank correlation") == 8
+
+    report.main([*options[2:], "--output", str(tmp_path / "out")])
+    page = (tmp_path / "out/README.md").read_text()
+    assert "python -m benchmarks.fidelity methods steps scales --references zigzag --num_seeds 1\n" in page
+    assert all(title in page for title in ("## Methods", "## Samples of training", "## Motion scale", "### zigzag"))
+    for picture in ("fidelity_and_leakage.png", "fidelity_and_scale.png", "zigzag.webp"):
+        assert f"({picture})" in page
+        assert (tmp_path / "out" / picture).stat().st_size > 1000
+
+    # The figures are those of the clips, and scale 0 is the plain model.
+    plain, scales = (
+        read(folder, *key, ["zigzag"], use) for *key, use in (("plain", PLAIN, ""), ("scales", "scale", "0.0"))
+    )
+    assert [row["cosine"] for row in plain.rows] == [row["cosine"] for row in scales.rows]
+    clips = np.load(folder / "plain/without/zigzag.npz")["clips"]
+    expected = [object_fidelity(measure_clip(clip), OBJECT_REFERENCES["zigzag"].motion)[0] for clip in clips]
+    assert [row["cosine"] for row in plain.rows] == pytest.approx(expected)
+    assert [row["leakage"] for row in plain.rows] == [0.0] * 2
+
+
+def test_other_settings_and_more_seeds_are_measured_anew(tmp_path, monkeypatch):
+    task = Task("methods", "weak", "zigzag")
+    pipe = load_tiny_pipeline()
+    runner = Runner(pipe, tmp_path, num_seeds=1)
+    assert not runner.is_done(task)
+    runner.run([task])
+    assert runner.is_done(task)
+    path = task.path(tmp_path)
+    whole = path.read_text()
+    path.write_text(whole[: len(whole) // 2])
+    assert not runner.is_done(task)
+    path.write_text(whole)
+    more = Runner(pipe, tmp_path, num_seeds=2)
+    assert not more.is_done(task)
+    more.run([task])
+    assert runner.is_done(task)
+    monkeypatch.setitem(GROUPS["methods"], "weak", Learned(MotionEmbedding(scale=0.6), num_samples=4))
+    assert not runner.is_done(task)
+
+
+class FailingMethod(MotionEmbedding):
+    """Stops in its learning."""
+
+    def learn(self, *arguments, **options):
+        raise FloatingPointError("the loss is nan")
+
+
+def test_an_experiment_that_fails_is_told_and_the_others_go_on(tmp_path, monkeypatch, capsys):
+    methods = {"failing": Learned(FailingMethod()), "weak": GROUPS["methods"]["weak"]}
+    monkeypatch.setitem(GROUPS, "methods", methods)
+    with pytest.raises(SystemExit, match="1 of the measurements failed"):
+        main(["methods", "--references", "zigzag", "--measures", str(tmp_path)])
+    told = capsys.readouterr()
+    assert "methods, failing, zigzag" in told.out + told.err
+    assert "the loss is nan" in told.out + told.err
+    assert "methods/weak, zigzag; learned" in told.out
+    assert "methods/failing, zigzag; learned" not in told.out
+
+
+def test_measures_of_other_weights_are_kept_apart(tmp_path):
+    (tmp_path / "model/unet").mkdir(parents=True)
+    names = set()
+    for weights in (b"one", b"two"):
+        (tmp_path / "model/unet/model.safetensors").write_bytes(weights)
+        names.add(measures_of(tmp_path / "model").name)
+    assert len(names) == 2
+    assert all(name.startswith("model-") for name in names)
+
+
+def test_figures_of_rows():
+    right = {"color": 1.0, "background": 1.0, "shape": 1.0, "present": 1.0}
+    rows = [
+        {**right, "cosine": 0.5, "lab": [[10.0, 0, 0], [0.0, 0, 0], [20.0, 0, 0]]},
+        {**right, "shape": 0.0, "cosine": None, "lab": [[0.0, 0, 0], [0.0, 0, 0], [20.0, 0, 0]]},
+    ]
+    measured = Measured(rows, 1.0, 4)
+    assert measured.mean("cosine").mean == 0.5
+    assert measured.text_fidelity().mean == 0.5
+    assert measured.shift("lab").share == pytest.approx(0.25)  # half the way in one clip, nothing in the other
+
+
+def test_every_experiment_has_a_file_of_its_own(tmp_path):
+    tasks = tasks_of([(group, name) for group in GROUPS for name in GROUPS[group]], ["zigzag", "bounce"])
+    assert len(tasks) == len(set(tasks))
+    assert len({task.path(tmp_path) for task in tasks}) == len(tasks)
+
+
+@pytest.mark.parametrize("folder", [TINY_T2V, TINY_ANIMATEDIFF], ids=lambda folder: folder.name)
+def test_ablations_adapt_a_part_of_the_layers(folder):
+    model = load_tiny_pipeline(folder).unet
+    adapted = len(select_layers(model, MotionEmbeddingConfig()))
+    found = {
+        name: len(select_layers(model, experiment.method.embedding))
+        for name, experiment in ABLATIONS.items()
+        if getattr(getattr(experiment.method, "embedding", None), "target_modules", None)
+    }
+    assert found.pop("attn1 alone") == found.pop("attn2 alone") == adapted / 2
+    assert found.pop("down blocks alone") + found.pop("up blocks alone") == adapted
+    assert found.pop("deep blocks alone") == adapted / 2  # a level of two, with as many layers in each
+    assert not found
+
+
+def test_settings_tell_experiments_apart():
+    method = METHODS["motion embedding"]
+    texts = [
+        Learned(each).settings
+        for each in (method, replace(method, scale=0.5), replace(method, config=replace(method.config, seed=1)))
+    ]
+    assert len(set(texts)) == 3
+    assert json.dumps(texts)
+    assert not any(" at 0x" in text for text in texts)
+
+
+def test_an_embedding_is_used_as_it_was_after_some_steps(tmp_path):
+    """Those of one training, and not of a shorter one."""
+    lab = Lab(load_tiny_pipeline(), tmp_path, 1)
+    whole = by_step(ours({"max_train_steps": 3, "gradient_accumulation_steps": 1}), 1, 3)
+    outcome = replace(whole, num_samples=3).run(lab, "zigzag")
+    early, late = outcome.clips
+    assert [early.use, late.use] == ["after 1 steps", "after 3 steps"]
+    assert not np.array_equal(early.frames, late.frames)
+    last = Learned(replace(whole.method, at_steps=()), 3).run(lab, "zigzag")
+    assert np.array_equal(last.clips[0].frames, late.frames)
+    assert not lab.pipe.get_list_motion_embeddings()
+
+
+def test_an_embedding_in_compact_form_is_used_as_it_is_stored(tmp_path):
+    compact = GROUPS["uses"]["compact"]
+    outcome = replace(compact, num_samples=4).run(Lab(load_tiny_pipeline(), tmp_path, 1), "zigzag")
+    whole, fine, coarse = outcome.clips
+    plain = Learned(compact.method, 4).run(Lab(load_tiny_pipeline(), tmp_path, 1), "zigzag").clips[0]
+    assert np.array_equal(whole.frames, plain.frames)
+    assert not np.array_equal(whole.frames, coarse.frames)
+    assert (whole.figures["file_share"], whole.figures["value_error"]) == (1.0, 0.0)
+    assert whole.figures["file_share"] > fine.figures["file_share"] >= coarse.figures["file_share"]
+    assert 0 < fine.figures["value_error"] <= 0.25
+    assert fine.figures["value_error"] <= coarse.figures["value_error"] <= 0.4
+
+
+def test_rendered_clips_have_the_answers_that_are_known(tmp_path):
+    runner, tasks = Runner(load_tiny_pipeline(), tmp_path, 1), tasks_of([("trackers", "known answers")], ["zigzag"])
+    assert tasks == [Task("trackers", "known answers", "zigzag")]  # which the plain model is not compared with
+    assert runner.run(tasks) == []
+    found = read(tmp_path, "trackers", "known answers", ["zigzag"], None).by("use")
+    means = {use: each.mean("lk_fidelity").mean for use, each in found.items()}
+    assert means["same clip"] == 1.0
+    assert means["same motion, other look"] > 0.9
+    assert means["another motion"] < 0.6
+    assert means["static"] == means["noise"] == 0.0
+    assert "| same motion, other look | 2 |" in summary_of(tmp_path, tasks)
+
+
+def test_a_question_is_asked_of_all_references_at_once(tmp_path, monkeypatch):
+    monkeypatch.setattr("benchmarks.fidelity.lab.TrainingConfig", lambda: TrainingConfig(max_train_steps=1))
+    runner, tasks = Runner(load_tiny_pipeline(), tmp_path, 1), tasks_of([("arithmetic", "negative_scale")], ["zigzag"])
+    assert runner.run(tasks) == []
+    assert len(list((tmp_path / "embeddings").iterdir())) == len(OBJECT_REFERENCES)
+    told = summary_of(tmp_path, tasks)
+    assert "| -1 · zigzag | mirrored |" in told
+    assert "| -1 · spiral | reversed |" in told
+
+
+def test_settings_can_be_changed_and_unknown_ones_are_refused():
+    vmc = Learned(METHODS["VMC"])
+    method = changed(vmc, {"learning_rate": 0.5}, {}, {"timing": (0.1, 0.2)}).method
+    assert (method.config.learning_rate, method.timing) == (0.5, (0.1, 0.2))
+    assert method.config == replace(METHODS["VMC"].config, learning_rate=0.5)
+    assert changed(ours(), {}, {"value_grid": (1, 1)}, {}).method.embedding.value_grid == (1, 1)
+    with pytest.raises(ValueError, match="no setting embedding, rank"):
+        changed(vmc, {}, {"value_grid": (1, 1)}, {"rank": 3})
+    with pytest.raises(ValueError, match="config"):
+        changed(Learned(METHODS["DMT"]), {"learning_rate": 0.5}, {}, {})
+    with pytest.raises(ValueError, match="config"):
+        changed(GROUPS["arithmetic"]["sums"], {"learning_rate": 0.5}, {}, {})
+
+
+def test_a_changed_experiment_takes_no_other_s_place(tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(GROUPS, "methods", {"motion embedding": Learned(MotionEmbedding(), num_samples=4)})
+    options = ["--references", "zigzag", "--measures", str(tmp_path), "--config", '{"learning_rate": 0.5}']
+    main(["methods/motion embedding", *options, "--num_samples", "8", "--at_steps", "1", "2"])
+    printed = capsys.readouterr().out
+    assert "| after 1 steps | 2 |" in printed
+    assert 'methods/motion embedding {"config": {"learning_rate": 0.5}, "num_samples": 8' in printed
+    names = {path.parent.name for path in tmp_path.rglob("*.json")}
+    assert "motion_embedding" not in names
+    assert len(names) == 2
+
+
+def test_an_experiment_that_there_is_not_is_refused(capsys):
+    for name in ("method", "methods/LoRA"):
+        with pytest.raises(SystemExit):
+            main([name])
+        assert f"there is no {name!r}" in capsys.readouterr().err

@@ -1,0 +1,202 @@
+"""The embedded models as shipped, and what their training is made of."""
+
+import json
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from diffusers import (
+    AnimateDiffPipeline,
+    AutoencoderKL,
+    AutoencoderKLWan,
+    DiffusionPipeline,
+    TextToVideoSDPipeline,
+    WanPipeline,
+)
+from safetensors.torch import load_file
+
+from benchmarks.tiny_world import train_animatediff, train_unet, train_vae, train_wan, train_wan_vae
+from benchmarks.tiny_world.base_training import make_parser, train
+from benchmarks.tiny_world.latents import SCALING_FACTOR, pair_frames, shows_object, thumbnail_latents
+from benchmarks.tiny_world.measures import measure_clip, text_fidelity
+from benchmarks.tiny_world.pipelines import (
+    TINY_ANIMATEDIFF,
+    TINY_T2V,
+    TINY_WAN,
+    call_arguments,
+    generate,
+    load_tiny_pipeline,
+)
+from benchmarks.tiny_world.references import PROMPTS
+from benchmarks.tiny_world.scene import Appearance, Motion, random_scene, render
+from benchmarks.tiny_world.v_prediction import make_tokenizer
+
+
+FOLDERS = {TINY_T2V: TextToVideoSDPipeline, TINY_ANIMATEDIFF: AnimateDiffPipeline, TINY_WAN: WanPipeline}
+MODELS = [train_unet.TINY_T2V, train_animatediff.TINY_ANIMATEDIFF, train_wan.TINY_WAN]
+
+folders = pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+
+
+@folders
+def test_an_embedded_model_is_an_ordinary_small_pipeline_folder(folder):
+    files = [file for file in folder.rglob("*") if file.is_file()]
+    assert sum(file.stat().st_size for file in files) <= 12e6
+    assert {file.suffix for file in files} == {".json", ".md", ".safetensors"}
+    for file in folder.rglob("*.safetensors"):
+        assert {tensor.dtype for tensor in load_file(file).values()} == {torch.float16}
+    for file in folder.rglob("*.json"):
+        assert not json.loads(file.read_text()).get("_name_or_path"), "the path of a machine was published"
+    assert type(DiffusionPipeline.from_pretrained(folder)) is FOLDERS[folder]
+
+
+@folders
+def test_an_embedded_model_draws_what_the_prompt_says(folder):
+    # The real measurement is benchmarks/tiny_world/evaluate_base.py; this would notice a broken file.
+    pipe = load_tiny_pipeline(folder)
+    clips = generate(pipe, [appearance.prompt for appearance in PROMPTS], list(range(len(PROMPTS))))
+    assert clips.shape == (len(PROMPTS), call_arguments(pipe)["num_frames"], 64, 64, 3)
+    found = text_fidelity([measure_clip(clip) for clip in clips], list(PROMPTS))
+    assert found["color"] >= 5 / 6
+    assert found["present"] >= 5 / 6
+
+
+@folders
+def test_what_the_card_shows_runs(folder, monkeypatch):
+    monkeypatch.chdir(folder.parents[1])
+    (snippet,) = re.findall(r"```python\n(.*?)```", (folder / "README.md").read_text(), re.DOTALL)
+    names = {}
+    exec(snippet.replace("num_inference_steps=12", "num_inference_steps=2"), names)
+    assert type(names["pipe"]) is FOLDERS[folder]
+
+
+@folders
+def test_latents_are_thumbnails(folder):
+    pipe = load_tiny_pipeline(folder)
+    vae, num_frames = pipe.vae, call_arguments(pipe)["num_frames"]
+    frames = torch.from_numpy(random_scene(np.random.default_rng(5), num_frames).render()).permute(0, 3, 1, 2) * 2 - 1
+    thumbnails = thumbnail_latents(frames)
+    if folder == TINY_WAN:
+        latents = vae.encode(frames.transpose(0, 1)[None]).latent_dist.mode()
+        expected = pair_frames(thumbnails.transpose(0, 1)[None])
+        decoded = vae.decode(latents).sample[0].transpose(0, 1)
+        assert vae.config.latents_mean == [0.0] * 24
+        assert vae.config.latents_std == pytest.approx([1 / SCALING_FACTOR] * 24)
+    else:
+        latents, expected = vae.encode(frames).latent_dist.mode(), thumbnails
+        decoded = vae.decode(latents).sample
+        assert vae.config.scaling_factor == pytest.approx(SCALING_FACTOR)
+    assert latents.shape == expected.shape
+    assert (latents - expected).abs().mean() < 0.03
+    assert (decoded - frames).abs().mean() / 2 * 255 < 5
+
+
+def test_pairs_of_frames_after_the_first():
+    frames = torch.arange(5.0).view(1, 1, 5, 1, 1).expand(2, 12, 5, 8, 8)
+    pairs = pair_frames(frames)
+    assert pairs.shape == (2, 24, 3, 8, 8)
+    assert pairs[0, :12, :, 0, 0].tolist() == [[0, 1, 3]] * 12
+    assert pairs[0, 12:, :, 0, 0].tolist() == [[0, 2, 4]] * 12
+
+
+def test_the_clip_autoencoder_learns_what_the_class_then_computes():
+    torch.manual_seed(0)
+    trained = train_wan_vae.make_vae()
+    pixels = train_wan_vae.draw_clip(np.random.default_rng(0))[None]
+    latents = train_wan_vae.clip_latents(pixels)
+    decoded = trained.decode(latents).sample
+    (decoded.square().mean() + trained.encode(pixels).latent_dist.mean.square().mean()).backward()
+    torch.optim.AdamW(trained.parameters(), lr=1e-2, weight_decay=0.0).step()
+    ordinary = AutoencoderKLWan.from_config(trained.config)
+    ordinary.load_state_dict(trained.state_dict())
+    with torch.no_grad():
+        for vae_input, name in ((pixels, "encode"), (latents, "decode")):
+            expected, found = (getattr(vae, name)(vae_input, return_dict=False)[0] for vae in (ordinary, trained))
+            expected, found = (each if torch.is_tensor(each) else each.mean for each in (expected, found))
+            torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
+            assert found.shape[2] == {"encode": 3, "decode": 5}[name]
+
+
+def test_latents_that_show_the_object():
+    motion = Motion.of_object(np.array([[-0.5, -0.5], [-0.5, -0.5], [0.5, 0.5]]))
+    frames = torch.from_numpy(render(Appearance("red", "circle", "gray"), motion, radius=0.2)).permute(0, 3, 1, 2)
+    thumbnails = thumbnail_latents(frames * 2 - 1).transpose(0, 1)[None]
+    single, paired = shows_object(thumbnails)[0, 0], shows_object(pair_frames(thumbnails))[0, 0]
+    before, after = (2, 2), (6, 6)  # rows and columns of latents around the two places
+    assert [frame[before].item() for frame in single] == [1, 1, 0]
+    assert [frame[after].item() for frame in single] == [0, 0, 1]
+    assert [frame[before].item() for frame in paired] == [1, 1]
+    assert [frame[after].item() for frame in paired] == [0, 1]
+
+
+@pytest.mark.parametrize("tokenizer", [make_tokenizer(), train_wan.make_tokenizer()], ids=["clip", "t5"])
+def test_tokenizers_read_captions_word_by_word_and_all_else_by_letters(tokenizer, tmp_path):
+    tokenizer.save_pretrained(tmp_path)
+    loaded = type(tokenizer).from_pretrained(tmp_path)
+    caption = Appearance("red", "ring", "navy", "dotted").prompt
+    for each in (tokenizer, loaded):
+        ids = each(caption, add_special_tokens=False).input_ids
+        assert len(ids) == len(set(ids)) + caption.split().count("a") - 1 == len(caption.split())
+        assert each.decode(ids) == caption
+        letters = each("quiz", add_special_tokens=False).input_ids
+        assert len(letters) >= 4
+        assert each.unk_token_id not in letters
+
+
+models = pytest.mark.parametrize("model", MODELS, ids=lambda model: model.denoiser + model.vae_class.__name__)
+
+
+@pytest.fixture
+def options(model, tmp_path):
+    """Of hardly any training, around a VAE of the model's class."""
+    make_vae = train_vae.make_vae if model.vae_class is AutoencoderKL else train_wan_vae.make_vae
+    make_vae().save_pretrained(tmp_path / "vae")
+    words = ["--vae", str(tmp_path / "vae"), "--output_dir", str(tmp_path / "out")]
+    words += ["--num_clips", "2", "--train_batch_size", "2", "--checkpointing_steps", "1"]
+    defaults = {"max_train_steps": 1, "learning_rate": 1e-3, "lr_decay_steps": 1}
+    return make_parser("Trains.", **defaults).parse_args(words)
+
+
+@models
+def test_a_training_goes_on_where_it_stopped(model, options, tmp_path):
+    steps = []
+    for options.max_train_steps in (1, 2):
+        train(model, options)
+        steps.append(torch.load(tmp_path / "out/checkpoint.pt", weights_only=True))
+    assert [state["step"] for state in steps] == [1, 2]
+    assert steps[1]["optimizer"]["state"][0]["step"] == 2
+    pipe = DiffusionPipeline.from_pretrained(tmp_path / "out")
+    assert model.denoiser in pipe.components
+
+
+@pytest.mark.parametrize("model", [train_wan.TINY_WAN], ids=["wan"])
+def test_a_training_on_clips_alone(model, options):
+    shapes = []
+
+    def loss(pipe, thumbnails, prompts):
+        shapes.append(thumbnails.shape)
+        return model.loss(pipe, thumbnails, prompts)
+
+    options.max_train_steps, options.clips_only = 3, True
+    train(replace(model, loss=loss), options)
+    assert shapes == [(2, 12, train_wan.NUM_FRAMES, 8, 8)] * 3
+
+
+@pytest.mark.parametrize("model", [train_wan.TINY_WAN], ids=["wan"])
+def test_fine_tokens_start_from_what_coarse_ones_learned(model, options, tmp_path):
+    coarse = train_wan.make_pipeline(AutoencoderKLWan.from_pretrained(options.vae), patch_size=2)
+    coarse.save_pretrained(tmp_path / "coarse")
+    options.initial_weights, options.learning_rate = tmp_path / "coarse", 0.0
+    train(model, options)
+    fine = DiffusionPipeline.from_pretrained(tmp_path / "out", dtype=torch.float32)
+    assert fine.transformer.config.patch_size == [1, 1, 1]
+    before, after = (pipe.transformer.state_dict() for pipe in (coarse, fine))
+    other = {name for name in after if after[name].shape != before[name].shape}
+    assert other == {"patch_embedding.weight", "proj_out.weight", "proj_out.bias"}
+    for name in after.keys() - other:
+        torch.testing.assert_close(after[name], before[name], atol=1e-3, rtol=1e-3)  # written as float16
+    torch.testing.assert_close(
+        fine.text_encoder.shared.weight, coarse.text_encoder.shared.weight, atol=1e-3, rtol=1e-3
+    )
