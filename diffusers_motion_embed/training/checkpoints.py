@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from diffusers_motion_embed.errors import MotionEmbeddingError
+from diffusers_motion_embed.errors import CheckpointError
 from diffusers_motion_embed.storage.atomic import remove_leftovers, replace_files
 from diffusers_motion_embed.values import optional_whole_number
 
@@ -28,10 +28,6 @@ STATE_NAME = "training_state.safetensors"
 VALUES_KEY = "training_state"
 FOLDER = re.compile(r"checkpoint-(\d+)")
 LATEST = "latest"
-
-
-class CheckpointError(MotionEmbeddingError, ValueError):
-    """A checkpoint is missing, damaged, or of another run."""
 
 
 @dataclass(frozen=True, kw_only=True)

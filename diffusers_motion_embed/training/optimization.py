@@ -15,19 +15,14 @@ from torch import Tensor, nn
 from diffusers_motion_embed.adapter.registry import registry_of
 from diffusers_motion_embed.architectures.conditioning import Conditioning, batches
 from diffusers_motion_embed.architectures.noising import Noising
-from diffusers_motion_embed.errors import NotFiniteError
+from diffusers_motion_embed.errors import CheckpointError, TrainingDivergedError
 from diffusers_motion_embed.storage.files import EmbeddingTensors
-from diffusers_motion_embed.training.checkpoints import CheckpointError
 from diffusers_motion_embed.training.config import TrainingConfig
 from diffusers_motion_embed.training.losses import base_loss, debiased_temporal_loss, motion_distillation_loss
 from diffusers_motion_embed.training.sampling import Samples, draw_samples
 
 
 NOISE_BINS = 4  # of the range of noise levels, in which losses are told apart
-
-
-class TrainingDivergedError(NotFiniteError):
-    """The loss is no longer a finite number."""
 
 
 class Optimization:
