@@ -83,8 +83,9 @@ class CheckpointConfig:
 def list_checkpoints(output_dir: str | Path) -> list[Path]:
     """The complete checkpoints of a folder, by their number of steps."""
     folders = Path(output_dir).iterdir() if Path(output_dir).is_dir() else []
-    complete = [path for path in folders if FOLDER.fullmatch(path.name) and (path / STATE_NAME).is_file()]
-    return sorted(complete, key=lambda path: int(FOLDER.fullmatch(path.name)[1]))
+    complete = (path for path in folders if (path / STATE_NAME).is_file())
+    steps = {path: int(match[1]) for path in complete if (match := FOLDER.fullmatch(path.name))}
+    return sorted(steps, key=steps.__getitem__)
 
 
 def write_state(folder: Path, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:

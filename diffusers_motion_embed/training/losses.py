@@ -52,4 +52,4 @@ def motion_distillation_loss(prediction: Tensor, target: Tensor) -> Tensor:
         target: As `prediction`.
     """
     changes = [frames.float().diff(dim=2).transpose(1, 2).flatten(2) for frames in (prediction, target)]
-    return 1 - F.cosine_similarity(*changes, dim=-1).mean()
+    return 1 - F.cosine_similarity(changes[0], changes[1], dim=-1).mean()
