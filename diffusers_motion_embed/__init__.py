@@ -9,6 +9,7 @@ from diffusers_motion_embed.arithmetic import concatenate_motion_embeddings, rev
 from diffusers_motion_embed.config import MotionEmbeddingConfig
 from diffusers_motion_embed.errors import (
     AdapterNameError,
+    CaptionError,
     EmbeddingAccessError,
     EmbeddingDownloadError,
     EmbeddingFileError,
@@ -42,13 +43,14 @@ from diffusers_motion_embed.noise import invert_clip, load_inverted_noise, mix_n
 from diffusers_motion_embed.peft_tuner import MotionEmbeddingModel, register_motion_embedding
 from diffusers_motion_embed.pipelines import MotionEmbeddingLoaderMixin, enable_motion_embedding
 from diffusers_motion_embed.sharing import push_motion_embedding_to_hub, save_motion_embedding
-from diffusers_motion_embed.video import read_video
+from diffusers_motion_embed.video import ReferenceClip, read_reference, read_video
 
 
 __version__ = "0.1.0"
 
 __all__ = [
     "AdapterNameError",
+    "CaptionError",
     "EmbeddingAccessError",
     "EmbeddingDownloadError",
     "EmbeddingFileError",
@@ -64,6 +66,7 @@ __all__ = [
     "MotionEmbeddingModel",
     "MotionScaleError",
     "NotFiniteError",
+    "ReferenceClip",
     "TargetModulesError",
     "UnsupportedModelError",
     "VideoError",
@@ -80,6 +83,7 @@ __all__ = [
     "mix_noise",
     "pipeline_latents",
     "push_motion_embedding_to_hub",
+    "read_reference",
     "read_video",
     "register_motion_embedding",
     "reverse_motion_embedding",
