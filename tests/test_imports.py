@@ -21,6 +21,7 @@ MAY_IMPORT["metrics"] = {"metrics", "errors"}
 MAY_IMPORT["arithmetic"] = MAY_IMPORT["convert"] = {"arithmetic", *MAY_IMPORT["storage"]}
 for room in ("noise", "training"):
     MAY_IMPORT[room] |= {"frames"}
+MAY_IMPORT["training"] |= {"video"}
 MAY_IMPORT["__init__"] = {"arithmetic", "video", *MAY_IMPORT["noise"]}
 ONLY_IN = {"peft": {"config", "adapter", "peft_tuner", "training"}}
 
