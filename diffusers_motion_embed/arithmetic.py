@@ -13,11 +13,9 @@ from torch import Tensor
 from diffusers_motion_embed.config import MotionEmbeddingConfig
 from diffusers_motion_embed.errors import IncompatibleEmbeddingError
 from diffusers_motion_embed.functional import concatenate, debiased
-from diffusers_motion_embed.storage.files import EmbeddingTensors, read_embedding, write_embedding
+from diffusers_motion_embed.storage.embedding import Embedding, EmbeddingTensors
+from diffusers_motion_embed.storage.files import read_embedding, write_embedding
 from diffusers_motion_embed.storage.hub import HubArguments, fetch_embedding
-
-
-Embedding = tuple[MotionEmbeddingConfig, EmbeddingTensors]
 
 
 def reverse_motion_embedding(
@@ -40,7 +38,7 @@ def reverse_motion_embedding(
         EmbeddingFileError: If it is no sound motion embedding.
     """
     embedding = read_embedding(fetch_embedding(source, **hub_arguments))
-    return write_embedding(save_directory, *reversed_embedding(*embedding))
+    return write_embedding(save_directory, reversed_embedding(embedding))
 
 
 def concatenate_motion_embeddings(
@@ -67,36 +65,23 @@ def concatenate_motion_embeddings(
         ValueError: If there are none.
     """
     embeddings = [read_embedding(fetch_embedding(source, **hub_arguments)) for source in sources]
-    return write_embedding(save_directory, *concatenated_embedding(embeddings))
+    return write_embedding(save_directory, concatenated_embedding(embeddings))
 
 
-def reversed_embedding(config: MotionEmbeddingConfig, tensors: EmbeddingTensors) -> Embedding:
-    """As `reverse_motion_embedding`, in memory.
-
-    Args:
-        config: As of `files.read_embedding`.
-        tensors: By path and part; they are left as they are.
-
-    Returns:
-        Config and tensors, for `files.write_embedding`. They hold what is added, so their debiasing is "identity".
-    """
+def reversed_embedding(embedding: Embedding) -> Embedding:
+    """As `reverse_motion_embedding`, in memory; the embedding is left as it is."""
+    config, tensors = embedding
     was_reversed = config.training.get("reversed", False)
     training = {**config.training, "reversed": not was_reversed}
     flipped = {
         path: {part: tensor.flip(-2) for part, tensor in parts.items()}
         for path, parts in _added(config, tensors).items()
     }
-    return replace(config, debias="identity", training=training), flipped
+    return Embedding(replace(config, debias="identity", training=training), flipped)
 
 
 def concatenated_embedding(embeddings: list[Embedding]) -> Embedding:
-    """As `concatenate_motion_embeddings`, in memory.
-
-    Args:
-        embeddings: Configs and tensors, as of `files.read_embedding`; they are left as they are.
-
-    Returns:
-        Config and tensors, for `files.write_embedding`. They hold what is added, so their debiasing is "identity".
+    """As `concatenate_motion_embeddings`, in memory; the embeddings are left as they are.
 
     Raises:
         IncompatibleEmbeddingError: If they differ in model class, timing, layers, widths or value grids.
@@ -125,7 +110,7 @@ def concatenated_embedding(embeddings: list[Embedding]) -> Embedding:
         debias="identity",
         training={"combination": "cat", "embeddings": [config.training for config in configs]},
     )
-    return config, joined
+    return Embedding(config, joined)
 
 
 def _added(config: MotionEmbeddingConfig, tensors: EmbeddingTensors) -> EmbeddingTensors:

@@ -15,16 +15,9 @@ from torch import Tensor, nn
 from diffusers_motion_embed.adapter.registry import (
     MotionEmbeddingRegistry,
     add_embedding,
-    check_debias,
-    check_scale,
     registry_of,
     remove_embedding,
     replace_embedding,
-    set_active,
-    set_debias,
-    set_frame_policy,
-    set_scale,
-    set_timing,
     sync,
 )
 from diffusers_motion_embed.adapter.scales import Scale
@@ -38,12 +31,8 @@ from diffusers_motion_embed.errors import (
     UnsupportedModelError,
 )
 from diffusers_motion_embed.functional import Debias, FramePolicy
-from diffusers_motion_embed.storage.files import (
-    KEY,
-    EmbeddingTensors,
-    parse_embedding,
-    read_embedding,
-)
+from diffusers_motion_embed.storage.embedding import Embedding
+from diffusers_motion_embed.storage.files import KEY, parse_embedding, read_embedding
 from diffusers_motion_embed.storage.hub import HubArguments, fetch_embedding
 
 
@@ -113,34 +102,32 @@ def load_motion_embedding(
         UserWarning: If it was trained on another checkpoint of the same model class.
     """
     models = _models_of(pipe_or_model)
-    if debias is not None:
-        check_debias(debias)
     given_as_tensors = isinstance(pretrained_model_name_or_path_or_dict, Mapping)
     if hub_arguments if given_as_tensors else config:
         raise ValueError(f"config goes with a dictionary of tensors; {', '.join(hub_arguments) or 'others'} do not.")
     if given_as_tensors:
         state_dict = pretrained_model_name_or_path_or_dict
-        config, tensors = parse_embedding(state_dict, config or _inferred_config(state_dict), "The given dictionary")
+        embedding = parse_embedding(state_dict, config or _inferred_config(state_dict), "The given dictionary")
     else:
-        config, tensors = read_embedding(fetch_embedding(pretrained_model_name_or_path_or_dict, **hub_arguments))
-    component, model = _choose_model(models, config)
+        embedding = read_embedding(fetch_embedding(pretrained_model_name_or_path_or_dict, **hub_arguments))
+    component, model = _choose_model(models, embedding.config)
     registry = registry_of(model)
     adapter_name = _name_to_swap(registry, adapter_name) if hotswap else _new_name(registry, adapter_name)
-    check_fits(model, config, tensors)
-    config.model_class = find_architecture(model).model_class
+    check_fits(model, embedding)
+    given = {} if debias is None else {"debias": debias}
+    config = embedding.config.changed(model_class=find_architecture(model).model_class, **given)
+    embedding = Embedding(config, embedding.tensors)
     _warn_of_other_checkpoint(pipe_or_model, model, config)
     if hotswap:
-        replace_embedding(model, adapter_name, config, tensors)
+        replace_embedding(model, adapter_name, embedding)
     else:
-        _install(model, adapter_name, config, tensors)
-    if debias is not None:
-        set_debias(registry_of(model), [adapter_name], debias)
+        _install(model, adapter_name, embedding)
     report = LoadReport(
         adapter_name,
         component,
-        len(tensors),
+        len(embedding.tensors),
         config.num_frames,
-        registry_of(model).loaded[adapter_name].debias,
+        config.debias,
         config.training.get("prompt"),
     )
     logger.info("Loaded motion embedding %s", report)
@@ -172,7 +159,7 @@ def set_motion_embeddings(
     chosen = choose_embeddings(pipe_or_model, names)
     _check_scales(chosen, scales)
     for model, here in chosen:
-        set_active(model, {name: scale_of[name] for name in here})
+        registry_of(model).activate({name: scale_of[name] for name in here})
 
 
 def set_motion_scale(pipe_or_model: Any, scale: Scale, adapter_name: str | None = None) -> None:
@@ -192,7 +179,7 @@ def set_motion_scale(pipe_or_model: Any, scale: Scale, adapter_name: str | None 
     chosen = choose_embeddings(pipe_or_model, adapter_name)
     _check_scales(chosen, [scale])
     for model, names in chosen:
-        set_scale(model, names, scale)
+        registry_of(model).set_scale(names, scale)
 
 
 def set_motion_timing(
@@ -214,7 +201,7 @@ def set_motion_timing(
         ValueError: Unless 0 <= start < end <= 1.
     """
     for model, names in choose_embeddings(pipe_or_model, adapter_name):
-        set_timing(registry_of(model), names, start, end)
+        registry_of(model).update(names, timing=(start, end))
 
 
 def set_motion_debias(pipe_or_model: Any, debias: Debias, adapter_name: str | None = None) -> None:
@@ -233,7 +220,7 @@ def set_motion_debias(pipe_or_model: Any, debias: Debias, adapter_name: str | No
         ValueError: If there is no such mode.
     """
     for model, names in choose_embeddings(pipe_or_model, adapter_name):
-        set_debias(registry_of(model), names, debias)
+        registry_of(model).update(names, debias=debias)
 
 
 def set_motion_frame_policy(pipe_or_model: Any, policy: FramePolicy, adapter_name: str | None = None) -> None:
@@ -252,7 +239,7 @@ def set_motion_frame_policy(pipe_or_model: Any, policy: FramePolicy, adapter_nam
         ValueError: If there is no such policy.
     """
     for model, names in choose_embeddings(pipe_or_model, adapter_name):
-        set_frame_policy(registry_of(model), names, policy)
+        registry_of(model).update(names, frame_policy=policy)
 
 
 def get_list_motion_embeddings(pipe_or_model: Any) -> dict[str, list[str]]:
@@ -291,9 +278,8 @@ def delete_motion_embedding(pipe_or_model: Any, adapter_names: str | list[str]) 
         had_active = bool(registry.active)
         for name in sorted(names & set(registry.loaded)):
             remove_embedding(model, name)
-        if had_active and registry.loaded and not registry.active:
-            next(iter(registry.loaded.values())).active = True
-        registry.refresh()
+        if had_active:
+            registry.activate_another()
         sync(model)
 
 
@@ -304,13 +290,13 @@ def unload_motion_embedding(pipe_or_model: Any) -> None:
             remove_embedding(model, name)
 
 
-def _install(model: nn.Module, adapter_name: str, config: MotionEmbeddingConfig, tensors: EmbeddingTensors) -> None:
+def _install(model: nn.Module, adapter_name: str, embedding: Embedding) -> None:
+    config, tensors = embedding
     device = next(model.parameters()).device
     if device.type != "meta":  # as under sequential offloading; the layer then moves what it adds
         tensors = {path: {part: t.to(device) for part, t in parts.items()} for path, parts in tensors.items()}
-    add_embedding(model, adapter_name, config, tensors)
-    registry_of(model).enabled = True  # what was just loaded is to be seen
-    set_active(model, {adapter_name: 1.0})
+    add_embedding(model, adapter_name, Embedding(config, tensors))
+    registry_of(model).activate_alone(adapter_name)
 
 
 def _models_of(pipe_or_model: Any) -> dict[str, nn.Module]:
@@ -365,14 +351,12 @@ def choose_embeddings(
 def _check_scales(chosen: list[tuple[nn.Module, list[str]]], scales: list[Scale]) -> None:
     for model, _ in chosen:  # all before the first is set
         for scale in scales:
-            check_scale(model, scale)
+            registry_of(model).resolve(scale)
 
 
 def _set_enabled(pipe_or_model: Any, enabled: bool) -> None:
     for model in _models_of(pipe_or_model).values():
-        registry = registry_of(model)
-        registry.enabled = enabled
-        registry.refresh()
+        registry_of(model).enable(enabled)
         sync(model)
 
 

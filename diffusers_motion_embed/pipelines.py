@@ -123,7 +123,7 @@ def _enabled_class(pipeline_class: type) -> type:
         result = pipeline_class.__call__(self, *args, **kwargs)
         for registry in map(registry_of, models):
             for name, frames, num_frames in registry.fitted():
-                policy = registry.loaded[name].frame_policy
+                policy = registry.loaded[name].config.frame_policy
                 logger.info("Motion embedding %r of %d frames: %s to %d frames", name, frames, policy, num_frames)
         for name in (name for model in models for name in registry_of(model).idle()):
             warnings.warn(

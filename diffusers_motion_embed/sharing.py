@@ -11,6 +11,7 @@ from diffusers_motion_embed.adapter.registry import embedding_tensors, registry_
 from diffusers_motion_embed.config import MotionEmbeddingConfig
 from diffusers_motion_embed.errors import AdapterNameError
 from diffusers_motion_embed.loaders import choose_embeddings
+from diffusers_motion_embed.storage.embedding import Embedding
 from diffusers_motion_embed.storage.files import CONFIG_NAME, NOISE_NAME, WEIGHTS_NAME, write_embedding
 from diffusers_motion_embed.storage.hub import create_repository, upload_files
 from diffusers_motion_embed.storage.model_card import CARD_NAME, PREVIEW_SUFFIXES, make_model_card
@@ -67,7 +68,8 @@ def save_motion_embedding(
         )
     model, name = _only_one(choose_embeddings(pipe_or_model, adapter_name))
     config = registry_of(model).loaded[name].config
-    folder = write_embedding(save_directory, config, embedding_tensors(model, name), dtype=dtype, max_error=max_error)
+    embedding = Embedding(config, embedding_tensors(model, name))
+    folder = write_embedding(save_directory, embedding, dtype=dtype, max_error=max_error)
     if push_to_hub:
         extra = [folder / NOISE_NAME] if with_inverted_noise else []
         repo_id = repo_id or folder.resolve().name

@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 import diffusers_motion_embed as dme
 from diffusers_motion_embed.adapter.registry import registry_of
 from diffusers_motion_embed.functional import DEBIAS_MODES
+from diffusers_motion_embed.storage.embedding import Embedding
 from diffusers_motion_embed.storage.files import WEIGHTS_NAME, to_state_dict, write_embedding
 from tests.conftest import make_text_components, make_text_to_video, make_unet3d, make_vae
 from tests.helpers import NUM_FRAMES, assert_unchanged, generate, hook_count, make_config, module_names, snapshot
@@ -189,9 +190,8 @@ def test_a_dictionary_stays_its_owners(text_to_video, embedding_dict):
 def test_the_folder_of_a_component_is_not_the_name_of_a_checkpoint(embedding_folder, make_embedding, tmp_path):
     make_text_to_video().save_pretrained(tmp_path / "base")
     pipe = DiffusionPipeline.from_pretrained(tmp_path / "base")
-    config, tensors = make_embedding(pipe.unet)
-    config.base_model_name_or_path = "someone/base"
-    folder = write_embedding(tmp_path / "embedding", config, tensors)
+    embedding = make_embedding(pipe.unet, base_model_name_or_path="someone/base")
+    folder = write_embedding(tmp_path / "embedding", embedding)
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
         dme.load_motion_embedding(pipe, folder, "on the pipeline")
@@ -306,17 +306,18 @@ def test_half_precision_models_keep_float32_embeddings(text_to_video, embedding_
     pipe.to(torch.bfloat16)
     generate(pipe)
     loaded = to_state_dict(
-        registry_of(pipe.unet).loaded["default_0"].config,
-        {path: {"qk": layer.embeddings["default_0"].qk} for path, layer in registry_of(pipe.unet).layers.items()},
+        Embedding(
+            registry_of(pipe.unet).loaded["default_0"].config,
+            {path: {"qk": layer.embeddings["default_0"].qk} for path, layer in registry_of(pipe.unet).layers.items()},
+        )
     )
     assert all(torch.equal(tensor, state_dict[key]) for key, tensor in loaded.items())
 
 
 def test_another_checkpoint_of_the_class_is_a_warning(text_to_video, embedding_folder, make_embedding, tmp_path):
     pipe = text_to_video
-    config, tensors = make_embedding(pipe.unet)
-    config.base_model_name_or_path = "someone/zeroscope"
-    folder = write_embedding(tmp_path / "other", config, tensors)
+    embedding = make_embedding(pipe.unet, base_model_name_or_path="someone/zeroscope")
+    folder = write_embedding(tmp_path / "other", embedding)
     pipe.unet.register_to_config(_name_or_path="someone/modelscope")
     with pytest.warns(UserWarning, match="trained on someone/zeroscope, and this is someone/modelscope"):
         pipe.load_motion_embedding(folder)
@@ -327,8 +328,7 @@ def test_another_checkpoint_of_the_class_is_a_warning(text_to_video, embedding_f
 
 def other_class(pipe, make_embedding):
     config, tensors = make_embedding(pipe.unet)
-    config.model_class = "UNetMotionModel"
-    return config, tensors
+    return Embedding(config.changed(model_class="UNetMotionModel"), tensors)
 
 
 def other_layers(pipe, make_embedding):
@@ -356,9 +356,9 @@ def other_width(pipe, make_embedding):
 )
 def test_an_embedding_that_does_not_fit_changes_nothing(text_to_video, make_embedding, tmp_path, make, message):
     pipe = text_to_video
-    pipe.load_motion_embedding(write_embedding(tmp_path / "good", *make_embedding(pipe.unet)), "good")
+    pipe.load_motion_embedding(write_embedding(tmp_path / "good", make_embedding(pipe.unet)), "good")
     before, clip = snapshot(pipe.unet), generate(pipe)
-    folder = write_embedding(tmp_path / "bad", *make(pipe, make_embedding))
+    folder = write_embedding(tmp_path / "bad", make(pipe, make_embedding))
     with pytest.raises(dme.IncompatibleEmbeddingError, match=message):
         pipe.load_motion_embedding(folder)
     assert_unchanged(pipe.unet, before)
@@ -397,7 +397,7 @@ def write_truncated(folder):
 )
 def test_a_bad_file_changes_nothing(text_to_video, make_embedding, tmp_path, write, error, message):
     pipe = text_to_video
-    pipe.load_motion_embedding(write_embedding(tmp_path / "good", *make_embedding(pipe.unet)), "good")
+    pipe.load_motion_embedding(write_embedding(tmp_path / "good", make_embedding(pipe.unet)), "good")
     before, clip = snapshot(pipe.unet), generate(pipe)
     write(tmp_path / "bad")
     with pytest.raises(error, match=message):

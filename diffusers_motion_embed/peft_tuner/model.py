@@ -23,11 +23,12 @@ from diffusers_motion_embed.adapter.selection import (
     select_layers,
     stored_shapes,
 )
+from diffusers_motion_embed.adapter.state import EmbeddingState
 from diffusers_motion_embed.architectures import find_architecture
 from diffusers_motion_embed.architectures.layouts import Layout
 from diffusers_motion_embed.config import MotionEmbeddingConfig
 from diffusers_motion_embed.errors import AdapterNameError, EmbeddingFileError, IncompatibleEmbeddingError
-from diffusers_motion_embed.functional import Debias, combine, concatenate, debias_weights, resample_grid
+from diffusers_motion_embed.functional import combine, concatenate, resample_grid
 from diffusers_motion_embed.storage.compact import expand
 from diffusers_motion_embed.storage.files import PREFIX, read_embedding
 from diffusers_motion_embed.storage.hub import fetch_embedding
@@ -43,13 +44,13 @@ class MotionEmbeddingTunerLayer(MotionEmbeddingLayer, BaseTunerLayer):
     """A `MotionEmbeddingLayer` whose embeddings are registered parameters, as PEFT's bookkeeping expects."""
 
     adapter_layer_names = ("motion_embedding_qk", "motion_embedding_v")
-    other_param_names = ("debias",)
+    other_param_names = ("states",)
 
     def __init__(self, layout: Layout) -> None:
         super().__init__(layout)
         self.motion_embedding_qk = nn.ParameterDict()
         self.motion_embedding_v = nn.ParameterDict()
-        self.debias: dict[str, Debias] = {}
+        self.states: dict[str, EmbeddingState] = {}
         self.merged_adapters: list[str] = []
         self.device = torch.device("cpu")  # of the attention
         self._disable_adapters = False
@@ -63,8 +64,7 @@ class MotionEmbeddingTunerLayer(MotionEmbeddingLayer, BaseTunerLayer):
             self.motion_embedding_v[adapter_name] = nn.Parameter(
                 torch.zeros(*shape.grid, shape.num_frames, shape.channels)
             )
-        # Training wants the value part as it is; debiasing is for embeddings that are done.
-        self.debias[adapter_name] = config.debias if config.inference_mode else "identity"
+        self.states[adapter_name] = EmbeddingState(config)
 
     def _move_adapter_to_device_of_base_layer(self, adapter_name: str, device: torch.device | None = None) -> None:
         # PEFT's own asks the base layer, which a layer that wraps nothing has not, and casts to its dtype.
@@ -78,13 +78,9 @@ class MotionEmbeddingTunerLayer(MotionEmbeddingLayer, BaseTunerLayer):
         if self.disable_adapters:
             return []
         return [
-            LayerEmbedding(
-                self.motion_embedding_qk.get(name),
-                self.motion_embedding_v.get(name),
-                debias_weights(self.debias[name]),
-            )
+            LayerEmbedding(self.motion_embedding_qk.get(name), self.motion_embedding_v.get(name), self.states[name])
             for name in self.active_adapters
-            if name in self.debias
+            if name in self.states
         ]
 
     def merge(self, safe_merge: bool = False, adapter_names: list[str] | None = None) -> None:
@@ -128,10 +124,10 @@ class MotionEmbeddingModel(BaseTuner):
                 f"{type(self.model).__name__}."
             )
         if peft_config.source is not None:  # a stored embedding: see that all of it is sound before anything changes
-            stored, tensors = read_embedding(fetch_embedding(**peft_config.source))
-            check_fits(self.model, stored, tensors)
+            stored, tensors = embedding = read_embedding(fetch_embedding(**peft_config.source))
+            check_fits(self.model, embedding)
             # The file's header wins over the JSON, which is all that PEFT has read.
-            for name in ("num_frames", "num_latent_frames", "value_grid", "parts", "debias"):
+            for name in ("num_frames", "num_latent_frames", "value_grid", "parts", "debias", "timing", "frame_policy"):
                 setattr(peft_config, name, getattr(stored, name))
             paths, self._shapes = list(tensors), stored_shapes(tensors)
         else:

@@ -7,6 +7,7 @@ import torch
 
 from diffusers_motion_embed.adapter.timing import Timing
 from diffusers_motion_embed.architectures import find_architecture
+from tests.helpers import make_config
 from tests.models.zoo import make_model
 
 
@@ -64,4 +65,4 @@ def test_all_the_time_needs_no_gate():
 )
 def test_what_is_no_part_of_the_schedule_is_refused(start, end):
     with pytest.raises(ValueError, match="shares of the noise schedule"):
-        Timing(start, end)
+        make_config(timing=(start, end))

@@ -119,8 +119,8 @@ def test_calls_reach_both_models(pipe, embedding_dict):
     pipe.set_motion_timing(0.0, 0.5)
     pipe.set_motion_debias("free_placement")
     pipe.set_motion_frame_policy("hold")
-    settings = [(each.timing.end, each.debias, each.frame_policy) for each in loaded()]
-    assert settings == [(0.5, "free_placement", "hold")] * 2
+    settings = [(each.config.timing, each.config.debias, each.config.frame_policy) for each in loaded()]
+    assert settings == [((0.0, 0.5), "free_placement", "hold")] * 2
 
 
 def test_saving_finds_the_model_by_the_name(pipe, embedding_dict, tmp_path):
