@@ -26,7 +26,7 @@ from diffusers_motion_embed.architectures.encoding import check_clip, check_fini
 from diffusers_motion_embed.architectures.noising import ContinuousDiffusion, Flow, noising_of
 from diffusers_motion_embed.errors import EmbeddingFileError, EmbeddingNotFoundError, UnsupportedModelError
 from diffusers_motion_embed.frames import Clip, as_frames
-from diffusers_motion_embed.storage.atomic import replace_files
+from diffusers_motion_embed.storage.atomic import expanded, replace_files
 from diffusers_motion_embed.storage.files import NOISE_NAME
 from diffusers_motion_embed.storage.hub import fetch_embedding
 from diffusers_motion_embed.values import whole_number
@@ -202,7 +202,7 @@ def save_inverted_noise(save_directory: str | Path, inverted_noise: Tensor) -> P
             "inverted_noise must hold finite floats, (1, channels, frames, height, width), as from invert_clip; "
             f"got {inverted_noise.dtype} {tuple(inverted_noise.shape)}."
         )
-    folder = Path(save_directory)
+    folder = expanded(save_directory)
     folder.mkdir(parents=True, exist_ok=True)
     replace_files(folder, {NOISE_NAME: save({NOISE_KEY: inverted_noise.detach().cpu().contiguous()})})
     return folder / NOISE_NAME

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from diffusers_motion_embed.config import PEFT_TYPE, MotionEmbeddingConfig
 from diffusers_motion_embed.errors import EmbeddingFileError, EmbeddingNotFoundError
-from diffusers_motion_embed.storage.atomic import remove_leftovers, replace_files
+from diffusers_motion_embed.storage.atomic import expanded, remove_leftovers, replace_files
 from diffusers_motion_embed.storage.compact import MAX_BITS, compress, expand, num_bits
 from diffusers_motion_embed.storage.embedding import Embedding, EmbeddingTensors
 
@@ -56,7 +56,7 @@ def read_embedding(folder: str | Path, weight_name: str | None = None) -> Embedd
         EmbeddingNotFoundError: If there is no such folder or file.
         EmbeddingFileError: If the file is no sound motion embedding.
     """
-    path = Path(folder)
+    path = expanded(folder)
     if path.is_dir():
         path = path / (weight_name or WEIGHTS_NAME)
     remove_leftovers(path.parent, (CONFIG_NAME, WEIGHTS_NAME))
@@ -158,7 +158,7 @@ def write_embedding(
         NotADirectoryError: If there is a file of that name.
         ValueError: If a number is not finite in `dtype`, or `max_error` is none from 0 to 1.
     """
-    folder = Path(save_directory)
+    folder = expanded(save_directory)
     check_save_directory(folder)
     state_dict = to_state_dict(embedding, dtype, max_error)
     text = json.dumps(config_to_dict(embedding.config), indent=2, sort_keys=True)
