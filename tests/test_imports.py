@@ -12,7 +12,7 @@ PACKAGE = "diffusers_motion_embed"
 # The rooms of the package from the bottom to the top; each may import those below it. Subpackages count as one room.
 CHAIN = (
     *("errors", "values", "functional", "config", "architectures", "storage", "adapter", "peft_tuner"),
-    *("loaders", "sharing", "pipelines", "noise", "training"),
+    *("controls", "loaders", "sharing", "pipelines", "noise", "training"),
 )
 MAY_IMPORT = {room: {room, *CHAIN[: CHAIN.index(room)]} for room in CHAIN}
 MAY_IMPORT["video"] = {"video", "errors", "values"}

@@ -209,7 +209,7 @@ def add_embedding(model: nn.Module, adapter_name: str, embedding: Embedding) -> 
     It is active beside those that were active before; `activate` chooses among them.
     """
     registry = registry_of(model)
-    _refuse_peft_layers(model)
+    check_addable(model)
     registry.architecture = find_architecture(model)
     # The layers of before count also while other tools hide them, as FreeNoise's split inference does.
     registry.places |= {
@@ -245,22 +245,26 @@ def replace_embedding(model: nn.Module, adapter_name: str, embedding: Embedding)
         AdapterNameError: If there is no such embedding.
         IncompatibleEmbeddingError: If the two have not the same layers, parts and shapes.
     """
-    registry = registry_of(model)
-    registry.require([adapter_name])
-    config, tensors = embedding
+    check_replaceable(model, adapter_name, embedding)
     present = embedding_tensors(model, adapter_name)
+    for path, parts in embedding.tensors.items():
+        for part, tensor in parts.items():
+            present[path][part].copy_(tensor)
+    state = registry_of(model).loaded[adapter_name]
+    kept = {name: getattr(state.config, name) for name in ("timing", "frame_policy")}
+    state.configure(copy.deepcopy(embedding.config).changed(**kept))
+
+
+def check_replaceable(model: nn.Module, adapter_name: str, embedding: Embedding) -> None:
+    """Raise what `replace_embedding` would, and change nothing."""
+    registry_of(model).require([adapter_name])
+    present, tensors = embedding_tensors(model, adapter_name), embedding.tensors
     if _shapes(present) != _shapes(tensors):
         different = sorted(key for key, _ in set(_shapes(present).items()) ^ set(_shapes(tensors).items()))
         raise IncompatibleEmbeddingError(
             f"hotswap needs an embedding of the same layers, parts and shapes as {adapter_name!r}; different are "
             f"{len(different)}, for instance {different[0]}. Delete {adapter_name!r} and load the new one instead."
         )
-    for path, parts in tensors.items():
-        for part, tensor in parts.items():
-            present[path][part].copy_(tensor)
-    state = registry.loaded[adapter_name]
-    kept = {name: getattr(state.config, name) for name in ("timing", "frame_policy")}
-    state.configure(copy.deepcopy(config).changed(**kept))
 
 
 def remove_embedding(model: nn.Module, adapter_name: str) -> None:
@@ -344,7 +348,8 @@ def in_training(model: nn.Module, adapter_name: str, embedding: Embedding, debia
         raise
 
 
-def _refuse_peft_layers(model: nn.Module) -> None:
+def check_addable(model: nn.Module) -> None:
+    """Raise an `AdapterNameError` if the model has motion embeddings through PEFT's door."""
     if any(isinstance(layer, MotionEmbeddingLayer) and isinstance(layer, BaseTunerLayer) for layer in model.modules()):
         raise AdapterNameError(
             "The model has motion embeddings through a PeftModel already, and the two do not mix. Call unload() on "

@@ -13,7 +13,13 @@ from tqdm.auto import tqdm
 
 from diffusers_motion_embed.adapter.registry import in_training, registry_of
 from diffusers_motion_embed.adapter.selection import embedding_shapes, select_layers
-from diffusers_motion_embed.architectures import base_name, find_architecture, patch_size, supported_models
+from diffusers_motion_embed.architectures import (
+    base_name,
+    find_architecture,
+    noise_levels,
+    patch_size,
+    supported_models,
+)
 from diffusers_motion_embed.architectures.bare import bare_models
 from diffusers_motion_embed.architectures.conditioning import Conditioning, capture_conditioning
 from diffusers_motion_embed.architectures.encoding import encode_frames
@@ -161,7 +167,7 @@ def train_motion_embedding(
             with recomputation(model, recomputed):
                 _run_steps(run, checkpoints, embedding_config, callback, progress_bar)
     return LoadReport(
-        adapter_name, component, len(tensors), embedding_config.num_frames, embedding_config.debias, prompts[0]
+        adapter_name, (component,), len(tensors), embedding_config.num_frames, embedding_config.debias, prompts[0]
     )
 
 
@@ -242,24 +248,31 @@ def _complete(
         base_model_name_or_path=base_name(pipe, model),
         component=component,
     )
-    if completed.timing is None:  # elsewhere it was never trained, and would add appearance without motion
-        low, high = config.timestep_range
-        step = 1 / pipe.scheduler.config.num_train_timesteps  # the lowest level itself was trained
-        completed.timing = (1 - high, min(1.0, 1 - low + step))
+    step = 1 / pipe.scheduler.config.num_train_timesteps  # the lowest level itself was trained
+    # By default where it was trained: elsewhere it would add appearance without motion. Never where the pipeline has
+    # another model.
+    low, high = config.timestep_range if completed.timing is None else noise_levels(pipe, component)
+    start, end = completed.timing or (0.0, 1.0)
+    start, end = max(start, 1 - high), min(end, 1 - low + step)
+    if start >= end:
+        raise ValueError(
+            f"timing={completed.timing} has no noise level in common with the pipeline's {component}, which sees "
+            f"{1 - high:g} to {1 - low:g} of the schedule."
+        )
+    completed.timing = (start, end)
     return completed
 
 
 def _at_levels_of(pipe: Any, component: str, config: TrainingConfig) -> TrainingConfig:
     """The options at the noise levels that the model ever sees: a pipeline may have two models for two parts."""
-    boundary = getattr(pipe.config, "boundary_ratio", None)
-    if boundary is None:
+    lowest, highest = noise_levels(pipe, component)
+    if (lowest, highest) == (0.0, 1.0):
         return config
-    low, high = config.timestep_range
-    low, high = (low, min(high, boundary)) if component.endswith("_2") else (max(low, boundary), high)
+    low, high = max(config.timestep_range[0], lowest), min(config.timestep_range[1], highest)
     if low >= high:
         raise ValueError(
             f"timestep_sampling={config.timestep_sampling!r} has no noise level in common with the pipeline's "
-            f"{component}, which sees those on its side of {boundary}."
+            f"{component}, which sees those from {lowest} to {highest}."
         )
     return replace(config, timestep_sampling=(low, high))
 
