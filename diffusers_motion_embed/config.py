@@ -1,4 +1,4 @@
-"""`MotionEmbeddingConfig`: everything about an embedding but its numbers. It is the version 1 file format's header."""
+"""`MotionEmbeddingConfig`: everything about an embedding but its numbers. It is the header of its file."""
 
 import numbers
 import re
@@ -10,7 +10,6 @@ from peft import PeftConfig
 from diffusers_motion_embed.functional import DEBIAS_MODES, FRAME_POLICIES
 
 
-FORMAT_VERSION = 1
 PEFT_TYPE = "MOTION_EMBEDDING"
 PARTS = ("qk", "v")
 
@@ -45,7 +44,7 @@ class MotionEmbeddingConfig(PeftConfig):
         component: Name of that model in its pipeline.
         generation: Settings with which previews were made: fps, num_inference_steps, guidance_scale, scheduler, ...
         training: What made the embedding: prompt, steps, learning rate, loss, ...
-        format_version: Of the files; this package reads version 1.
+        format_version: Of the file that it comes from, or that PEFT writes; `storage.files` knows the versions.
 
     Attributes:
         source: Arguments with which `from_pretrained` found the settings, and with which the numbers are found too;
@@ -73,7 +72,7 @@ class MotionEmbeddingConfig(PeftConfig):
     component: str | None = None
     generation: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
-    format_version: int = FORMAT_VERSION
+    format_version: int = 1
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -119,11 +118,6 @@ class MotionEmbeddingConfig(PeftConfig):
         return copy
 
     def _check(self) -> None:
-        if self.format_version != FORMAT_VERSION:
-            raise ValueError(
-                f"format_version is {self.format_version!r}, and this package reads version {FORMAT_VERSION}; "
-                "a newer release of diffusers_motion_embed may read it."
-            )
         for name in ("num_frames", "num_latent_frames", "height", "width", "latent_height", "latent_width"):
             value = getattr(self, name)
             optional = name not in ("num_frames", "num_latent_frames")

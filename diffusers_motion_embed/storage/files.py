@@ -39,6 +39,7 @@ FLOAT_DTYPES = ("F64", "F32", "F16", "BF16")
 # Settings that came after the first readers of version 1, which keep them without acting on them. A file that does not
 # use them does not hold them.
 LATER_SETTINGS = {"frame_policy": "resample"}
+FORMAT_VERSION = 1  # the one that is written, and the one that is read
 MAX_NUMBERS = 2**28  # in one embedding: 1 GiB in float32; ZeroScope's full grids at all places are 166 million
 
 
@@ -200,6 +201,7 @@ def has_own_config(path: Path) -> bool:
 def config_to_dict(config: MotionEmbeddingConfig) -> dict[str, Any]:
     """The config as JSON values."""
     values = {**config.unknown, **config.to_dict(), "peft_type": PEFT_TYPE, "inference_mode": True}
+    values["format_version"] = FORMAT_VERSION
     for name, default in LATER_SETTINGS.items():
         if values[name] == default:
             del values[name]
@@ -292,6 +294,11 @@ def parse_config(values: Any, place: str) -> MotionEmbeddingConfig:
         kind = values.get("peft_type") if isinstance(values, dict) else type(values).__name__
         raise EmbeddingFileError(
             f"{place} describes no motion embedding: peft_type is {kind!r}, expected {PEFT_TYPE!r}."
+        )
+    if values.get("format_version", FORMAT_VERSION) != FORMAT_VERSION:
+        raise EmbeddingFileError(
+            f"{place}: format_version is {values['format_version']!r}, and this package reads version "
+            f"{FORMAT_VERSION}; a newer release of diffusers_motion_embed may read it."
         )
     for name in ("target_modules", "exclude_modules"):
         if isinstance(values.get(name), str):  # a regular expression from a stranger can take for ever

@@ -7,7 +7,6 @@ import torch
 
 from diffusers_motion_embed.adapter.timing import Timing
 from diffusers_motion_embed.architectures import find_architecture
-from tests.helpers import make_config
 from tests.models.zoo import make_model
 
 
@@ -58,11 +57,3 @@ def test_all_the_time_needs_no_gate():
     timing.observe(torch.tensor(1.005))
     assert timing.is_whole
     assert timing.gate.item() == 1.0
-
-
-@pytest.mark.parametrize(
-    ("start", "end"), [(0.5, 0.5), (0.6, 0.4), (-0.1, 1), (0, 1.1), (float("nan"), 1), ("0", 1), (0, None)]
-)
-def test_what_is_no_part_of_the_schedule_is_refused(start, end):
-    with pytest.raises(ValueError, match="shares of the noise schedule"):
-        make_config(timing=(start, end))
