@@ -226,7 +226,7 @@ def _name_to_swap(chosen: Models, adapter_name: str | None) -> str:
     for component, model in chosen.items():
         if adapter_name not in registry_of(model).loaded:
             raise AdapterNameError(
-                f"hotswap writes over a loaded motion embedding, and {component} has none named {adapter_name!r}; "
+                f"hotswap writes over a loaded motion embedding, and none is named {adapter_name!r} on {component}; "
                 f"loaded: {sorted(registry_of(model).loaded)}. Load the first one without hotswap."
             )
     return adapter_name

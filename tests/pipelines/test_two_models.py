@@ -176,7 +176,7 @@ def test_loading_on_both_is_all_or_nothing(pipe, embedding_folder):
     pipe.load_motion_embedding(folder, "taken", component="transformer_2")
     with pytest.raises(dme.AdapterNameError, match="'taken' is loaded already"):
         pipe.load_motion_embedding(folder, "taken", component=both)
-    with pytest.raises(dme.AdapterNameError, match="transformer has none named 'taken'"):
+    with pytest.raises(dme.AdapterNameError, match="none is named 'taken' on transformer;"):
         pipe.load_motion_embedding(folder, "taken", component=both, hotswap=True)
     assert pipe.get_list_motion_embeddings() == {"transformer_2": ["taken"]}
     pipe.load_motion_embedding(folder, "swapped", component=both)
