@@ -117,7 +117,10 @@ def load_motion_embedding(
     name = _name_to_swap(chosen, adapter_name) if hotswap else _new_name(chosen, adapter_name)
     for model in chosen.values():  # all before the first is changed
         check_fits(model, embedding)
-        check_replaceable(model, name, embedding) if hotswap else check_addable(model)
+        if hotswap:
+            check_replaceable(model, name, embedding)
+        else:
+            check_addable(model)
     _warn_of_other_checkpoint(pipe_or_model, chosen, embedding.config)
     if component is None and not isinstance(pipe_or_model, nn.Module):
         _warn_of_other_component(pipe_or_model, models, chosen, embedding.config)
