@@ -7,6 +7,17 @@ from diffusers_motion_embed.adapter.layer import MotionEmbeddingLayer
 from diffusers_motion_embed.architectures.latents import pipeline_latents
 from diffusers_motion_embed.arithmetic import concatenate_motion_embeddings, reverse_motion_embedding
 from diffusers_motion_embed.config import MotionEmbeddingConfig
+from diffusers_motion_embed.controls import (
+    disable_motion_embedding_layers,
+    enable_motion_embedding_layers,
+    get_active_motion_embeddings,
+    get_list_motion_embeddings,
+    set_motion_debias,
+    set_motion_embeddings,
+    set_motion_frame_policy,
+    set_motion_scale,
+    set_motion_timing,
+)
 from diffusers_motion_embed.errors import (
     AdapterNameError,
     CaptionError,
@@ -27,16 +38,7 @@ from diffusers_motion_embed.errors import (
 from diffusers_motion_embed.loaders import (
     LoadReport,
     delete_motion_embedding,
-    disable_motion_embedding_layers,
-    enable_motion_embedding_layers,
-    get_active_motion_embeddings,
-    get_list_motion_embeddings,
     load_motion_embedding,
-    set_motion_debias,
-    set_motion_embeddings,
-    set_motion_frame_policy,
-    set_motion_scale,
-    set_motion_timing,
     unload_motion_embedding,
 )
 from diffusers_motion_embed.noise import invert_clip, load_inverted_noise, mix_noise, save_inverted_noise
