@@ -40,6 +40,7 @@ setup(
         "diffusers>=0.42.1,<0.43",
         "huggingface_hub>=2.4",
         "jinja2>=3.1",
+        "natsort>=8.4",  # numbers in names of pictures, in the order of numbers
         "numpy>=2.0",
         "peft>=0.21.2,<0.22",
         "pillow>=12.0",

@@ -15,7 +15,8 @@ MotionEmbeddingError
 ├── CheckpointError (ValueError)                 a checkpoint that a run cannot go on from
 ├── NotFiniteError (ArithmeticError)             numbers became infinite or NaN
 │   └── TrainingDivergedError                    the loss or the embedding did so in training
-└── VideoError (ValueError)                      a reference video that cannot be used
+├── VideoError (ValueError)                      a reference video that cannot be used
+└── CaptionError (ValueError)                    a caption, or a list of references, that cannot be used
 """
 
 
@@ -81,3 +82,7 @@ class TrainingDivergedError(NotFiniteError):
 
 class VideoError(MotionEmbeddingError, ValueError):
     """The reference video cannot be read, or is too short or too small for what was asked."""
+
+
+class CaptionError(MotionEmbeddingError, ValueError):
+    """The text that says what a reference shows, or a list of references, is missing or cannot be read."""

@@ -27,12 +27,14 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
-from diffusers_motion_embed import read_video
+from diffusers_motion_embed import ReferenceClip, read_reference
 from diffusers_motion_embed.architectures.conditioning import clip_arguments
 from diffusers_motion_embed.metrics import ClipFeatures, as_clip, track
 from diffusers_motion_embed.storage.atomic import replace_files
 from diffusers_motion_embed.training import train_motion_embedding
-from diffusers_motion_embed.training.fleet import is_done, read_caption
+from diffusers_motion_embed.training.captions import read_caption
+from diffusers_motion_embed.training.fleet import is_done
+from diffusers_motion_embed.video.files import clip_name
 from examples.base_pipeline import generate_clip, generation_settings, load_pipeline
 from examples.measure_clips import measure
 from examples.report import Page, interval, scatter, table
@@ -42,8 +44,10 @@ from examples.training_arguments import (
     add_frames,
     add_generation,
     add_training,
+    frame_settings,
     make_configs,
     parse_with_recipe,
+    preview_fps,
 )
 
 
@@ -78,7 +82,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     add_training(parser.add_argument_group("training, without --embeddings"))
     add_embedding(parser.add_argument_group("embedding, without --embeddings"))
     options = parse_with_recipe(parser, arguments)
-    names = [video.stem for video in options.reference_videos]
+    names = [clip_name(video) for video in options.reference_videos]
     if len(set(names)) < len(names):
         parser.error("Give every reference video a name of its own.")
     for name in ("embeddings", "reference_prompts"):
@@ -88,14 +92,14 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     return options
 
 
-def learn(options: argparse.Namespace, pipe: Any, name: str, frames: np.ndarray, prompt: str) -> str:
+def learn(options: argparse.Namespace, pipe: Any, name: str, clip: ReferenceClip, prompt: str) -> str:
     """The folder of an embedding of a reference, which is learned if that was not done before."""
     folder = options.output_dir / "embeddings" / name
     if not is_done(folder):
         training, embedding = make_configs(options)
-        embedding.generation |= generation_settings(options, pipe)
+        embedding.generation |= generation_settings(options, pipe) | {"fps": preview_fps(options, clip)}
         settings = {"embedding_config": embedding, "call_arguments": options.call_arguments}
-        train_motion_embedding(pipe, frames, prompt, training, adapter_name=ADAPTER_NAME, **settings)
+        train_motion_embedding(pipe, clip.frames, prompt, training, adapter_name=ADAPTER_NAME, **settings)
         pipe.save_motion_embedding(folder, ADAPTER_NAME)
         pipe.unload_motion_embedding()
     return str(folder)
@@ -233,19 +237,22 @@ def shrunk(frames: np.ndarray) -> np.ndarray:
 def main(arguments: list[str] | None = None) -> None:
     options = parse_arguments(arguments)
     make_configs(options)  # tells of wrong values before anything is loaded
-    size = {"height": options.height, "width": options.width, "start": options.start, "stride": options.stride}
-    references = {video.stem: read_video(video, options.num_frames, **size) for video in options.reference_videos}
+    references = {
+        clip_name(video): read_reference(video, **frame_settings(options)) for video in options.reference_videos
+    }
+    for clip in references.values():
+        print(clip.summary())
     if not options.embeddings:
         prompts = options.reference_prompts or [read_caption(video) for video in options.reference_videos]
     pipe = load_pipeline(options, options.device)
     pipe.set_progress_bar_config(disable=True)
     embeddings = options.embeddings or [
-        learn(options, pipe, name, frames, prompt)
-        for (name, frames), prompt in zip(references.items(), prompts, strict=True)
+        learn(options, pipe, name, clip, prompt)
+        for (name, clip), prompt in zip(references.items(), prompts, strict=True)
     ]
     evaluation = Evaluation(options, pipe)
-    for (name, frames), embedding in zip(references.items(), embeddings, strict=True):
-        evaluation.run(name, frames, embedding)
+    for (name, clip), embedding in zip(references.items(), embeddings, strict=True):
+        evaluation.run(name, clip.frames, embedding)
     evaluation.bar.close()
     command = shlex.join(["python", "-m", "examples.evaluate", *(sys.argv[1:] if arguments is None else arguments)])
     print(f"The report is {evaluation.write(dict(zip(references, embeddings, strict=True)), command)}")

@@ -7,7 +7,7 @@ from typing import Any, get_args
 
 from accelerate import Accelerator
 
-from diffusers_motion_embed import MotionEmbeddingConfig
+from diffusers_motion_embed import MotionEmbeddingConfig, ReferenceClip
 from diffusers_motion_embed.functional import DEBIAS_MODES
 from diffusers_motion_embed.training import RECIPES, TIMESTEP_SAMPLING, Recipe, TrainingConfig
 from diffusers_motion_embed.training.config import LearningRateSchedule, Loss
@@ -15,6 +15,8 @@ from diffusers_motion_embed.training.config import LearningRateSchedule, Loss
 
 FULL_GRIDS = [0, 0]  # as --value_grid
 OF_ACCELERATE = ("mixed_precision", "gradient_accumulation_steps")  # which may say them too
+NUM_FRAMES = 16
+USUAL_FPS = 8  # of pictures without times
 
 
 def parse_arguments(description: str, arguments: list[str] | None = None) -> argparse.Namespace:
@@ -56,7 +58,6 @@ def make_configs(options: argparse.Namespace) -> tuple[TrainingConfig, MotionEmb
         generation={
             "num_inference_steps": options.num_inference_steps,
             "guidance_scale": options.guidance_scale,
-            "fps": options.fps,
         },
     )
     return training, embedding
@@ -68,6 +69,28 @@ def take_accelerate_settings(options: argparse.Namespace, accelerator: Accelerat
         options.mixed_precision = accelerator.mixed_precision
     if options.gradient_accumulation_steps is None and accelerator.gradient_accumulation_steps > 1:
         options.gradient_accumulation_steps = accelerator.gradient_accumulation_steps
+
+
+def frame_settings(options: argparse.Namespace) -> dict[str, Any]:
+    """The arguments of `add_frames` as those of `read_reference`."""
+    says_length = options.num_seconds is not None and options.reference_fps is not None
+    return {
+        "num_frames": NUM_FRAMES if options.num_frames is None and not says_length else options.num_frames,
+        "height": options.height,
+        "width": options.width,
+        "start": options.start,
+        "stride": options.stride,
+        "fps": options.reference_fps,
+        "start_seconds": options.start_seconds,
+        "num_seconds": options.num_seconds,
+        "background": options.background,
+    }
+
+
+def preview_fps(options: argparse.Namespace, clip: ReferenceClip) -> float:
+    """Frames per second of videos that are made: what is asked for, or the rate that the reference was read at."""
+    fps = options.fps or clip.fps or USUAL_FPS
+    return round(fps) if abs(fps - round(fps)) < 0.01 else round(fps, 3)
 
 
 def recipe_defaults(recipe: Recipe) -> dict[str, Any]:
@@ -112,10 +135,13 @@ def add_base(group) -> None:
 def _add_reference(group) -> None:
     sources = group.add_mutually_exclusive_group(required=True)
     sources.add_argument(
-        "--reference_video", type=Path, nargs="+", help="A video file or a folder of images; several show one motion."
+        "--reference_video",
+        type=Path,
+        nargs="+",
+        help="A video file or a folder of pictures; several show one motion.",
     )
     sources.add_argument(
-        "--reference_videos", type=Path, help="A folder of videos or a list in JSON lines: one embedding for each."
+        "--reference_videos", type=Path, help="A folder of clips or a list in JSON lines: one embedding for each."
     )
     add = group.add_argument
     add("--prompt", help="What the reference shows; by default the text file beside it, clip.txt for clip.mp4.")
@@ -123,13 +149,17 @@ def _add_reference(group) -> None:
 
 
 def add_frames(group) -> None:
-    """Which part of a video is used, see `read_video`."""
+    """Which part of a video is used, see `read_reference`."""
     add = group.add_argument
-    add("--num_frames", type=int, default=16)
+    add("--num_frames", type=int, help=f"{NUM_FRAMES} by default, or what --num_seconds and --reference_fps give.")
+    add("--num_seconds", type=float, help="Length of what is used; --num_frames are spread over it.")
+    add("--reference_fps", type=float, help="Frames per second to read; the video's own by default.")
     add("--height", type=int, help="In pixels; the video's own by default.")
     add("--width", type=int, help="In pixels; the video's own by default.")
-    add("--start", type=int, default=0, help="First frame of the video that is used.")
-    add("--stride", type=int, default=1, help="Every how many frames one is used.")
+    add("--start", type=int, default=0, help="First frame that is used, counted at the rate that is read.")
+    add("--start_seconds", type=float, help="The same in seconds.")
+    add("--stride", type=int, default=1, help="Every how many frames one is used, counted at the rate that is read.")
+    add("--background", default="black", help='Colour under transparent pixels, a name or "#rrggbb".')
 
 
 def add_training(group) -> None:
@@ -222,4 +252,4 @@ def add_generation(group) -> None:
     add = group.add_argument
     add("--num_inference_steps", type=int, default=25)
     add("--guidance_scale", type=float, default=7.5)
-    add("--fps", type=int, default=8)
+    add("--fps", type=float, help=f"By default that of the reference, or {USUAL_FPS} of pictures without times.")
