@@ -169,7 +169,7 @@ def write_results(
     for number, prompt in enumerate(options.validation_prompt):
         video = generate_clip(pipe, options, clip.frames, prompt, options.seed)
         path = output_dir / f"validation_{number}.mp4"
-        export_to_video(video, str(path), fps=fps)
+        export_to_video(list(video), str(path), fps=fps)
         print(f"{path}: {prompt}")
         if accelerator is not None:
             track_video(accelerator, f"validation_{number}", video, fps, options.max_train_steps)

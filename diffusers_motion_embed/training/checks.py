@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torch import nn
+from diffusers.models.modeling_utils import ModelMixin
 
 from diffusers_motion_embed.architectures import supported_models
 from diffusers_motion_embed.architectures.conditioning import call_parameters, gives_text
@@ -19,7 +19,7 @@ from diffusers_motion_embed.training.config import TrainingConfig
 logger = logging.getLogger(__name__)
 
 
-def check_pipeline(pipe: Any, component: str | None = None) -> tuple[str, nn.Module]:
+def check_pipeline(pipe: Any, component: str | None = None) -> tuple[str, ModelMixin]:
     """Name and model that are trained.
 
     Args:
@@ -55,7 +55,7 @@ def check_pipeline(pipe: Any, component: str | None = None) -> tuple[str, nn.Mod
     return component, model
 
 
-def check_references(pipe: Any, model: nn.Module, clips: list[np.ndarray], prompts: list[str | None]) -> None:
+def check_references(pipe: Any, model: ModelMixin, clips: list[np.ndarray], prompts: list[str | None]) -> None:
     """Raise unless there is a prompt for each clip, and all clips are of one shape that the pipeline takes.
 
     Raises:

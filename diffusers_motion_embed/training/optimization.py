@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from diffusers.models.modeling_utils import ModelMixin
 from diffusers.optimization import get_scheduler
 from torch import Tensor, nn
 
@@ -42,7 +43,7 @@ class Optimization:
 
     def __init__(
         self,
-        model: nn.Module,
+        model: ModelMixin,
         noising: Noising,
         clips: Tensor,
         conditionings: list[Conditioning],
@@ -60,7 +61,7 @@ class Optimization:
         self.process_index = accelerator.process_index if accelerator else 0
         self.device = clips.device.type
         self.dtype = {"fp16": torch.float16, "bf16": torch.bfloat16}.get(config.mixed_precision)
-        groups = [
+        groups: list[dict[str, Any]] = [
             {
                 "params": [parts[part] for parts in tensors.values() if part in parts],
                 "lr": config.learning_rate_of(part),
@@ -227,7 +228,7 @@ class Optimization:
 
     def _average_gradients(self, parameters: list[Tensor]) -> None:
         if self.num_processes > 1:
-            gradients = [parameter.grad for parameter in parameters]
+            gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
             mean = self.accelerator.reduce(torch.cat([gradient.flatten() for gradient in gradients]), "mean")
             for gradient, part in zip(gradients, mean.split([each.numel() for each in gradients]), strict=True):
                 gradient.copy_(part.view_as(gradient))
