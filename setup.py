@@ -14,6 +14,7 @@ metrics = ["opencv-python-headless>=5.0"]  # following points through a video, c
 demo = [*training, *metrics, "matplotlib>=3.11"]
 test = [
     *demo,
+    "gguf>=0.19",  # a base from such a file
     "ftfy>=6.3",  # with which diffusers' Wan and SkyReels pipelines clean prompts
     "hypothesis>=6.170",
     "pytest>=9.0",
