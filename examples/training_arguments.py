@@ -114,7 +114,7 @@ def tracker(text: str) -> str | None:
     return None if text.lower() == "none" else text
 
 
-def add_base(group: argparse._ArgumentGroup) -> None:
+def add_base(group: argparse._ActionsContainer) -> None:
     add = group.add_argument
     add("--pretrained_model_name_or_path", required=True, help="Base pipeline: a folder or a Hub repository.")
     add(
@@ -132,7 +132,7 @@ def add_base(group: argparse._ArgumentGroup) -> None:
     add("--dtype", choices=["float32", "float16", "bfloat16"], default="float32", help="Of the base's weights.")
 
 
-def _add_reference(group: argparse._ArgumentGroup) -> None:
+def _add_reference(group: argparse._ActionsContainer) -> None:
     sources = group.add_mutually_exclusive_group(required=True)
     sources.add_argument(
         "--reference_video",
@@ -148,7 +148,7 @@ def _add_reference(group: argparse._ArgumentGroup) -> None:
     add_frames(group)
 
 
-def add_frames(group: argparse._ArgumentGroup) -> None:
+def add_frames(group: argparse._ActionsContainer) -> None:
     """Which part of a video is used, see `read_reference`."""
     add = group.add_argument
     add("--num_frames", type=int, help=f"{NUM_FRAMES} by default, or what --num_seconds and --reference_fps give.")
@@ -162,7 +162,7 @@ def add_frames(group: argparse._ArgumentGroup) -> None:
     add("--background", default="black", help='Colour under transparent pixels, a name or "#rrggbb".')
 
 
-def add_training(group: argparse._ArgumentGroup) -> None:
+def add_training(group: argparse._ActionsContainer) -> None:
     def add(name: str, **settings: Any) -> None:
         default = None if name in OF_ACCELERATE else getattr(TrainingConfig, name)
         group.add_argument(f"--{name}", default=default, **settings)
@@ -207,7 +207,7 @@ def add_training(group: argparse._ArgumentGroup) -> None:
     add("seed", type=int)
 
 
-def add_embedding(group: argparse._ArgumentGroup) -> None:
+def add_embedding(group: argparse._ActionsContainer) -> None:
     add = group.add_argument
     add("--target_modules", help="Regular expression for the paths of the attention layers to adapt.")
     add(
@@ -229,7 +229,7 @@ def add_embedding(group: argparse._ArgumentGroup) -> None:
     add("--max_error", type=float, help="Store the embedding in compact form, with this relative error at most.")
 
 
-def _add_output(group: argparse._ArgumentGroup) -> None:
+def _add_output(group: argparse._ActionsContainer) -> None:
     add = group.add_argument
     add("--output_dir", type=Path, required=True)
     add("--checkpointing_steps", type=int, help="Save a checkpoint every so many steps, as checkpoint-N.")
@@ -247,7 +247,7 @@ def _add_output(group: argparse._ArgumentGroup) -> None:
     add("--license", default="other", help="Of the model card.")
 
 
-def add_generation(group: argparse._ArgumentGroup) -> None:
+def add_generation(group: argparse._ActionsContainer) -> None:
     """How videos are made."""
     add = group.add_argument
     add("--num_inference_steps", type=int, default=25)

@@ -34,6 +34,7 @@ from diffusers_motion_embed.storage.files import write_embedding
 from diffusers_motion_embed.training.checkpoints import CheckpointConfig, read_state, tidy, write_state
 from diffusers_motion_embed.training.checks import check_options, check_pipeline, check_references
 from diffusers_motion_embed.training.config import TrainingConfig
+from diffusers_motion_embed.training.losses import LOSSES
 from diffusers_motion_embed.training.optimization import Optimization
 from diffusers_motion_embed.training.recompute import recomputation
 from diffusers_motion_embed.training.spatial_lora import add_spatial_lora, remove_spatial_lora, save_spatial_lora
@@ -199,7 +200,7 @@ class _Reference(NamedTuple):
                 conditioning.check_size(latents[:, :, :num_frames])
             return found
 
-        return cls(latents, conditionings(None), conditionings(1) if config.loss == "debiased_hybrid" else [])
+        return cls(latents, conditionings(None), conditionings(1) if LOSSES[config.loss].trains_spatial_lora else [])
 
 
 def _debias_of(config: TrainingConfig, embedding_config: MotionEmbeddingConfig) -> Debias:
@@ -309,7 +310,7 @@ def _spatial_lora(
     pipe: Any, model: ModelMixin, config: TrainingConfig, directory: str | Path | None
 ) -> Iterator[dict[str, torch.Tensor]]:
     """The parameters of the hybrid loss's LoRA while it is trained; none with other losses."""
-    if config.loss != "debiased_hybrid":
+    if not LOSSES[config.loss].trains_spatial_lora:
         yield {}
         return
     with torch.random.fork_rng():
