@@ -10,7 +10,8 @@ from accelerate import Accelerator
 from diffusers_motion_embed import MotionEmbeddingConfig, ReferenceClip
 from diffusers_motion_embed.functional import DEBIAS_MODES
 from diffusers_motion_embed.training import RECIPES, TIMESTEP_SAMPLING, Recipe, TrainingConfig
-from diffusers_motion_embed.training.config import LearningRateSchedule, Loss
+from diffusers_motion_embed.training.config import LearningRateSchedule
+from diffusers_motion_embed.training.losses import LOSSES
 
 
 FULL_GRIDS = [0, 0]  # as --value_grid
@@ -176,7 +177,7 @@ def add_training(group) -> None:
     add("lr_warmup_steps", type=int)
     add("weight_decay", type=float)
     add("max_grad_norm", type=float, help="Longer gradients are shortened to this.")
-    add("loss", choices=get_args(Loss))
+    add("loss", choices=LOSSES)
     add("spatial_learning_rate", type=float, help="Of the LoRA that debiased_hybrid trains besides.")
     add("spatial_rank", type=int, help="Of that LoRA.")
     add(

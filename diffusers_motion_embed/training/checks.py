@@ -14,6 +14,7 @@ from diffusers_motion_embed.architectures.encoding import check_clip
 from diffusers_motion_embed.architectures.noising import noising_of
 from diffusers_motion_embed.errors import UnsupportedModelError, VideoError
 from diffusers_motion_embed.training.config import TrainingConfig
+from diffusers_motion_embed.training.losses import LOSSES
 
 
 logger = logging.getLogger(__name__)
@@ -94,10 +95,15 @@ def check_options(
             "color_negative shows the negative with an empty prompt, and call_arguments has features of a prompt "
             "for both. Leave prompt_embeds out, or set color_negative=False."
         )
-    if config.loss == "motion_distillation" and len(clips[0]) < 2:
-        raise VideoError("The loss 'motion_distillation' compares frames with the next ones; the clip has only one.")
-    if spatial_lora_directory is not None and config.loss != "debiased_hybrid":
-        raise ValueError(f"There is a spatial LoRA to save with the loss 'debiased_hybrid' only, not {config.loss!r}.")
+    loss = LOSSES[config.loss]
+    if len(clips[0]) < loss.least_frames:
+        raise VideoError(
+            f"The loss {config.loss!r} compares frames with the next ones and needs {loss.least_frames}; the clip "
+            f"has {len(clips[0])}."
+        )
+    if spatial_lora_directory is not None and not loss.needs_spatial_lora:
+        with_lora = ", ".join(repr(name) for name, each in LOSSES.items() if each.needs_spatial_lora)
+        raise ValueError(f"The loss {config.loss!r} trains no spatial LoRA to save; {with_lora} does.")
     for setting in ignored_settings(accelerator, config) if accelerator is not None else ():
         logger.warning("accelerate's %s is not used", setting)
 

@@ -1,6 +1,8 @@
-"""Losses: from predictions and targets, (batch, channels, frames, height, width), to a scalar, and nothing else."""
+"""Losses from predictions and targets, (batch, channels, frames, height, width), to a scalar, and their table."""
 
 import math
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -53,3 +55,28 @@ def motion_distillation_loss(prediction: Tensor, target: Tensor) -> Tensor:
     """
     changes = [frames.float().diff(dim=2).transpose(1, 2).flatten(2) for frames in (prediction, target)]
     return 1 - F.cosine_similarity(*changes, dim=-1).mean()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loss:
+    """A loss that can be trained with, and what it needs.
+
+    Args:
+        function: From prediction and target to a scalar.
+        needs_anchors: Whether the function also takes the number of one frame for each clip, (batch,), int64.
+        needs_spatial_lora: Whether a LoRA on the spatial layers is trained on single frames besides.
+        least_frames: Frames that a clip must have.
+    """
+
+    function: Callable[..., Tensor]
+    needs_anchors: bool = False
+    needs_spatial_lora: bool = False
+    least_frames: int = 1
+
+
+LOSSES = {
+    "base": Loss(function=base_loss),
+    "debiased_temporal": Loss(function=debiased_temporal_loss, needs_anchors=True),
+    "debiased_hybrid": Loss(function=debiased_temporal_loss, needs_anchors=True, needs_spatial_lora=True),
+    "motion_distillation": Loss(function=motion_distillation_loss, least_frames=2),
+}

@@ -19,7 +19,7 @@ from diffusers_motion_embed.errors import NotFiniteError
 from diffusers_motion_embed.storage.embedding import EmbeddingTensors
 from diffusers_motion_embed.training.checkpoints import CheckpointError
 from diffusers_motion_embed.training.config import TrainingConfig
-from diffusers_motion_embed.training.losses import base_loss, debiased_temporal_loss, motion_distillation_loss
+from diffusers_motion_embed.training.losses import LOSSES, base_loss
 from diffusers_motion_embed.training.sampling import Samples, draw_samples
 
 
@@ -192,11 +192,8 @@ class Optimization:
         prediction, target = self._denoise(latents, samples.noise, samples, self.conditionings)
         with torch.no_grad():
             self._note(samples, (prediction.float() - target.float()).square().mean((1, 2, 3, 4)))
-        if self.config.loss == "base":
-            return base_loss(prediction, target)
-        if self.config.loss == "motion_distillation":
-            return motion_distillation_loss(prediction, target)
-        return debiased_temporal_loss(prediction, target, samples.frames)
+        loss = LOSSES[self.config.loss]
+        return loss.function(prediction, target, *([samples.frames] if loss.needs_anchors else []))
 
     def _spatial_loss(self, samples: Samples) -> Tensor:
         """The base loss on one frame of each clip, without the embedding (arXiv 2310.08465)."""
