@@ -55,6 +55,6 @@ setup(
         "metrics": metrics,
         "demo": demo,
         "test": test,
-        "dev": [*test, "ruff>=0.17"],
+        "dev": [*test, "mypy>=2.4", "pre-commit>=4.7", "ruff>=0.17"],
     },
 )

@@ -53,8 +53,10 @@ from examples.training_arguments import (
 
 ADAPTER_NAME = "evaluated"
 # What a clip depends on, beside prompt, seed, size and motion.
-GENERATION_OPTIONS = ("pretrained_model_name_or_path", "motion_adapter", "revision", "variant", "dtype")
-GENERATION_OPTIONS += ("num_inference_steps", "guidance_scale", "call_arguments")
+GENERATION_OPTIONS = (
+    *("pretrained_model_name_or_path", "motion_adapter", "revision", "variant", "dtype"),
+    *("num_inference_steps", "guidance_scale", "call_arguments"),
+)
 SHEET_WIDTH, SHEET_PROMPTS = 112, 2  # of contact sheets: pixels of a frame, and how many prompts they show
 EXPLANATION = """\
 Motion fidelity compares the tracks of points with those in the reference, by the named tracker; 1 is the same, and
@@ -195,7 +197,7 @@ class Evaluation:
         page.add(table_of(groups))
         fidelity, leakage, *_ = self.measured[0][-1]
         points = {
-            label: tuple(interval(row[name] for row in rows) for name in (leakage, fidelity))
+            label: (interval(row[leakage] for row in rows), interval(row[fidelity] for row in rows))
             for label, rows in groups.items()
         }
         page.plot(scatter(points, leakage, fidelity), "fidelity_and_leakage", f"{fidelity} against {leakage}")

@@ -10,8 +10,7 @@ from accelerate import Accelerator
 from diffusers_motion_embed import MotionEmbeddingConfig, ReferenceClip
 from diffusers_motion_embed.functional import DEBIAS_MODES
 from diffusers_motion_embed.training import RECIPES, TIMESTEP_SAMPLING, Recipe, TrainingConfig
-from diffusers_motion_embed.training.config import LearningRateSchedule
-from diffusers_motion_embed.training.losses import LOSSES
+from diffusers_motion_embed.training.config import LearningRateSchedule, Loss
 
 
 FULL_GRIDS = [0, 0]  # as --value_grid
@@ -115,7 +114,7 @@ def tracker(text: str) -> str | None:
     return None if text.lower() == "none" else text
 
 
-def add_base(group) -> None:
+def add_base(group: argparse._ActionsContainer) -> None:
     add = group.add_argument
     add("--pretrained_model_name_or_path", required=True, help="Base pipeline: a folder or a Hub repository.")
     add(
@@ -133,7 +132,7 @@ def add_base(group) -> None:
     add("--dtype", choices=["float32", "float16", "bfloat16"], default="float32", help="Of the base's weights.")
 
 
-def _add_reference(group) -> None:
+def _add_reference(group: argparse._ActionsContainer) -> None:
     sources = group.add_mutually_exclusive_group(required=True)
     sources.add_argument(
         "--reference_video",
@@ -149,7 +148,7 @@ def _add_reference(group) -> None:
     add_frames(group)
 
 
-def add_frames(group) -> None:
+def add_frames(group: argparse._ActionsContainer) -> None:
     """Which part of a video is used, see `read_reference`."""
     add = group.add_argument
     add("--num_frames", type=int, help=f"{NUM_FRAMES} by default, or what --num_seconds and --reference_fps give.")
@@ -163,8 +162,8 @@ def add_frames(group) -> None:
     add("--background", default="black", help='Colour under transparent pixels, a name or "#rrggbb".')
 
 
-def add_training(group) -> None:
-    def add(name: str, **settings) -> None:
+def add_training(group: argparse._ActionsContainer) -> None:
+    def add(name: str, **settings: Any) -> None:
         default = None if name in OF_ACCELERATE else getattr(TrainingConfig, name)
         group.add_argument(f"--{name}", default=default, **settings)
 
@@ -177,7 +176,7 @@ def add_training(group) -> None:
     add("lr_warmup_steps", type=int)
     add("weight_decay", type=float)
     add("max_grad_norm", type=float, help="Longer gradients are shortened to this.")
-    add("loss", choices=LOSSES)
+    add("loss", choices=get_args(Loss))
     add("spatial_learning_rate", type=float, help="Of the LoRA that debiased_hybrid trains besides.")
     add("spatial_rank", type=int, help="Of that LoRA.")
     add(
@@ -208,7 +207,7 @@ def add_training(group) -> None:
     add("seed", type=int)
 
 
-def add_embedding(group) -> None:
+def add_embedding(group: argparse._ActionsContainer) -> None:
     add = group.add_argument
     add("--target_modules", help="Regular expression for the paths of the attention layers to adapt.")
     add(
@@ -230,7 +229,7 @@ def add_embedding(group) -> None:
     add("--max_error", type=float, help="Store the embedding in compact form, with this relative error at most.")
 
 
-def _add_output(group) -> None:
+def _add_output(group: argparse._ActionsContainer) -> None:
     add = group.add_argument
     add("--output_dir", type=Path, required=True)
     add("--checkpointing_steps", type=int, help="Save a checkpoint every so many steps, as checkpoint-N.")
@@ -248,7 +247,7 @@ def _add_output(group) -> None:
     add("--license", default="other", help="Of the model card.")
 
 
-def add_generation(group) -> None:
+def add_generation(group: argparse._ActionsContainer) -> None:
     """How videos are made."""
     add = group.add_argument
     add("--num_inference_steps", type=int, default=25)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torch import nn
+from diffusers.models.modeling_utils import ModelMixin
 
 from diffusers_motion_embed.architectures import supported_models
 from diffusers_motion_embed.architectures.conditioning import call_parameters, gives_text
@@ -20,7 +20,7 @@ from diffusers_motion_embed.training.losses import LOSSES
 logger = logging.getLogger(__name__)
 
 
-def check_pipeline(pipe: Any, component: str | None = None) -> tuple[str, nn.Module]:
+def check_pipeline(pipe: Any, component: str | None = None) -> tuple[str, ModelMixin]:
     """Name and model that are trained.
 
     Args:
@@ -56,7 +56,7 @@ def check_pipeline(pipe: Any, component: str | None = None) -> tuple[str, nn.Mod
     return component, model
 
 
-def check_references(pipe: Any, model: nn.Module, clips: list[np.ndarray], prompts: list[str | None]) -> None:
+def check_references(pipe: Any, model: ModelMixin, clips: list[np.ndarray], prompts: list[str | None]) -> None:
     """Raise unless there is a prompt for each clip, and all clips are of one shape that the pipeline takes.
 
     Raises:
@@ -98,12 +98,11 @@ def check_options(
     loss = LOSSES[config.loss]
     if len(clips[0]) < loss.least_frames:
         raise VideoError(
-            f"The loss {config.loss!r} compares frames with the next ones and needs {loss.least_frames}; the clip "
-            f"has {len(clips[0])}."
+            f"The loss {config.loss!r} needs at least {loss.least_frames} frames, and the clip has {len(clips[0])}."
         )
-    if spatial_lora_directory is not None and not loss.needs_spatial_lora:
-        with_lora = ", ".join(repr(name) for name, each in LOSSES.items() if each.needs_spatial_lora)
-        raise ValueError(f"The loss {config.loss!r} trains no spatial LoRA to save; {with_lora} does.")
+    if spatial_lora_directory is not None and not loss.trains_spatial_lora:
+        names = " or ".join(repr(name) for name, entry in LOSSES.items() if entry.trains_spatial_lora)
+        raise ValueError(f"There is a spatial LoRA to save with the loss {names} only, not {config.loss!r}.")
     for setting in ignored_settings(accelerator, config) if accelerator is not None else ():
         logger.warning("accelerate's %s is not used", setting)
 

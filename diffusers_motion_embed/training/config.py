@@ -4,10 +4,10 @@ import math
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from diffusers_motion_embed.training.losses import LOSSES
 from diffusers_motion_embed.values import whole_number
 
 
+Loss = Literal["base", "debiased_temporal", "debiased_hybrid", "motion_distillation"]
 LearningRateSchedule = Literal["constant", "constant_with_warmup", "cosine", "linear"]
 
 # Names for ranges of noise levels, as fractions of the noise schedule: 0 is the clean clip, 1 is noise alone.
@@ -27,7 +27,7 @@ class TrainingConfig:
         lr_warmup_steps: Steps over which the rate rises from zero; "constant" ignores them.
         weight_decay: Of AdamW; what the reference does not ask for fades, so that less of its look is learned.
         max_grad_norm: Longer gradients are shortened to this length; None leaves them.
-        loss: Name of a loss in `training.losses.LOSSES`.
+        loss: "base", "debiased_temporal", "debiased_hybrid" or "motion_distillation", see `training.losses`.
         spatial_learning_rate: Of the LoRA on spatial layers that "debiased_hybrid" trains besides.
         spatial_rank: Of that LoRA.
         timestep_sampling: Noise levels to train at: "uniform", "noisier_half", "high_noise" (0.7 to 1), or a range of
@@ -59,7 +59,7 @@ class TrainingConfig:
     lr_warmup_steps: int = 0
     weight_decay: float = 0.05
     max_grad_norm: float | None = None
-    loss: str = "base"
+    loss: Loss = "base"
     spatial_learning_rate: float = 5e-4
     spatial_rank: int = 32
     timestep_sampling: str | tuple[float, float] = "high_noise"
@@ -95,7 +95,7 @@ class TrainingConfig:
                 raise ValueError(f"{name} must be None or a positive finite number, got {value!r}.")
             self._set(name, None if value is None else float(value))
         for name, choices in (
-            ("loss", tuple(LOSSES)),
+            ("loss", get_args(Loss)),
             ("lr_scheduler", get_args(LearningRateSchedule)),
             ("mixed_precision", ("no", "fp16", "bf16")),
         ):
@@ -115,7 +115,8 @@ class TrainingConfig:
     def timestep_range(self) -> tuple[float, float]:
         """Lowest and highest noise level, as fractions of the noise schedule."""
         if not isinstance(self.timestep_sampling, str):
-            return tuple(self.timestep_sampling)
+            low, high = self.timestep_sampling
+            return low, high
         if self.timestep_sampling not in TIMESTEP_SAMPLING:
             raise ValueError(
                 f"timestep_sampling must be one of {', '.join(TIMESTEP_SAMPLING)}, or a range; "

@@ -1,4 +1,7 @@
-"""Losses from predictions and targets, (batch, channels, frames, height, width), to a scalar, and their table."""
+"""Losses: from predictions and targets, (batch, channels, frames, height, width), to a scalar, and nothing else.
+
+A new loss is a function here, an entry in `LOSSES`, and a name in `training.config.Loss`.
+"""
 
 import math
 from collections.abc import Callable
@@ -54,29 +57,29 @@ def motion_distillation_loss(prediction: Tensor, target: Tensor) -> Tensor:
         target: As `prediction`.
     """
     changes = [frames.float().diff(dim=2).transpose(1, 2).flatten(2) for frames in (prediction, target)]
-    return 1 - F.cosine_similarity(*changes, dim=-1).mean()
+    return 1 - F.cosine_similarity(changes[0], changes[1], dim=-1).mean()
 
 
-@dataclass(frozen=True, kw_only=True)
-class Loss:
+@dataclass(frozen=True)
+class LossEntry:
     """A loss that can be trained with, and what it needs.
 
     Args:
-        function: From prediction and target to a scalar.
-        needs_anchors: Whether the function also takes the number of one frame for each clip, (batch,), int64.
-        needs_spatial_lora: Whether a LoRA on the spatial layers is trained on single frames besides.
-        least_frames: Frames that a clip must have.
+        function: Of prediction and target, and of anchor frames if it takes them.
+        takes_anchors: Whether it takes the number of a random frame of each clip, (batch,), int64.
+        least_frames: How many frames a clip must have.
+        trains_spatial_lora: Whether a LoRA on the spatial layers learns with it how single frames look.
     """
 
     function: Callable[..., Tensor]
-    needs_anchors: bool = False
-    needs_spatial_lora: bool = False
+    takes_anchors: bool = False
     least_frames: int = 1
+    trains_spatial_lora: bool = False
 
 
 LOSSES = {
-    "base": Loss(function=base_loss),
-    "debiased_temporal": Loss(function=debiased_temporal_loss, needs_anchors=True),
-    "debiased_hybrid": Loss(function=debiased_temporal_loss, needs_anchors=True, needs_spatial_lora=True),
-    "motion_distillation": Loss(function=motion_distillation_loss, least_frames=2),
+    "base": LossEntry(base_loss),
+    "debiased_temporal": LossEntry(debiased_temporal_loss, takes_anchors=True),
+    "debiased_hybrid": LossEntry(debiased_temporal_loss, takes_anchors=True, trains_spatial_lora=True),
+    "motion_distillation": LossEntry(motion_distillation_loss, least_frames=2),
 }
