@@ -24,17 +24,24 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 from tqdm import tqdm
 
 from diffusers_motion_embed import read_video
 from diffusers_motion_embed.architectures.conditioning import clip_arguments
-from diffusers_motion_embed.metrics import ClipFeatures, as_clip, track
+from diffusers_motion_embed.metrics import (
+    ClipFeatures,
+    Tracks,
+    appearance_leakage,
+    as_clip,
+    temporal_consistency,
+    text_similarity,
+    track,
+    track_fidelity,
+)
 from diffusers_motion_embed.storage.atomic import replace_files
 from diffusers_motion_embed.training import train_motion_embedding
 from diffusers_motion_embed.training.fleet import is_done, read_caption
 from examples.base_pipeline import generate_clip, generation_settings, load_pipeline
-from examples.measure_clips import measure
 from examples.report import Page, interval, scatter, table
 from examples.training_arguments import (
     add_base,
@@ -51,7 +58,7 @@ ADAPTER_NAME = "evaluated"
 # What a clip depends on, beside prompt, seed, size and motion.
 GENERATION_OPTIONS = ("pretrained_model_name_or_path", "motion_adapter", "revision", "variant", "dtype")
 GENERATION_OPTIONS += ("num_inference_steps", "guidance_scale", "call_arguments")
-SHEET_WIDTH, SHEET_PROMPTS = 112, 2  # of contact sheets: pixels of a frame, and how many prompts they show
+SHEET_PROMPTS = 2  # how many prompts a contact sheet shows
 EXPLANATION = """\
 Motion fidelity compares the tracks of points with those in the reference, by the named tracker; 1 is the same, and
 chance is not 0: compare with the clips without. Leakage is how much more a clip looks like the reference than the clip
@@ -130,6 +137,35 @@ def label_of(scale: float | None) -> str:
     return "without" if scale is None else f"scale {scale:g}"
 
 
+def measure(
+    generated: np.ndarray,
+    reference: np.ndarray,
+    plain: np.ndarray,
+    prompt: str,
+    features: ClipFeatures | None = None,
+    reference_tracks: Tracks | None = None,
+) -> dict[str, float]:
+    """All measures of a clip, by name.
+
+    Args:
+        generated: (frames, height, width, 3), uint8.
+        reference: The clip whose motion it should have.
+        plain: The clip of the same prompt and noise without a motion embedding.
+        prompt: The clip's prompt.
+        features: Features of CLIP, for consistency, fit to the prompt, and leakage by these features too.
+        reference_tracks: `track(reference)`, which is the same for many clips.
+    """
+    fidelity = track_fidelity(track(generated), reference_tracks or track(reference))
+    measures = {f"motion fidelity ({fidelity.tracker})": fidelity.score}
+    for each in dict.fromkeys((None, features)):
+        leakage = appearance_leakage(generated, plain, reference, each)
+        measures[f"leakage ({leakage.features})"] = leakage.leakage
+    if features is not None:
+        measures["temporal consistency"] = temporal_consistency(generated, features)
+        measures["text similarity"] = text_similarity(generated, prompt, features)
+    return measures
+
+
 class Evaluation:
     """Generates and measures clips.
 
@@ -198,8 +234,9 @@ class Evaluation:
         for reference, source in embeddings.items():
             page.add(f"## {reference}\n\nEmbedding: `{source}`")
             page.add(table_of(grouped((label, row) for name, label, row in self.measured if name == reference)))
-            rows = [(label, shrunk(frames)) for label, frames in self.sheets[reference]]
-            page.sheet(rows, reference, f"The reference {reference}, and clips without and with its motion")
+            page.sheet(
+                self.sheets[reference], reference, f"The reference {reference}, and clips without and with its motion"
+            )
         return page.write(self.options.output_dir / "report")
 
 
@@ -219,15 +256,6 @@ def table_of(groups: dict[str, list[dict[str, float]]]) -> str:
         for label, clips in groups.items()
     ]
     return table(("", "clips", *names), rows)
-
-
-def shrunk(frames: np.ndarray) -> np.ndarray:
-    """A clip, (frames, height, width, 3), uint8, not wider than a contact sheet has room for."""
-    height, width = frames.shape[1:3]
-    if width <= SHEET_WIDTH:
-        return frames
-    size = (SHEET_WIDTH, max(1, round(height * SHEET_WIDTH / width)))
-    return np.stack([np.asarray(Image.fromarray(frame).resize(size)) for frame in frames])
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -1,24 +1,26 @@
-"""Clips as things to look at: video files, contact sheets, drawn paths."""
+"""Clips as things to look at: video files, moving pictures, contact sheets, drawn paths."""
 
+import textwrap
 from pathlib import Path
 
 import numpy as np
 from diffusers.utils import export_to_gif, export_to_video
-from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, ImageFont
 
 
-def enlarge(frames: np.ndarray, factor: int) -> list[Image.Image]:
-    """Frames as pictures of `factor` times the size, without blurring.
+MARGIN = 4  # pixels between the pictures of a sheet
+
+
+def scaled(frames: np.ndarray, width: int) -> list[Image.Image]:
+    """Frames as pictures of another size, without blurring where they grow.
 
     Args:
         frames: (frames, height, width, 3), uint8.
-        factor: A whole number.
+        width: The pictures' width in pixels; their height follows.
     """
-    return [
-        Image.fromarray(frame).resize((frame.shape[1] * factor, frame.shape[0] * factor), Image.Resampling.NEAREST)
-        for frame in frames
-    ]
+    size = (width, max(1, round(frames.shape[1] * width / frames.shape[2])))
+    method = Image.Resampling.NEAREST if width >= frames.shape[2] else Image.Resampling.LANCZOS
+    return [Image.fromarray(frame).resize(size, method) for frame in frames]
 
 
 def write_clip(frames: np.ndarray, path: Path, fps: int, factor: int = 4) -> None:
@@ -26,36 +28,63 @@ def write_clip(frames: np.ndarray, path: Path, fps: int, factor: int = 4) -> Non
 
     Args:
         frames: (frames, height, width, 3), uint8.
-        path: Without ending.
+        path: The files' path without its ending.
         fps: Frames per second.
         factor: How many times larger to show them.
     """
-    pictures = enlarge(frames, factor)
+    pictures = scaled(frames, factor * frames.shape[2])
     path.parent.mkdir(parents=True, exist_ok=True)
     export_to_video(pictures, f"{path}.mp4", fps=fps, quality=8)
     export_to_gif(pictures, f"{path}.gif", fps=fps)
 
 
-def contact_sheet(rows: list[tuple[str, np.ndarray]], columns: int = 8, factor: int = 2) -> Image.Image:
+def write_comparison(rows: list[list[tuple[str, np.ndarray]]], path: Path, fps: float, width: int = 112) -> None:
+    """Write clips beside one another, each under its label, as an animated WebP. Shorter clips hold their last frame.
+
+    Args:
+        rows: Labels and clips, (frames, height, width, 3), uint8.
+        path: Where the picture goes.
+        fps: Frames per second.
+        width: The width of every clip in pixels.
+    """
+    font, line_height, top, placed = ImageFont.load_default(11), 14, MARGIN, []
+    for row in rows:
+        texts = [textwrap.wrap(text, width // 6) for text, _ in row]
+        clips = [scaled(frames, width) for _, frames in row]
+        text_height = line_height * max(map(len, texts)) + MARGIN
+        for column, cell in enumerate(zip(texts, clips, strict=True)):
+            placed.append((MARGIN + column * (width + MARGIN), top, top + text_height, *cell))
+        top += text_height + max(clip[0].height for clip in clips) + MARGIN
+    sheet = Image.new("RGB", (max(map(len, rows)) * (width + MARGIN) + MARGIN, top), "white")
+    draw = ImageDraw.Draw(sheet)
+    for left, upper, _, lines, _ in placed:
+        draw.multiline_text((left, upper), "\n".join(lines), fill="black", font=font, spacing=2)
+    pictures = [sheet.copy() for _ in range(max(len(clip) for *_, clip in placed))]
+    for number, picture in enumerate(pictures):
+        for left, _, lower, _, clip in placed:
+            picture.paste(clip[min(number, len(clip) - 1)], (left, lower))
+    settings = {"duration": round(1000 / fps), "loop": 0, "quality": 80, "method": 6}
+    pictures[0].save(path, save_all=True, append_images=pictures[1:], **settings)
+
+
+def contact_sheet(rows: list[tuple[str, np.ndarray]], columns: int = 8, width: int = 128) -> Image.Image:
     """One row of evenly spaced frames for each clip, under its label.
 
     Args:
         rows: Labels and clips, (frames, height, width, 3), uint8; all of one size.
         columns: Frames shown of each clip.
-        factor: How many times larger to show them.
+        width: The width of every frame in pixels.
     """
-    height, width = (side * factor for side in rows[0][1].shape[1:3])
-    margin, text_height = 4, 18
-    row_height = height + text_height + margin
-    sheet = Image.new("RGB", (columns * (width + margin) + margin, len(rows) * row_height + margin), "white")
-    draw = ImageDraw.Draw(sheet)
-    font = ImageFont.load_default(13)
-    for row, (text, frames) in enumerate(rows):
-        top = row * row_height + margin
-        draw.text((margin, top), text, fill="black", font=font)
-        chosen = frames[np.linspace(0, len(frames) - 1, columns).round().astype(int)]
-        for column, picture in enumerate(enlarge(chosen, factor)):
-            sheet.paste(picture, (margin + column * (width + margin), top + text_height))
+    chosen = [frames[np.linspace(0, len(frames) - 1, columns).round().astype(int)] for _, frames in rows]
+    pictures, text_height = [scaled(frames, width) for frames in chosen], 18
+    row_height = pictures[0][0].height + text_height + MARGIN
+    sheet = Image.new("RGB", (columns * (width + MARGIN) + MARGIN, len(rows) * row_height + MARGIN), "white")
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(13)
+    for row, (text, _) in enumerate(rows):
+        top = row * row_height + MARGIN
+        draw.text((MARGIN, top), text, fill="black", font=font)
+        for column, picture in enumerate(pictures[row]):
+            sheet.paste(picture, (MARGIN + column * (width + MARGIN), top + text_height))
     return sheet
 
 
@@ -84,6 +113,8 @@ def draw_paths(reference: np.ndarray, groups: dict[str, list[np.ndarray]], path:
         groups: Paths by title of the panel.
         path: Where the PNG goes.
     """
+    from matplotlib.figure import Figure  # which the extra "training" does not have
+
     figure = Figure(figsize=(4.2 * len(groups), 4.4), layout="constrained")
     panels = figure.subplots(1, len(groups), squeeze=False)[0]
     for panel, (title, paths) in zip(panels, groups.items(), strict=True):

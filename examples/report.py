@@ -16,7 +16,8 @@ from matplotlib.figure import Figure
 from examples.pictures import contact_sheet
 
 
-MARK = "<!-- A report, written by a program. -->"  # by which pages that may be replaced are known
+MARK = "<!-- A report, written by a program. -->"  # a page with it may be replaced
+SHEET_WIDTH = 112  # of a frame on a contact sheet, in pixels
 PACKAGES = ("torch", "diffusers", "peft", "diffusers_motion_embed")
 
 
@@ -77,8 +78,8 @@ class Page:
     """Collects a report; nothing is on disk before `write`.
 
     Args:
-        title: Of the page.
-        commands: With which it is made.
+        title: The page's title.
+        commands: The commands that make it.
     """
 
     def __init__(self, title: str, *commands: str) -> None:
@@ -102,8 +103,9 @@ class Page:
 
     def sheet(self, rows: list[tuple[str, np.ndarray]], name: str, title: str) -> None:
         """Clips under one another, (frames, height, width, 3), uint8, as a WebP."""
-        factor = max(1, 96 // rows[0][1].shape[2])
-        contact_sheet(rows, factor=factor).save(Path(self._folder.name, f"{name}.webp"), quality=80)
+        width = rows[0][1].shape[2]
+        sheet = contact_sheet(rows, width=min(SHEET_WIDTH, width * max(1, 96 // width)))
+        sheet.save(Path(self._folder.name, f"{name}.webp"), quality=80)
         self.parts.append(f"![{title}]({name}.webp)")
 
     def write(self, folder: Path) -> Path:

@@ -43,6 +43,7 @@ from diffusers_motion_embed.training import (
 from diffusers_motion_embed.training.checks import ignored_settings
 from diffusers_motion_embed.training.fleet import Job, read_caption, read_jobs, run_jobs
 from examples.base_pipeline import generate_clip, generation_settings, load_pipeline
+from examples.pictures import write_comparison
 from examples.training_arguments import make_configs, parse_arguments, take_accelerate_settings
 
 
@@ -147,15 +148,19 @@ def write_results(
     save()
     if options.save_inverted_noise:
         save_inverted_noise(output_dir, invert_clip(pipe, clip, call_arguments=options.call_arguments))
+    shown = [("reference", clip)]
     for number, prompt in enumerate(options.validation_prompt):
         video = generate_clip(pipe, options, clip, prompt, options.seed)
         path = output_dir / f"validation_{number}.mp4"
         export_to_video(video, str(path), fps=options.fps)
         print(f"{path}: {prompt}")
+        shown.append((prompt, (video * 255).round().astype(np.uint8)))
         if accelerator is not None:
             track_video(accelerator, f"validation_{number}", video, options)
         if number == 0:
             write_preview(path, len(clip), options.fps)
+    if options.validation_prompt:
+        write_comparison([shown], output_dir / "comparison.webp", options.fps, width=192)
     if options.push_to_hub:
         hub = {"repo_id": options.hub_model_id, "token": options.hub_token, "license": options.license}
         save(push_to_hub=True, with_inverted_noise=options.save_inverted_noise, **hub)

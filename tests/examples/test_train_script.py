@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from diffusers import DiffusionPipeline
+from PIL import Image
 from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -41,6 +42,8 @@ def test_a_video_file_becomes_an_embedding(make_pipeline, tmp_path):
     assert done.returncode == 0, done.stderr
     assert f"The motion embedding is in {output}" in done.stdout
     assert len(read_video(output / "validation_0.mp4", 4)) == 4
+    with Image.open(output / "comparison.webp") as picture:
+        assert picture.n_frames == 4
 
     pipe = enable_motion_embedding(DiffusionPipeline.from_pretrained(tmp_path / "base"))
     pipe.set_progress_bar_config(disable=True)
