@@ -39,7 +39,7 @@ def write_clip(frames: np.ndarray, path: Path, fps: int, factor: int = 4) -> Non
 
 
 def write_comparison(rows: list[list[tuple[str, np.ndarray]]], path: Path, fps: float, width: int = 112) -> None:
-    """Write clips beside one another, each under its label, as an animated WebP. Shorter clips hold their last frame.
+    """Write clips beside one another, each under its label, as an animated WebP. Shorter clips begin again.
 
     Args:
         rows: Labels and clips, (frames, height, width, 3), uint8.
@@ -62,7 +62,7 @@ def write_comparison(rows: list[list[tuple[str, np.ndarray]]], path: Path, fps: 
     pictures = [sheet.copy() for _ in range(max(len(clip) for *_, clip in placed))]
     for number, picture in enumerate(pictures):
         for left, _, lower, _, clip in placed:
-            picture.paste(clip[min(number, len(clip) - 1)], (left, lower))
+            picture.paste(clip[number % len(clip)], (left, lower))
     settings = {"duration": round(1000 / fps), "loop": 0, "quality": 80, "method": 6}
     pictures[0].save(path, save_all=True, append_images=pictures[1:], **settings)
 
