@@ -15,6 +15,7 @@ demo = [*training, *metrics, "matplotlib>=3.11"]
 docs = ["mkdocs-material>=9.8", "mkdocstrings[python]>=1.0"]
 test = [
     *demo,
+    "gguf>=0.19",  # a base from such a file
     "ftfy>=6.3",  # with which diffusers' Wan and SkyReels pipelines clean prompts
     "hypothesis>=6.170",
     "pytest>=9.0",
@@ -41,6 +42,7 @@ setup(
         "diffusers>=0.42.1,<0.43",
         "huggingface_hub>=2.4",
         "jinja2>=3.1",
+        "natsort>=8.4",  # numbers in names of pictures, in the order of numbers
         "numpy>=2.0",
         "peft>=0.21.2,<0.22",
         "pillow>=12.0",

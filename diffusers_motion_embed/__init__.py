@@ -7,8 +7,20 @@ from diffusers_motion_embed.adapter.layer import MotionEmbeddingLayer
 from diffusers_motion_embed.architectures.latents import pipeline_latents
 from diffusers_motion_embed.arithmetic import concatenate_motion_embeddings, reverse_motion_embedding
 from diffusers_motion_embed.config import MotionEmbeddingConfig
+from diffusers_motion_embed.controls import (
+    disable_motion_embedding_layers,
+    enable_motion_embedding_layers,
+    get_active_motion_embeddings,
+    get_list_motion_embeddings,
+    set_motion_debias,
+    set_motion_embeddings,
+    set_motion_frame_policy,
+    set_motion_scale,
+    set_motion_timing,
+)
 from diffusers_motion_embed.errors import (
     AdapterNameError,
+    CaptionError,
     EmbeddingAccessError,
     EmbeddingDownloadError,
     EmbeddingFileError,
@@ -26,29 +38,21 @@ from diffusers_motion_embed.errors import (
 from diffusers_motion_embed.loaders import (
     LoadReport,
     delete_motion_embedding,
-    disable_motion_embedding_layers,
-    enable_motion_embedding_layers,
-    get_active_motion_embeddings,
-    get_list_motion_embeddings,
     load_motion_embedding,
-    set_motion_debias,
-    set_motion_embeddings,
-    set_motion_frame_policy,
-    set_motion_scale,
-    set_motion_timing,
     unload_motion_embedding,
 )
 from diffusers_motion_embed.noise import invert_clip, load_inverted_noise, mix_noise, save_inverted_noise
 from diffusers_motion_embed.peft_tuner import MotionEmbeddingModel, register_motion_embedding
 from diffusers_motion_embed.pipelines import MotionEmbeddingLoaderMixin, enable_motion_embedding
 from diffusers_motion_embed.sharing import push_motion_embedding_to_hub, save_motion_embedding
-from diffusers_motion_embed.video import read_video
+from diffusers_motion_embed.video import ReferenceClip, read_reference, read_video
 
 
 __version__ = "0.1.0"
 
 __all__ = [
     "AdapterNameError",
+    "CaptionError",
     "EmbeddingAccessError",
     "EmbeddingDownloadError",
     "EmbeddingFileError",
@@ -64,6 +68,7 @@ __all__ = [
     "MotionEmbeddingModel",
     "MotionScaleError",
     "NotFiniteError",
+    "ReferenceClip",
     "TargetModulesError",
     "UnsupportedModelError",
     "VideoError",
@@ -80,6 +85,7 @@ __all__ = [
     "mix_noise",
     "pipeline_latents",
     "push_motion_embedding_to_hub",
+    "read_reference",
     "read_video",
     "register_motion_embedding",
     "reverse_motion_embedding",

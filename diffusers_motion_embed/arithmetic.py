@@ -1,23 +1,27 @@
 """New embeddings from stored ones: a motion backwards, and motions one after the other.
 
-Both calculate with what an embedding adds to the model, after its debiasing; docs/motion_arithmetic.md shows why, and
+All calculate with what an embedding adds to the model, after its debiasing; docs/motion_arithmetic.md shows why, and
 what else was tried. Weighted sums need no new embedding: `set_motion_embeddings` adds up what is loaded.
 """
 
+import math
 from dataclasses import replace
 from pathlib import Path
-from typing import Unpack
+from typing import Any, Literal, Unpack
 
 from torch import Tensor
 
-from diffusers_motion_embed.config import MotionEmbeddingConfig
 from diffusers_motion_embed.errors import IncompatibleEmbeddingError
-from diffusers_motion_embed.functional import concatenate, debiased
-from diffusers_motion_embed.storage.files import EmbeddingTensors, read_embedding, write_embedding
+from diffusers_motion_embed.functional import combine, concatenate, debiased, resample_grid
+from diffusers_motion_embed.storage.embedding import Embedding, EmbeddingTensors
+from diffusers_motion_embed.storage.files import read_embedding, write_embedding
 from diffusers_motion_embed.storage.hub import HubArguments, fetch_embedding
 
 
-Embedding = tuple[MotionEmbeddingConfig, EmbeddingTensors]
+CombinationType = Literal["linear", "cat"]
+
+# How parts become one, and lengths.
+COMBINATIONS = {"linear": (combine, max), "cat": (concatenate, sum)}
 
 
 def reverse_motion_embedding(
@@ -40,7 +44,7 @@ def reverse_motion_embedding(
         EmbeddingFileError: If it is no sound motion embedding.
     """
     embedding = read_embedding(fetch_embedding(source, **hub_arguments))
-    return write_embedding(save_directory, *reversed_embedding(*embedding))
+    return write_embedding(save_directory, reversed_embedding(embedding))
 
 
 def concatenate_motion_embeddings(
@@ -63,78 +67,130 @@ def concatenate_motion_embeddings(
         EmbeddingAccessError: If the Hub refuses one.
         EmbeddingDownloadError: If the Hub cannot be reached.
         EmbeddingFileError: If one is no sound motion embedding.
-        IncompatibleEmbeddingError: If they differ in model class, timing, layers, widths or value grids.
+        IncompatibleEmbeddingError: If they differ in model class, timing, frame policy, layers, widths or value grids.
         ValueError: If there are none.
     """
     embeddings = [read_embedding(fetch_embedding(source, **hub_arguments)) for source in sources]
-    return write_embedding(save_directory, *concatenated_embedding(embeddings))
+    return write_embedding(save_directory, concatenated_embedding(embeddings))
 
 
-def reversed_embedding(config: MotionEmbeddingConfig, tensors: EmbeddingTensors) -> Embedding:
-    """As `reverse_motion_embedding`, in memory.
-
-    Args:
-        config: As of `files.read_embedding`.
-        tensors: By path and part; they are left as they are.
-
-    Returns:
-        Config and tensors, for `files.write_embedding`. They hold what is added, so their debiasing is "identity".
-    """
-    was_reversed = config.training.get("reversed", False)
-    training = {**config.training, "reversed": not was_reversed}
+def reversed_embedding(embedding: Embedding) -> Embedding:
+    """As `reverse_motion_embedding`, in memory; the embedding is left as it is."""
+    config = embedding.config
+    training = {**config.training, "reversed": not config.training.get("reversed", False)}
     flipped = {
-        path: {part: tensor.flip(-2) for part, tensor in parts.items()}
-        for path, parts in _added(config, tensors).items()
+        path: {part: tensor.flip(-2) for part, tensor in parts.items()} for path, parts in _added(embedding).items()
     }
-    return replace(config, debias="identity", training=training), flipped
+    return Embedding(replace(config, debias="identity", training=training), flipped)
 
 
 def concatenated_embedding(embeddings: list[Embedding]) -> Embedding:
-    """As `concatenate_motion_embeddings`, in memory.
-
-    Args:
-        embeddings: Configs and tensors, as of `files.read_embedding`; they are left as they are.
-
-    Returns:
-        Config and tensors, for `files.write_embedding`. They hold what is added, so their debiasing is "identity".
+    """As `concatenate_motion_embeddings`, in memory; the embeddings are left as they are.
 
     Raises:
-        IncompatibleEmbeddingError: If they differ in model class, timing, layers, widths or value grids.
+        IncompatibleEmbeddingError: If they differ in model class, timing, frame policy, layers, widths or value grids.
         ValueError: If there are none.
     """
+    for embedding in embeddings[1:]:
+        shapes = _shapes(embeddings[0].tensors), _shapes(embedding.tensors)
+        _check_alike("layers, widths or value grids", *shapes)
+    joined = combined_embedding(embeddings, [1.0] * len(embeddings), "cat")
+    training = {"combination": "cat", "embeddings": [embedding.config.training for embedding in embeddings]}
+    return Embedding(replace(joined.config, training=training), joined.tensors)
+
+
+def combined_embedding(
+    embeddings: list[Embedding], weights: list[float], combination_type: CombinationType = "linear"
+) -> Embedding:
+    """One embedding that adds what several add, each debiased at its own length, as in a pipeline.
+
+    Layers and parts that one of them lacks count as zeros; value grids are stretched to the finest.
+
+    Args:
+        embeddings: They are left as they are.
+        weights: One for each.
+        combination_type: "linear", the weighted sum: all motions at once, for which shorter ones are stretched to the
+            longest; with weights that sum to one, something between them. "cat", one after the other in time.
+
+    Returns:
+        Its debiasing is "identity", because it holds what is added.
+
+    Raises:
+        IncompatibleEmbeddingError: If they differ in model class, timing, frame policy, or the width of a layer.
+        ValueError: If there are none, there is not a finite weight for each, or no such `combination_type`.
+    """
+    if combination_type not in COMBINATIONS:
+        raise ValueError(f'combination_type must be "linear" or "cat", got {combination_type!r}.')
     if not embeddings:
-        raise ValueError("There are no embeddings to concatenate.")
-    configs = [config for config, _ in embeddings]
-    added = [_added(*embedding) for embedding in embeddings]
-    for config, tensors in zip(configs[1:], added[1:], strict=True):
-        _check_alike("model class", configs[0].model_class, config.model_class)
-        _check_alike("timing", configs[0].timing, config.timing)
-        _check_alike("layers, widths or value grids", _shapes(added[0]), _shapes(tensors))
-    num_latent_frames = sum(config.num_latent_frames for config in configs)
-    joined = {
-        path: {
-            part: concatenate([tensors[path][part] for tensors in added], [1.0] * len(added), num_latent_frames)
-            for part in parts
-        }
-        for path, parts in added[0].items()
-    }
+        raise ValueError("There are no embeddings to combine.")
+    if len(weights) != len(embeddings) or not all(map(math.isfinite, weights)):
+        raise ValueError(f"A finite weight is needed for each of {len(embeddings)} embeddings, got {weights}.")
+    configs = [embedding.config for embedding in embeddings]
+    for config in configs[1:]:
+        for name in ("model_class", "timing", "frame_policy"):
+            _check_alike(name.replace("_", " "), getattr(configs[0], name), getattr(config, name))
+    added, lengths = [_added(embedding) for embedding in embeddings], [config.num_latent_frames for config in configs]
+    function, total = COMBINATIONS[combination_type]
     config = replace(
         configs[0],
-        num_frames=sum(config.num_frames for config in configs),
-        num_latent_frames=num_latent_frames,
+        num_frames=total(config.num_frames for config in configs),
+        num_latent_frames=total(lengths),
+        value_grid=_finest([config.value_grid for config in configs]),
+        parts=tuple({part for config in configs for part in config.parts}),
+        target_modules=list(dict.fromkeys(path for tensors in added for path in tensors)),
         debias="identity",
-        training={"combination": "cat", "embeddings": [config.training for config in configs]},
     )
-    return config, joined
+    combined = {
+        path: {
+            part: function(pieces, weights, config.num_latent_frames)
+            for part, pieces in _pieces(path, config.parts, added, lengths).items()
+        }
+        for path in config.target_modules
+    }
+    return Embedding(config, combined)
 
 
-def _added(config: MotionEmbeddingConfig, tensors: EmbeddingTensors) -> EmbeddingTensors:
+def _added(embedding: Embedding) -> EmbeddingTensors:
     """What the embedding adds to the inputs of the projections."""
+    debias = embedding.config.debias
 
     def added(part: str, tensor: Tensor) -> Tensor:
-        return debiased(tensor, config.debias) if part == "v" else tensor
+        return debiased(tensor, debias) if part == "v" else tensor
 
-    return {path: {part: added(part, tensor) for part, tensor in parts.items()} for path, parts in tensors.items()}
+    return {
+        path: {part: added(part, tensor) for part, tensor in parts.items()}
+        for path, parts in embedding.tensors.items()
+    }
+
+
+def _pieces(
+    path: str, parts: tuple[str, ...], added: list[EmbeddingTensors], lengths: list[int]
+) -> dict[str, list[Tensor]]:
+    """The parts of every embedding at one layer, of one grid; zeros where an embedding has none."""
+    here = [tensors.get(path, {}) for tensors in added]
+    present = [tensor for parts_here in here for tensor in parts_here.values()]
+    widths = sorted({tensor.shape[-1] for tensor in present})
+    if len(widths) > 1:
+        raise IncompatibleEmbeddingError(f"Embeddings to combine must not differ in the width of {path}: {widths}.")
+    grid = tuple(map(max, zip((1, 1), *(tensor.shape[:2] for tensor in present if tensor.ndim == 4), strict=True)))
+
+    def piece(part: str, tensor: Tensor | None, num_frames: int) -> Tensor:
+        if tensor is None:
+            return present[0].new_zeros(*(grid if part == "v" else ()), num_frames, *widths)
+        return resample_grid(tensor, grid) if part == "v" else tensor
+
+    return {
+        part: [piece(part, each.get(part), num_frames) for each, num_frames in zip(here, lengths, strict=True)]
+        for part in parts
+    }
+
+
+def _finest(grids: list) -> Any:
+    """The setting of value grids that are stretched to the finest."""
+    if all(grid == grids[0] for grid in grids):
+        return grids[0]
+    known = all(isinstance(grid, tuple) for grid in grids)
+    return tuple(map(max, zip(*grids, strict=True))) if known else "full"
 
 
 def _shapes(tensors: EmbeddingTensors) -> dict[tuple[str, str], tuple[int, ...]]:
@@ -149,4 +205,4 @@ def _shapes(tensors: EmbeddingTensors) -> dict[tuple[str, str], tuple[int, ...]]
 def _check_alike(what: str, first: object, other: object) -> None:
     if first != other:
         shown = "" if isinstance(first, dict) else f": {first} and {other}"
-        raise IncompatibleEmbeddingError(f"Embeddings to concatenate must not differ in {what}{shown}.")
+        raise IncompatibleEmbeddingError(f"Embeddings to combine must not differ in {what}{shown}.")

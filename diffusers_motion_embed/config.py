@@ -1,16 +1,17 @@
-"""`MotionEmbeddingConfig`: everything about an embedding but its numbers. It is the version 1 file format's header."""
+"""`MotionEmbeddingConfig`: everything about an embedding but its numbers. It is the header of its file."""
 
+import numbers
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from peft import PeftConfig
 
-from diffusers_motion_embed.functional import DEBIAS_MODES
+from diffusers_motion_embed.functional import DEBIAS_MODES, FRAME_POLICIES
 
 
-FORMAT_VERSION = 1
 PEFT_TYPE = "MOTION_EMBEDDING"
+PARTS = ("qk", "v")
 
 
 @dataclass
@@ -37,11 +38,13 @@ class MotionEmbeddingConfig(PeftConfig):
         timing: Part of the noise schedule in which it acts, unless the one who loads it says otherwise: (start, end),
             0 is pure noise, 1 the finished clip; None is all of it. Training sets it to the noise levels that it
             trained at. Through a PeftModel, which knows nothing of noise levels, it acts always.
+        frame_policy: What becomes of it in clips of another length, unless the one who loads it says otherwise:
+            "resample", "loop", "hold" or "error", see `functional.fit_frames`.
         model_class: Name of the diffusers model class that the embedding belongs to.
         component: Name of that model in its pipeline.
         generation: Settings with which previews were made: fps, num_inference_steps, guidance_scale, scheduler, ...
         training: What made the embedding: prompt, steps, learning rate, loss, ...
-        format_version: Of the files; this package reads version 1.
+        format_version: Of the file that it comes from, or that PEFT writes; `storage.files` knows the versions.
 
     Attributes:
         source: Arguments with which `from_pretrained` found the settings, and with which the numbers are found too;
@@ -64,11 +67,12 @@ class MotionEmbeddingConfig(PeftConfig):
     parts: tuple[str, ...] = ("qk", "v")
     debias: str = "difference"
     timing: tuple[float, float] | None = None
+    frame_policy: str = "resample"
     model_class: str | None = None
     component: str | None = None
     generation: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
-    format_version: int = FORMAT_VERSION
+    format_version: int = 1
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -83,7 +87,7 @@ class MotionEmbeddingConfig(PeftConfig):
         self.source: dict[str, Any] | None = None
         self.unknown: dict[str, Any] = {}
         self._check()
-        self.parts = tuple(part for part in ("qk", "v") if part in self.parts)
+        self.parts = tuple(part for part in PARTS if part in self.parts)
         if self.value_grid not in (None, "full"):
             self.value_grid = tuple(self.value_grid)
         if self.timing is not None:
@@ -103,12 +107,17 @@ class MotionEmbeddingConfig(PeftConfig):
         }
         return config
 
+    def changed(self, **settings: Any) -> "MotionEmbeddingConfig":
+        """A copy with other settings; what this version does not know stays with it.
+
+        Raises:
+            ValueError: If a setting is of no sensible value.
+        """
+        copy = replace(self, **settings)
+        copy.source, copy.unknown = self.source, self.unknown
+        return copy
+
     def _check(self) -> None:
-        if self.format_version != FORMAT_VERSION:
-            raise ValueError(
-                f"format_version is {self.format_version!r}, and this package reads version {FORMAT_VERSION}; "
-                "a newer release of diffusers_motion_embed may read it."
-            )
         for name in ("num_frames", "num_latent_frames", "height", "width", "latent_height", "latent_width"):
             value = getattr(self, name)
             optional = name not in ("num_frames", "num_latent_frames")
@@ -119,11 +128,16 @@ class MotionEmbeddingConfig(PeftConfig):
                 f'value_grid must be two whole numbers of at least 1, "full", or None; got {self.value_grid!r}.'
             )
         if self.timing is not None and not _is_timing(self.timing):
-            raise ValueError(f"timing must be (start, end) with 0 <= start < end <= 1, or None; got {self.timing!r}.")
-        if isinstance(self.parts, str) or not self.parts or set(self.parts) - {"qk", "v"}:
+            raise ValueError(
+                "timing must be (start, end), shares of the noise schedule with 0 <= start < end <= 1, or None; got "
+                f"{self.timing!r}."
+            )
+        if isinstance(self.parts, str) or not self.parts or set(self.parts) - set(PARTS):
             raise ValueError(f'parts must be "qk", "v" or both, as a list; got {self.parts!r}.')
         if self.debias not in DEBIAS_MODES:
             raise ValueError(f"debias must be one of {', '.join(DEBIAS_MODES)}; got {self.debias!r}.")
+        if self.frame_policy not in FRAME_POLICIES:
+            raise ValueError(f"frame_policy must be one of {', '.join(FRAME_POLICIES)}; got {self.frame_policy!r}.")
         self._check_texts()
 
     def _check_texts(self) -> None:
@@ -146,8 +160,12 @@ def _is_grid(value: Any) -> bool:
 
 
 def _is_timing(value: Any) -> bool:
-    are_numbers = isinstance(value, (list, tuple)) and [type(edge) in (int, float) for edge in value] == [True, True]
-    return are_numbers and 0 <= value[0] < value[1] <= 1
+    is_pair = isinstance(value, (list, tuple)) and len(value) == 2 and all(map(_is_number, value))
+    return is_pair and 0 <= value[0] < value[1] <= 1
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
 
 
 def _check_modules(name: str, value: Any) -> None:

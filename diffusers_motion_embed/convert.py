@@ -28,16 +28,16 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--to_authors", action="store_true", help="The other way round.")
     options = parser.parse_args(arguments)
     if options.to_authors:
-        torch.save(to_authors_checkpoint(*read_embedding(options.source)), options.target)
+        torch.save(to_authors_checkpoint(read_embedding(options.source)), options.target)
         return
-    config, tensors = from_authors_checkpoint(
+    embedding = from_authors_checkpoint(
         options.source,
         num_frames=options.num_frames,
         height=options.height,
         width=options.width,
         base_model_name_or_path=options.base_model_name_or_path,
     )
-    write_embedding(options.target, config, tensors)
+    write_embedding(options.target, embedding)
 
 
 if __name__ == "__main__":

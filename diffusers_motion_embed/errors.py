@@ -10,7 +10,8 @@ MotionEmbeddingError
 ├── EmbeddingNotFoundError (FileNotFoundError) nothing where the embedding should be
 ├── MissingLayersError (RuntimeError)      layers that an embedding adapts were taken away
 ├── NotFiniteError (ArithmeticError)       numbers became infinite or NaN
-└── VideoError (ValueError)                a reference video that cannot be used
+├── VideoError (ValueError)                a reference video that cannot be used
+└── CaptionError (ValueError)              a caption, or a list of references, that cannot be used
 """
 
 
@@ -68,3 +69,7 @@ class NotFiniteError(MotionEmbeddingError, ArithmeticError):
 
 class VideoError(MotionEmbeddingError, ValueError):
     """The reference video cannot be read, or is too short or too small for what was asked."""
+
+
+class CaptionError(MotionEmbeddingError, ValueError):
+    """The text that says what a reference shows, or a list of references, is missing or cannot be read."""

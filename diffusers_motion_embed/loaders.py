@@ -1,53 +1,40 @@
-"""Motion embeddings on pipelines: load, scale, mix, switch off, take off. The life cycle is that of LoRAs.
+"""Putting motion embeddings on pipelines and taking them off. The life cycle is that of LoRAs.
 
 Every function takes a pipeline or a bare model first; `pipelines.MotionEmbeddingLoaderMixin` has the same as methods.
 """
 
 import logging
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Unpack
 
 from torch import Tensor, nn
 
+from diffusers_motion_embed.adapter.choice import models_of
 from diffusers_motion_embed.adapter.registry import (
-    MotionEmbeddingRegistry,
     add_embedding,
-    check_debias,
-    check_scale,
+    check_addable,
+    check_replaceable,
     registry_of,
     remove_embedding,
     replace_embedding,
-    set_active,
-    set_debias,
-    set_frame_policy,
-    set_scale,
-    set_timing,
     sync,
 )
-from diffusers_motion_embed.adapter.scales import Scale
 from diffusers_motion_embed.adapter.selection import check_fits
-from diffusers_motion_embed.architectures import base_name, find_architecture, supported_models
-from diffusers_motion_embed.architectures.components import expects_supported_model
+from diffusers_motion_embed.architectures import base_name, component_name, find_architecture, noise_levels
 from diffusers_motion_embed.config import MotionEmbeddingConfig
-from diffusers_motion_embed.errors import (
-    AdapterNameError,
-    MotionScaleError,
-    UnsupportedModelError,
-)
-from diffusers_motion_embed.functional import Debias, FramePolicy
-from diffusers_motion_embed.storage.files import (
-    KEY,
-    EmbeddingTensors,
-    parse_embedding,
-    read_embedding,
-)
-from diffusers_motion_embed.storage.hub import HubArguments, fetch_embedding
+from diffusers_motion_embed.errors import AdapterNameError, UnsupportedModelError
+from diffusers_motion_embed.functional import Debias
+from diffusers_motion_embed.storage.embedding import Embedding
+from diffusers_motion_embed.storage.files import KEY, parse_embedding, read_embedding
+from diffusers_motion_embed.storage.hub import HubArguments, check_hub_arguments, fetch_embedding
 
 
 logger = logging.getLogger(__name__)
+
+Models = dict[str, nn.Module]
 
 
 @dataclass(frozen=True)
@@ -56,19 +43,24 @@ class LoadReport:
 
     Args:
         adapter_name: Under which the embedding is loaded.
-        component: Name of the model in the pipeline.
-        num_layers: Attention layers that it was put on.
+        components: Names of the models in the pipeline that it was put on, mostly one.
+        num_layers: Attention layers of each of them that it was put on.
         num_frames: Frames of its reference clip; other clip lengths are resampled as they come.
         debias: How its value part is freed from appearance.
         prompt: The prompt that it was trained with, None if not recorded.
     """
 
     adapter_name: str
-    component: str
+    components: tuple[str, ...]
     num_layers: int
     num_frames: int
     debias: Debias
     prompt: str | None
+
+    @property
+    def component(self) -> str:
+        """The first of the components."""
+        return self.components[0]
 
 
 def load_motion_embedding(
@@ -78,6 +70,7 @@ def load_motion_embedding(
     *,
     config: MotionEmbeddingConfig | None = None,
     debias: Debias | None = None,
+    component: str | Sequence[str] | None = None,
     hotswap: bool = False,
     **hub_arguments: Unpack[HubArguments],
 ) -> LoadReport:
@@ -85,12 +78,15 @@ def load_motion_embedding(
 
     Args:
         pipe_or_model: A diffusers video pipeline, or its model.
-        pretrained_model_name_or_path_or_dict: Folder of an embedding, path of its safetensors file, id of its
-            repository on the Hub, or its tensors under the keys of the file format.
+        pretrained_model_name_or_path_or_dict: Folder of an embedding, path of its safetensors file, id or address of
+            its repository on the Hub, or its tensors under the keys of the file format.
         adapter_name: A label for it; "default_0" and so on by default.
         config: Settings of an embedding that is given as tensors; by default what their shapes tell.
         debias: How to free its value part from appearance; by default as its config says. See
             `set_motion_debias`.
+        component: Which model of the pipeline it is put on, or a list of several: of Wan 2.2, "transformer" sees much
+            noise and "transformer_2" little. By default the one that its config names, or else the first. On several
+            it acts in each at the noise levels that this model sees.
         hotswap: Write it over the loaded embedding `adapter_name`, which must have the same layers and shapes, and
             keeps its scale, timing and activity. A compiled model is then not compiled anew.
         **hub_arguments: Where exactly it is, in huggingface_hub's words: `weight_name`, `subfolder`, `revision`,
@@ -106,178 +102,36 @@ def load_motion_embedding(
         EmbeddingDownloadError: If the Hub cannot be reached.
         EmbeddingFileError: If it is no sound motion embedding.
         IncompatibleEmbeddingError: If it does not fit the model.
-        UnsupportedModelError: If pipeline or model take no motion embeddings.
+        UnsupportedModelError: If pipeline or model take no motion embeddings, or the pipeline has no such component.
         ValueError: If `debias` is no mode, or arguments do not go together.
 
     Warns:
-        UserWarning: If it was trained on another checkpoint of the same model class.
+        UserWarning: If it was trained on another checkpoint of the same model class, if it was made for a component
+            that the pipeline lacks, or if it acts at noise levels that only another model of the pipeline sees.
     """
-    models = _models_of(pipe_or_model)
+    models = models_of(pipe_or_model)
+    embedding = _read(pretrained_model_name_or_path_or_dict, config, hub_arguments)
     if debias is not None:
-        check_debias(debias)
-    given_as_tensors = isinstance(pretrained_model_name_or_path_or_dict, Mapping)
-    if hub_arguments if given_as_tensors else config:
-        raise ValueError(f"config goes with a dictionary of tensors; {', '.join(hub_arguments) or 'others'} do not.")
-    if given_as_tensors:
-        state_dict = pretrained_model_name_or_path_or_dict
-        config, tensors = parse_embedding(state_dict, config or _inferred_config(state_dict), "The given dictionary")
-    else:
-        config, tensors = read_embedding(fetch_embedding(pretrained_model_name_or_path_or_dict, **hub_arguments))
-    component, model = _choose_model(models, config)
-    registry = registry_of(model)
-    adapter_name = _name_to_swap(registry, adapter_name) if hotswap else _new_name(registry, adapter_name)
-    check_fits(model, config, tensors)
-    config.model_class = find_architecture(model).model_class
-    _warn_of_other_checkpoint(pipe_or_model, model, config)
-    if hotswap:
-        replace_embedding(model, adapter_name, config, tensors)
-    else:
-        _install(model, adapter_name, config, tensors)
-    if debias is not None:
-        set_debias(registry_of(model), [adapter_name], debias)
+        embedding = embedding._replace(config=embedding.config.changed(debias=debias))
+    chosen = _choose_models(pipe_or_model, models, component, embedding.config)
+    name = _name_to_swap(chosen, adapter_name) if hotswap else _new_name(chosen, adapter_name)
+    for model in chosen.values():  # all before the first is changed
+        check_fits(model, embedding)
+        if hotswap:
+            check_replaceable(model, name, embedding)
+        else:
+            check_addable(model)
+    _warn_of_other_checkpoint(pipe_or_model, chosen, embedding.config)
+    if component is None and not isinstance(pipe_or_model, nn.Module):
+        _warn_of_other_component(pipe_or_model, models, chosen, embedding.config)
+    for component, model in chosen.items():
+        _put(model, name, _fitted(embedding, component, model), hotswap)
+    found = embedding.config
     report = LoadReport(
-        adapter_name,
-        component,
-        len(tensors),
-        config.num_frames,
-        registry_of(model).loaded[adapter_name].debias,
-        config.training.get("prompt"),
+        name, tuple(chosen), len(embedding.tensors), found.num_frames, found.debias, found.training.get("prompt")
     )
     logger.info("Loaded motion embedding %s", report)
     return report
-
-
-def set_motion_embeddings(
-    pipe_or_model: Any, adapter_names: str | list[str], scales: Scale | list[Scale] = 1.0
-) -> None:
-    """Activate exactly the named motion embeddings; several active ones add up.
-
-    Args:
-        pipe_or_model: A diffusers video pipeline, or its model.
-        adapter_names: One name or several.
-        scales: One scale for all, or one for each; a scale as in `set_motion_scale`.
-
-    Raises:
-        AdapterNameError: If a name is unknown or given twice.
-        MotionScaleError: If a scale is not finite, or there is not one for each name.
-    """
-    names = [adapter_names] if isinstance(adapter_names, str) else list(adapter_names)
-    if len(set(names)) != len(names):
-        raise AdapterNameError(f"Each motion embedding can be named once; got {names}.")
-    if not isinstance(scales, (list, tuple)):
-        scales = [scales] * len(names)
-    if len(scales) != len(names):
-        raise MotionScaleError(f"Got {len(scales)} scales for {len(names)} motion embeddings, {names}.")
-    scale_of = dict(zip(names, scales, strict=True))
-    chosen = choose_embeddings(pipe_or_model, names)
-    _check_scales(chosen, scales)
-    for model, here in chosen:
-        set_active(model, {name: scale_of[name] for name in here})
-
-
-def set_motion_scale(pipe_or_model: Any, scale: Scale, adapter_name: str | None = None) -> None:
-    """Set how strongly motion embeddings act: 1 as trained, 0 not at all, more than 1 to exaggerate.
-
-    Args:
-        pipe_or_model: A diffusers video pipeline, or its model.
-        scale: A number; or numbers by part, {"qk": 1.0, "v": 0.5}; or either by block of the model, in the words of
-            LoRA's block scales: {"down": 0.5, "mid": 0.0, "up": {"block_0": 0.8, "block_1": [1.0, {"v": 0.5}]}}. A
-            list has an entry for each temporal transformer of the block. What is not named has 1.
-        adapter_name: Which one; all active ones by default.
-
-    Raises:
-        AdapterNameError: If the name is unknown, or nothing is loaded.
-        MotionScaleError: If a number is not finite, or for an unknown part or block.
-    """
-    chosen = choose_embeddings(pipe_or_model, adapter_name)
-    _check_scales(chosen, [scale])
-    for model, names in chosen:
-        set_scale(model, names, scale)
-
-
-def set_motion_timing(
-    pipe_or_model: Any, start: float = 0.0, end: float = 1.0, adapter_name: str | None = None
-) -> None:
-    """Let motion embeddings act in a part of the denoising only.
-
-    Motion is decided early, at high noise; late steps paint details. The denoiser's timestep decides, so `start` and
-    `end` are shares of the noise schedule, not of the number of steps.
-
-    Args:
-        pipe_or_model: A diffusers video pipeline, or its model.
-        start: From where on, 0 is pure noise.
-        end: Until where, 1 is the finished clip.
-        adapter_name: Which one; all active ones by default.
-
-    Raises:
-        AdapterNameError: If the name is unknown, or nothing is loaded.
-        ValueError: Unless 0 <= start < end <= 1.
-    """
-    for model, names in choose_embeddings(pipe_or_model, adapter_name):
-        set_timing(registry_of(model), names, start, end)
-
-
-def set_motion_debias(pipe_or_model: Any, debias: Debias, adapter_name: str | None = None) -> None:
-    """Set how the value part is freed from the reference's appearance.
-
-    Args:
-        pipe_or_model: A diffusers video pipeline, or its model.
-        debias: "identity", the value part as it is; "difference", its change from frame to frame with the first
-            frame kept; "difference_zero_first", the same with nothing in the first frame; "centered", its deviation
-            from the mean of all frames; "free_placement", no value part at all: the query-key part alone moves
-            things, at a place of the new video's own choosing.
-        adapter_name: Which one; all active ones by default.
-
-    Raises:
-        AdapterNameError: If the name is unknown, or nothing is loaded.
-        ValueError: If there is no such mode.
-    """
-    for model, names in choose_embeddings(pipe_or_model, adapter_name):
-        set_debias(registry_of(model), names, debias)
-
-
-def set_motion_frame_policy(pipe_or_model: Any, policy: FramePolicy, adapter_name: str | None = None) -> None:
-    """Set what becomes of motion embeddings in clips of another length than their reference's.
-
-    Frames are those that the model's attention mixes, fewer than the clip's where the VAE compresses time.
-
-    Args:
-        pipe_or_model: A diffusers video pipeline, or its model.
-        policy: "resample", the default, stretches the motion over the clip; "loop" begins it anew; "hold" stays with
-            its last frame; "error" refuses clips of another length.
-        adapter_name: Which one; all active ones by default.
-
-    Raises:
-        AdapterNameError: If the name is unknown, or nothing is loaded.
-        ValueError: If there is no such policy.
-    """
-    for model, names in choose_embeddings(pipe_or_model, adapter_name):
-        set_frame_policy(registry_of(model), names, policy)
-
-
-def get_list_motion_embeddings(pipe_or_model: Any) -> dict[str, list[str]]:
-    """Names of all loaded motion embeddings, by component of the pipeline."""
-    return {
-        component: list(registry_of(model).loaded)
-        for component, model in _models_of(pipe_or_model).items()
-        if registry_of(model).loaded
-    }
-
-
-def get_active_motion_embeddings(pipe_or_model: Any) -> list[str]:
-    """Names of the active motion embeddings."""
-    names = [name for model in _models_of(pipe_or_model).values() for name in registry_of(model).active]
-    return list(dict.fromkeys(names))  # two models may have one motion under one name
-
-
-def disable_motion_embedding_layers(pipe_or_model: Any) -> None:
-    """Switch all motion embeddings off, keeping them loaded and their scales."""
-    _set_enabled(pipe_or_model, False)
-
-
-def enable_motion_embedding_layers(pipe_or_model: Any) -> None:
-    """Switch the active motion embeddings on again."""
-    _set_enabled(pipe_or_model, True)
 
 
 def delete_motion_embedding(pipe_or_model: Any, adapter_names: str | list[str]) -> None:
@@ -286,116 +140,40 @@ def delete_motion_embedding(pipe_or_model: Any, adapter_names: str | list[str]) 
     When the only active one goes, the first of the others becomes active, as with LoRAs.
     """
     names = {adapter_names} if isinstance(adapter_names, str) else set(adapter_names)
-    for model in _models_of(pipe_or_model).values():
+    for model in models_of(pipe_or_model).values():
         registry = registry_of(model)
         had_active = bool(registry.active)
         for name in sorted(names & set(registry.loaded)):
             remove_embedding(model, name)
-        if had_active and registry.loaded and not registry.active:
-            next(iter(registry.loaded.values())).active = True
-        registry.refresh()
+        if had_active:
+            registry.activate_another()
         sync(model)
 
 
 def unload_motion_embedding(pipe_or_model: Any) -> None:
     """Take all motion embeddings off; the model is then exactly what it was."""
-    for model in _models_of(pipe_or_model).values():
+    for model in models_of(pipe_or_model).values():
         for name in list(registry_of(model).loaded):
             remove_embedding(model, name)
 
 
-def _install(model: nn.Module, adapter_name: str, config: MotionEmbeddingConfig, tensors: EmbeddingTensors) -> None:
-    device = next(model.parameters()).device
-    if device.type != "meta":  # as under sequential offloading; the layer then moves what it adds
-        tensors = {path: {part: t.to(device) for part, t in parts.items()} for path, parts in tensors.items()}
-    add_embedding(model, adapter_name, config, tensors)
-    registry_of(model).enabled = True  # what was just loaded is to be seen
-    set_active(model, {adapter_name: 1.0})
-
-
-def _models_of(pipe_or_model: Any) -> dict[str, nn.Module]:
-    models = supported_models(pipe_or_model)
-    if not models:
-        if isinstance(pipe_or_model, nn.Module):
-            find_architecture(pipe_or_model)  # raises, with the supported classes
-        if expects_supported_model(pipe_or_model):
-            raise UnsupportedModelError(
-                f"{type(pipe_or_model).__name__} has no model that takes motion embeddings yet: call "
-                "load_components()."
+def _read(
+    source: str | Path | Mapping[str, Tensor], config: MotionEmbeddingConfig | None, hub_arguments: HubArguments
+) -> Embedding:
+    check_hub_arguments(hub_arguments)
+    if isinstance(source, Mapping):
+        if hub_arguments:
+            raise ValueError(
+                f"{', '.join(hub_arguments)} would say where a file is, and a dictionary of tensors was given. Leave "
+                "one of them out."
             )
-        raise UnsupportedModelError(
-            f"{type(pipe_or_model).__name__} has no model that takes motion embeddings; give a video pipeline such as "
-            "AnimateDiffPipeline or TextToVideoSDPipeline, or its model."
+        return parse_embedding(source, config or _inferred_config(source), "The given dictionary")
+    if config is not None:
+        raise ValueError(
+            "config would be the settings of a dictionary of tensors, and a file was given, which has its own. Leave "
+            "config out; to change how the embedding is used, call set_motion_debias and its kin after loading."
         )
-    return models
-
-
-def _choose_model(models: dict[str, nn.Module], config: MotionEmbeddingConfig) -> tuple[str, nn.Module]:
-    name = config.component if config.component in models else next(iter(models))
-    return name, models[name]
-
-
-def choose_embeddings(
-    pipe_or_model: Any, adapter_names: str | list[str] | None = None
-) -> list[tuple[nn.Module, list[str]]]:
-    """The models with motion embeddings, each with those of the named ones that it has.
-
-    Args:
-        pipe_or_model: A diffusers video pipeline, or its model.
-        adapter_names: One name or several; all active ones by default.
-
-    Raises:
-        AdapterNameError: If a name is unknown, or nothing is loaded.
-    """
-    models = [model for model in _models_of(pipe_or_model).values() if registry_of(model).loaded]
-    if not models:
-        raise AdapterNameError("No motion embedding is loaded; call load_motion_embedding(...) first.")
-    names = [adapter_names] if isinstance(adapter_names, str) else adapter_names
-    together = MotionEmbeddingRegistry()
-    for model in models:
-        together.loaded |= registry_of(model).loaded
-        sync(model)
-    together.require(names or [])
-    return [
-        (model, [name for name in (registry.active if names is None else names) if name in registry.loaded])
-        for model, registry in ((model, registry_of(model)) for model in models)
-    ]
-
-
-def _check_scales(chosen: list[tuple[nn.Module, list[str]]], scales: list[Scale]) -> None:
-    for model, _ in chosen:  # all before the first is set
-        for scale in scales:
-            check_scale(model, scale)
-
-
-def _set_enabled(pipe_or_model: Any, enabled: bool) -> None:
-    for model in _models_of(pipe_or_model).values():
-        registry = registry_of(model)
-        registry.enabled = enabled
-        registry.refresh()
-        sync(model)
-
-
-def _new_name(registry: MotionEmbeddingRegistry, adapter_name: str | None) -> str:
-    if adapter_name is None:
-        return next(name for i in range(len(registry.loaded) + 1) if (name := f"default_{i}") not in registry.loaded)
-    if not isinstance(adapter_name, str) or not adapter_name:
-        raise AdapterNameError(f"adapter_name must be a text that is not empty, got {adapter_name!r}.")
-    if adapter_name in registry.loaded:
-        raise AdapterNameError(
-            f"A motion embedding named {adapter_name!r} is loaded already; choose another adapter_name, or call "
-            f"delete_motion_embedding({adapter_name!r}) first."
-        )
-    return adapter_name
-
-
-def _name_to_swap(registry: MotionEmbeddingRegistry, adapter_name: str | None) -> str:
-    if adapter_name not in registry.loaded:
-        raise AdapterNameError(
-            f"hotswap writes over a loaded motion embedding, and none is named {adapter_name!r}; loaded: "
-            f"{sorted(registry.loaded)}. Load the first one without hotswap."
-        )
-    return adapter_name
+    return read_embedding(fetch_embedding(source, **hub_arguments))
 
 
 def _inferred_config(state_dict: Mapping[str, Tensor]) -> MotionEmbeddingConfig:
@@ -412,11 +190,105 @@ def _inferred_config(state_dict: Mapping[str, Tensor]) -> MotionEmbeddingConfig:
     return MotionEmbeddingConfig(num_frames=frames, parts=tuple(parts) or ("qk", "v"), value_grid=grid)
 
 
-def _warn_of_other_checkpoint(pipe_or_model: Any, model: nn.Module, config: MotionEmbeddingConfig) -> None:
-    here, there = base_name(pipe_or_model, model), config.base_model_name_or_path
+def _choose_models(
+    pipe_or_model: Any, models: Models, component: str | Sequence[str] | None, config: MotionEmbeddingConfig
+) -> Models:
+    """The models to put the embedding on, by the names that they are to have in its config."""
+    if isinstance(pipe_or_model, nn.Module):
+        (model,) = models.values()
+        if component is None:
+            component = component_name(model) or config.component or next(iter(models))
+        models = {component: model} if isinstance(component, str) else models
+    if component is None:
+        component = config.component if config.component in models else next(iter(models))
+    names = [component] if isinstance(component, str) else list(component)
+    missing = [name for name in names if name not in models]
+    if missing or not names:
+        raise UnsupportedModelError(
+            f"component={component!r}: {type(pipe_or_model).__name__} has {', '.join(models)} that take motion "
+            "embeddings; name one of them, or give a list."
+        )
+    return {name: models[name] for name in names}
+
+
+def _new_name(chosen: Models, adapter_name: str | None) -> str:
+    taken = {name for model in chosen.values() for name in registry_of(model).loaded}
+    if adapter_name is None:
+        return next(name for i in range(len(taken) + 1) if (name := f"default_{i}") not in taken)
+    if not isinstance(adapter_name, str) or not adapter_name:
+        raise AdapterNameError(f"adapter_name must be a text that is not empty, got {adapter_name!r}.")
+    if adapter_name in taken:
+        raise AdapterNameError(
+            f"A motion embedding named {adapter_name!r} is loaded already; choose another adapter_name, or call "
+            f"delete_motion_embedding({adapter_name!r}) first."
+        )
+    return adapter_name
+
+
+def _name_to_swap(chosen: Models, adapter_name: str | None) -> str:
+    for component, model in chosen.items():
+        if adapter_name not in registry_of(model).loaded:
+            raise AdapterNameError(
+                f"hotswap writes over a loaded motion embedding, and none is named {adapter_name!r} on {component}; "
+                f"loaded: {sorted(registry_of(model).loaded)}. Load the first one without hotswap."
+            )
+    return adapter_name
+
+
+def _fitted(embedding: Embedding, component: str, model: nn.Module) -> Embedding:
+    """The embedding as a model of its own has it: tensors where the model is, and the model's names in the config."""
+    config = embedding.config.changed(component=component, model_class=find_architecture(model).model_class)
+    device = next(model.parameters()).device
+    if device.type == "meta":  # as under sequential offloading; the layer then moves what it adds
+        device = None
+    tensors = {
+        path: {part: tensor.to(device or tensor.device, copy=True) for part, tensor in parts.items()}
+        for path, parts in embedding.tensors.items()
+    }
+    return Embedding(config, tensors)
+
+
+def _put(model: nn.Module, adapter_name: str, embedding: Embedding, hotswap: bool) -> None:
+    if hotswap:
+        replace_embedding(model, adapter_name, embedding)
+        return
+    add_embedding(model, adapter_name, embedding)
+    registry_of(model).activate_alone(adapter_name)
+
+
+def _warn_of_other_checkpoint(pipe_or_model: Any, chosen: Models, config: MotionEmbeddingConfig) -> None:
+    here, there = base_name(pipe_or_model, next(iter(chosen.values()))), config.base_model_name_or_path
     if here and there and not ("/" in here and "/" in there):  # a local folder has no owner
         here, there = here.rpartition("/")[2], there.rpartition("/")[2]
     if here and there and here != there:
         warnings.warn(
             f"The motion embedding was trained on {there}, and this is {here}. It may work less well.", stacklevel=3
+        )
+
+
+LEVEL_TOLERANCE = 0.01  # of noise levels: embeddings act at a step of the schedule more than they were trained at
+
+
+def _warn_of_other_component(
+    pipe_or_model: Any, models: Models, chosen: Models, config: MotionEmbeddingConfig
+) -> None:
+    """Say where the embedding went, if its config does not make that plain."""
+    (component,) = chosen
+    if config.component not in (None, component):
+        warnings.warn(
+            f"The motion embedding was made for {config.component}, which this {type(pipe_or_model).__name__} does "
+            f"not have; it was put on {component}. Say with component= where it is to go.",
+            stacklevel=3,
+        )
+    others = [name for name in models if name != component]
+    is_meant = config.component == component != next(iter(models))
+    low, high = noise_levels(pipe_or_model, component)
+    start, end = config.timing or (0.0, 1.0)
+    beyond = 1 - start > high + LEVEL_TOLERANCE or 1 - end < low - LEVEL_TOLERANCE
+    if others and beyond and not is_meant:
+        warnings.warn(
+            f"The motion embedding acts at noise levels {1 - end:.2f} to {1 - start:.2f}, and {component} of this "
+            f"{type(pipe_or_model).__name__} sees only {low:.2f} to {high:.2f} of them. To let it act at all of them, "
+            f"load it on each model: load_motion_embedding(..., component={[component, *others]}).",
+            stacklevel=3,
         )

@@ -4,7 +4,6 @@ Optional beside an embedding. Inverted noise holds the reference's layout as wel
 guess at what the reference showed.
 """
 
-import contextlib
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -16,7 +15,7 @@ from diffusers import DDIMInverseScheduler
 from diffusers.utils.torch_utils import randn_tensor
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
-from torch import Tensor, nn
+from torch import Tensor
 from tqdm.auto import tqdm
 
 from diffusers_motion_embed.adapter.registry import registry_of
@@ -27,7 +26,7 @@ from diffusers_motion_embed.architectures.encoding import check_clip, check_fini
 from diffusers_motion_embed.architectures.noising import ContinuousDiffusion, Flow, noising_of
 from diffusers_motion_embed.errors import EmbeddingFileError, EmbeddingNotFoundError, UnsupportedModelError
 from diffusers_motion_embed.frames import Clip, as_frames
-from diffusers_motion_embed.storage.atomic import replace_files
+from diffusers_motion_embed.storage.atomic import expanded, replace_files
 from diffusers_motion_embed.storage.files import NOISE_NAME
 from diffusers_motion_embed.storage.hub import fetch_embedding
 from diffusers_motion_embed.values import whole_number
@@ -87,7 +86,7 @@ def invert_clip(
     steps = _flow_steps if isinstance(noising, Flow) else _diffusion_steps
     with (
         bare_models(pipe),
-        _without_motion(model),
+        registry_of(model).silenced(),
         tqdm(total=num_inference_steps, desc="inversion", disable=not progress_bar) as bar,
     ):
         for timestep, step in steps(pipe.scheduler, num_inference_steps):
@@ -97,18 +96,6 @@ def invert_clip(
             bar.update()
     check_finite(latents, f"{type(model).__name__} in {model.dtype}")
     return latents.float().cpu()
-
-
-@contextlib.contextmanager
-def _without_motion(model: nn.Module) -> Iterator[None]:
-    registry = registry_of(model)
-    was_enabled, registry.enabled = registry.enabled, False
-    registry.refresh()
-    try:
-        yield
-    finally:
-        registry.enabled = was_enabled
-        registry.refresh()
 
 
 Step = Callable[[Tensor, Tensor], Tensor]
@@ -215,7 +202,7 @@ def save_inverted_noise(save_directory: str | Path, inverted_noise: Tensor) -> P
             "inverted_noise must hold finite floats, (1, channels, frames, height, width), as from invert_clip; "
             f"got {inverted_noise.dtype} {tuple(inverted_noise.shape)}."
         )
-    folder = Path(save_directory)
+    folder = expanded(save_directory)
     folder.mkdir(parents=True, exist_ok=True)
     replace_files(folder, {NOISE_NAME: save({NOISE_KEY: inverted_noise.detach().cpu().contiguous()})})
     return folder / NOISE_NAME

@@ -15,19 +15,21 @@ from diffusers_motion_embed.architectures import find_architecture, supported_mo
 from diffusers_motion_embed.architectures.components import expects_supported_model
 from diffusers_motion_embed.architectures.conditioning import FRAMES
 from diffusers_motion_embed.architectures.latents import check_arrangement
-from diffusers_motion_embed.errors import UnsupportedModelError
-from diffusers_motion_embed.loaders import (
-    delete_motion_embedding,
+from diffusers_motion_embed.controls import (
     disable_motion_embedding_layers,
     enable_motion_embedding_layers,
     get_active_motion_embeddings,
     get_list_motion_embeddings,
-    load_motion_embedding,
     set_motion_debias,
     set_motion_embeddings,
     set_motion_frame_policy,
     set_motion_scale,
     set_motion_timing,
+)
+from diffusers_motion_embed.errors import UnsupportedModelError
+from diffusers_motion_embed.loaders import (
+    delete_motion_embedding,
+    load_motion_embedding,
     unload_motion_embedding,
 )
 from diffusers_motion_embed.sharing import push_motion_embedding_to_hub, save_motion_embedding
@@ -123,7 +125,7 @@ def _enabled_class(pipeline_class: type) -> type:
         result = pipeline_class.__call__(self, *args, **kwargs)
         for registry in map(registry_of, models):
             for name, frames, num_frames in registry.fitted():
-                policy = registry.loaded[name].frame_policy
+                policy = registry.loaded[name].config.frame_policy
                 logger.info("Motion embedding %r of %d frames: %s to %d frames", name, frames, policy, num_frames)
         for name in (name for model in models for name in registry_of(model).idle()):
             warnings.warn(

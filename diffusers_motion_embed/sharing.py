@@ -7,10 +7,13 @@ from typing import Any
 import torch
 from torch import nn
 
+from diffusers_motion_embed.adapter.choice import choose_embeddings
 from diffusers_motion_embed.adapter.registry import embedding_tensors, registry_of
+from diffusers_motion_embed.architectures import component_name
 from diffusers_motion_embed.config import MotionEmbeddingConfig
 from diffusers_motion_embed.errors import AdapterNameError
-from diffusers_motion_embed.loaders import choose_embeddings
+from diffusers_motion_embed.storage.atomic import expanded
+from diffusers_motion_embed.storage.embedding import Embedding
 from diffusers_motion_embed.storage.files import CONFIG_NAME, NOISE_NAME, WEIGHTS_NAME, write_embedding
 from diffusers_motion_embed.storage.hub import create_repository, upload_files
 from diffusers_motion_embed.storage.model_card import CARD_NAME, PREVIEW_SUFFIXES, make_model_card
@@ -61,13 +64,15 @@ def save_motion_embedding(
         FileNotFoundError: If inverted noise is to be uploaded and there is none.
         ValueError: If `max_error` is none from 0 to 1, or a file to be uploaded is a link out of the folder.
     """
-    if with_inverted_noise and not Path(save_directory, NOISE_NAME).is_file():
+    if with_inverted_noise and not (expanded(save_directory) / NOISE_NAME).is_file():
         raise FileNotFoundError(
             f"There is no {NOISE_NAME} in {save_directory}; keep it there with save_inverted_noise."
         )
     model, name = _only_one(choose_embeddings(pipe_or_model, adapter_name))
     config = registry_of(model).loaded[name].config
-    folder = write_embedding(save_directory, config, embedding_tensors(model, name), dtype=dtype, max_error=max_error)
+    config = config.changed(component=component_name(model) or config.component)
+    embedding = Embedding(config, embedding_tensors(model, name))
+    folder = write_embedding(save_directory, embedding, dtype=dtype, max_error=max_error)
     if push_to_hub:
         extra = [folder / NOISE_NAME] if with_inverted_noise else []
         repo_id = repo_id or folder.resolve().name
@@ -106,7 +111,9 @@ def push_motion_embedding_to_hub(
 
     Raises:
         AdapterNameError: If the name is unknown, or none is given and not exactly one is active.
-        ValueError: If inverted noise is asked for.
+        EmbeddingAccessError: If the Hub does not let this user.
+        EmbeddingUploadError: If it cannot be reached, or fails.
+        ValueError: If inverted noise is asked for, or `max_error` is none from 0 to 1.
     """
     if with_inverted_noise:
         raise ValueError(

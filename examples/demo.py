@@ -23,7 +23,7 @@ from examples.pictures import contact_sheet, draw_paths, moving_path, write_clip
 
 
 EXAMPLES = Path(__file__).parent
-SIZE = {"num_frames": 16, "height": 64, "width": 64}  # that the embedded model draws
+SIZE = {"num_frames": 16, "height": 64, "width": 64}  # what the embedded model draws
 GENERATION = {"num_inference_steps": 12, "guidance_scale": 2.0, "output_type": "np"}
 FRAMES_PER_SECOND = 8
 # None has the colour, the shape and the background of the reference.
@@ -46,7 +46,7 @@ def main() -> None:
     parser.add_argument("--max_train_steps", type=int, default=TrainingConfig.max_train_steps)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    torch.set_num_threads(1)  # more hardly speed so small a model up
+    torch.set_num_threads(1)  # more threads hardly speed up so small a model
 
     pipe = DiffusionPipeline.from_pretrained(options.pretrained_model_name_or_path, dtype=torch.float32)
     pipe.set_progress_bar_config(disable=True)
@@ -99,7 +99,7 @@ def write_clips(folder: Path, title: str, reference: np.ndarray, plain: np.ndarr
 
 
 def measure(folder: Path, reference: np.ndarray, plain: np.ndarray, moved: np.ndarray) -> list[dict[str, Any]]:
-    """What the package's metrics say of each prompt; the paths of what moves are drawn."""
+    """The package's metrics for each prompt. Also draws the paths of what moves."""
     groups = {"without": plain, "with motion embedding": moved}
     paths = {title: [moving_path(clip) for clip in clips] for title, clips in groups.items()}
     draw_paths(moving_path(reference), paths, folder / "paths.png")

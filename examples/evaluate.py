@@ -8,8 +8,8 @@
         --num_frames 16 --height 64 --width 64 --num_inference_steps 12 --guidance_scale 2 \
         --output_dir outputs/evaluation
 
-Without --embeddings one is learned from each reference video. Clips and embeddings are kept in the output folder, so
-that the same command goes on where it was stopped. What the figures mean: docs/metrics.md.
+Without --embeddings, one is learned from each reference video. Clips and embeddings are kept in the output folder: the
+same command continues where it was stopped. What the figures mean: docs/metrics.md.
 """
 
 import argparse
@@ -26,7 +26,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from diffusers_motion_embed import read_video
+from diffusers_motion_embed import ReferenceClip, read_reference
 from diffusers_motion_embed.architectures.conditioning import clip_arguments
 from diffusers_motion_embed.metrics import (
     ClipFeatures,
@@ -40,7 +40,9 @@ from diffusers_motion_embed.metrics import (
 )
 from diffusers_motion_embed.storage.atomic import replace_files
 from diffusers_motion_embed.training import train_motion_embedding
-from diffusers_motion_embed.training.fleet import is_done, read_caption
+from diffusers_motion_embed.training.captions import read_caption
+from diffusers_motion_embed.training.fleet import is_done
+from diffusers_motion_embed.video.files import clip_name
 from examples.base_pipeline import generate_clip, generation_settings, load_pipeline
 from examples.report import Page, interval, scatter, table
 from examples.training_arguments import (
@@ -49,13 +51,15 @@ from examples.training_arguments import (
     add_frames,
     add_generation,
     add_training,
+    frame_settings,
     make_configs,
     parse_with_recipe,
+    preview_fps,
 )
 
 
 ADAPTER_NAME = "evaluated"
-# What a clip depends on, beside prompt, seed, size and motion.
+# What a clip depends on besides prompt, seed, size and motion.
 GENERATION_OPTIONS = ("pretrained_model_name_or_path", "motion_adapter", "revision", "variant", "dtype")
 GENERATION_OPTIONS += ("num_inference_steps", "guidance_scale", "call_arguments")
 SHEET_PROMPTS = 2  # how many prompts a contact sheet shows
@@ -73,9 +77,15 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     add = group.add_argument
     add("--reference_videos", type=Path, nargs="+", required=True, help="Video files or folders of images.")
     add_frames(group)
-    add("--reference_prompts", nargs="+", help="What they show, to learn from them; else the text files beside them.")
-    add("--embeddings", nargs="+", help="Folders or repositories, one for each reference; else they are learned.")
-    add("--prompts", nargs="+", required=True, help="Of the clips that are made with each embedding.")
+    add(
+        "--reference_prompts",
+        nargs="+",
+        help="What they show, to learn from them; by default the text files beside them.",
+    )
+    add(
+        "--embeddings", nargs="+", help="Folders or repositories, one for each reference; by default they are learned."
+    )
+    add("--prompts", nargs="+", required=True, help="The prompts of the clips to make with each embedding.")
     add("--num_seeds", type=int, default=1, help="Clips of each prompt.")
     add("--motion_scales", type=float, nargs="+", default=[1.0])
     add("--clip_model", help="Folder or id of a CLIP model, for consistency and fit to the prompt.")
@@ -85,7 +95,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     add_training(parser.add_argument_group("training, without --embeddings"))
     add_embedding(parser.add_argument_group("embedding, without --embeddings"))
     options = parse_with_recipe(parser, arguments)
-    names = [video.stem for video in options.reference_videos]
+    names = [clip_name(video) for video in options.reference_videos]
     if len(set(names)) < len(names):
         parser.error("Give every reference video a name of its own.")
     for name in ("embeddings", "reference_prompts"):
@@ -95,21 +105,21 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     return options
 
 
-def learn(options: argparse.Namespace, pipe: Any, name: str, frames: np.ndarray, prompt: str) -> str:
-    """The folder of an embedding of a reference, which is learned if that was not done before."""
+def learn(options: argparse.Namespace, pipe: Any, name: str, clip: ReferenceClip, prompt: str) -> str:
+    """The folder of a reference's embedding, learned unless that was done before."""
     folder = options.output_dir / "embeddings" / name
     if not is_done(folder):
         training, embedding = make_configs(options)
-        embedding.generation |= generation_settings(options, pipe)
+        embedding.generation |= generation_settings(options, pipe) | {"fps": preview_fps(options, clip)}
         settings = {"embedding_config": embedding, "call_arguments": options.call_arguments}
-        train_motion_embedding(pipe, frames, prompt, training, adapter_name=ADAPTER_NAME, **settings)
+        train_motion_embedding(pipe, clip.frames, prompt, training, adapter_name=ADAPTER_NAME, **settings)
         pipe.save_motion_embedding(folder, ADAPTER_NAME)
         pipe.unload_motion_embedding()
     return str(folder)
 
 
 def stored_clip(folder: Path, identity: Mapping[str, Any], make: Callable[[], np.ndarray]) -> np.ndarray:
-    """The clip that depends on all this, made if it is not there, or not whole."""
+    """The stored clip of this identity, or a new one if there is none, or only a part of it."""
     name = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:32] + ".npy"
     try:
         return np.load(folder / name)
@@ -123,7 +133,7 @@ def stored_clip(folder: Path, identity: Mapping[str, Any], make: Callable[[], np
 
 
 def digest_of(source: np.ndarray | str | Path) -> str:
-    """What tells clips, or embeddings, from one another; an embedding's id on the Hub stands for itself."""
+    """A digest that tells clips, or embeddings, apart; an embedding's id on the Hub stands for itself."""
     if isinstance(source, np.ndarray):
         return hashlib.sha256(np.ascontiguousarray(source).tobytes()).hexdigest()
     if not Path(source).exists():
@@ -133,7 +143,7 @@ def digest_of(source: np.ndarray | str | Path) -> str:
 
 
 def label_of(scale: float | None) -> str:
-    """How tables, plots and sheets call clips of this motion scale; None is without an embedding."""
+    """The name of this motion scale in tables, plots and sheets; None is without an embedding."""
     return "without" if scale is None else f"scale {scale:g}"
 
 
@@ -170,8 +180,8 @@ class Evaluation:
     """Generates and measures clips.
 
     Args:
-        options: The command's.
-        pipe: That `load_pipeline` returned.
+        options: The command's options.
+        pipe: The pipeline that `load_pipeline` returned.
     """
 
     def __init__(self, options: argparse.Namespace, pipe: Any) -> None:
@@ -204,7 +214,7 @@ class Evaluation:
     def clip(
         self, reference: np.ndarray, prompt: str, seed: int, embedding: str | None = None, scale: float | None = None
     ) -> np.ndarray:
-        """A clip, (frames, height, width, 3), uint8, kept or made with what is loaded."""
+        """A clip, (frames, height, width, 3), uint8: the stored one, or a new one from what is loaded."""
         needs_reference = not {"image", "video"}.isdisjoint(clip_arguments(self.pipe, reference, prompt))
         identity = {name: getattr(self.options, name) for name in GENERATION_OPTIONS} | {
             "prompt": prompt,
@@ -261,19 +271,22 @@ def table_of(groups: dict[str, list[dict[str, float]]]) -> str:
 def main(arguments: list[str] | None = None) -> None:
     options = parse_arguments(arguments)
     make_configs(options)  # tells of wrong values before anything is loaded
-    size = {"height": options.height, "width": options.width, "start": options.start, "stride": options.stride}
-    references = {video.stem: read_video(video, options.num_frames, **size) for video in options.reference_videos}
+    references = {
+        clip_name(video): read_reference(video, **frame_settings(options)) for video in options.reference_videos
+    }
+    for clip in references.values():
+        print(clip.summary())
     if not options.embeddings:
         prompts = options.reference_prompts or [read_caption(video) for video in options.reference_videos]
     pipe = load_pipeline(options, options.device)
     pipe.set_progress_bar_config(disable=True)
     embeddings = options.embeddings or [
-        learn(options, pipe, name, frames, prompt)
-        for (name, frames), prompt in zip(references.items(), prompts, strict=True)
+        learn(options, pipe, name, clip, prompt)
+        for (name, clip), prompt in zip(references.items(), prompts, strict=True)
     ]
     evaluation = Evaluation(options, pipe)
-    for (name, frames), embedding in zip(references.items(), embeddings, strict=True):
-        evaluation.run(name, frames, embedding)
+    for (name, clip), embedding in zip(references.items(), embeddings, strict=True):
+        evaluation.run(name, clip.frames, embedding)
     evaluation.bar.close()
     command = shlex.join(["python", "-m", "examples.evaluate", *(sys.argv[1:] if arguments is None else arguments)])
     print(f"The report is {evaluation.write(dict(zip(references, embeddings, strict=True)), command)}")

@@ -110,7 +110,7 @@ def draw_paths(reference: np.ndarray, groups: dict[str, list[np.ndarray]], path:
 
     Args:
         reference: (frames, 2), in shares of the frame, y downwards.
-        groups: Paths by title of the panel.
+        groups: Paths by the title of their panel.
         path: Where the PNG goes.
     """
     from matplotlib.figure import Figure  # which the extra "training" does not have

@@ -39,7 +39,7 @@ class Interval:
 
 
 def interval(values: Iterable[float | None]) -> Interval:
-    """The mean of the values that are known, and its interval; NaN if none is."""
+    """The mean of the known values, and its interval; NaN if there are none."""
     known = np.array([np.nan if value is None else value for value in values], float)
     known = known[np.isfinite(known)]
     if not len(known):
@@ -59,9 +59,9 @@ def scatter(points: Mapping[str, tuple[Interval, Interval]], xlabel: str, ylabel
     """One labelled point with intervals for each entry.
 
     Args:
-        points: Along both axes, by label.
-        xlabel: What is along the first.
-        ylabel: What is along the second.
+        points: The values along both axes, by label.
+        xlabel: The label of the first axis.
+        ylabel: The label of the second axis.
     """
     figure = Figure(figsize=(6.4, 4.4), layout="constrained")
     axes = figure.subplots()
@@ -75,7 +75,7 @@ def scatter(points: Mapping[str, tuple[Interval, Interval]], xlabel: str, ylabel
 
 
 class Page:
-    """Collects a report; nothing is on disk before `write`.
+    """Collects a report. Nothing is on disk before `write`.
 
     Args:
         title: The page's title.
@@ -109,19 +109,19 @@ class Page:
         self.parts.append(f"![{title}]({name}.webp)")
 
     def write(self, folder: Path) -> Path:
-        """Put the page and its pictures into `folder`, in the place of an earlier report.
+        """Put the page and its pictures into `folder`, replacing an earlier report.
 
         Returns:
             The page.
 
         Raises:
-            FileExistsError: If the folder has a page that is no report.
+            FileExistsError: If the folder has a page that is not a report.
         """
         folder.mkdir(parents=True, exist_ok=True)
         page = folder / "README.md"
         before = page.read_text(encoding="utf-8") if page.is_file() else ""
         if page.is_file() and MARK not in before:
-            raise FileExistsError(f"{page} is no report; choose another folder than {folder}.")
+            raise FileExistsError(f"{page} is not a report. Choose another folder than {folder}.")
         for name in re.findall(r"!\[[^]]*\]\(([\w-]+\.(?:png|webp))\)", before):
             (folder / name).unlink(missing_ok=True)
         for picture in Path(self._folder.name).iterdir():

@@ -15,6 +15,7 @@ import argparse
 import shutil
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,9 @@ if not __package__:  # started by its path, as `accelerate launch` does
 
 from diffusers_motion_embed import (
     MotionEmbeddingConfig,
+    ReferenceClip,
     invert_clip,
+    read_reference,
     read_video,
     save_inverted_noise,
 )
@@ -40,11 +43,18 @@ from diffusers_motion_embed.training import (
     TrainingProgress,
     train_motion_embedding,
 )
+from diffusers_motion_embed.training.captions import read_caption, visible
 from diffusers_motion_embed.training.checks import ignored_settings
-from diffusers_motion_embed.training.fleet import Job, read_caption, read_jobs, run_jobs
+from diffusers_motion_embed.training.fleet import Job, read_jobs, run_jobs
 from examples.base_pipeline import generate_clip, generation_settings, load_pipeline
 from examples.pictures import write_comparison
-from examples.training_arguments import make_configs, parse_arguments, take_accelerate_settings
+from examples.training_arguments import (
+    frame_settings,
+    make_configs,
+    parse_arguments,
+    preview_fps,
+    take_accelerate_settings,
+)
 
 
 ADAPTER_NAME = "trained"
@@ -52,22 +62,30 @@ SAVE_DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": t
 LOGGING_STEPS = 10
 
 
-def embedding_config(options: argparse.Namespace, pipe: Any) -> MotionEmbeddingConfig:
+def embedding_config(options: argparse.Namespace, pipe: Any, clip: ReferenceClip) -> MotionEmbeddingConfig:
     """The settings of the embedding, with how its previews are made."""
     _, config = make_configs(options)
-    config.generation |= generation_settings(options, pipe)
+    config.generation |= generation_settings(options, pipe) | {"fps": preview_fps(options, clip)}
     if options.validation_prompt:
         config.generation["prompt"] = options.validation_prompt[0]
     return config
 
 
-def read_clip(options: argparse.Namespace, video: Path) -> np.ndarray:
-    size = {"height": options.height, "width": options.width}
-    return read_video(video, options.num_frames, **size, start=options.start, stride=options.stride)
+def read_clips(options: argparse.Namespace, videos: list[Path], say: Callable[[str], None]) -> list[ReferenceClip]:
+    """The references, each with a word on what was read."""
+    clips = [read_reference(video, **frame_settings(options)) for video in videos]
+    for clip in clips:
+        say(clip.summary())
+    rates = {preview_fps(options, clip) for clip in clips}
+    if len(rates) > 1:
+        say(
+            f"Note: clips of {', '.join(map(str, sorted(rates)))} frames per second; --reference_fps makes them alike."
+        )
+    return clips
 
 
 class Callback:
-    """What happens between steps: figures for the trackers, and an orderly end after Ctrl-C."""
+    """Between steps: sends figures to the trackers, and ends the run in order after Ctrl-C."""
 
     def __init__(self, accelerator: Accelerator | None) -> None:
         self.accelerator = accelerator
@@ -83,7 +101,7 @@ class Callback:
     def interrupt(self, *_: Any) -> None:
         """Ask the run to end after this step."""
         if self.is_interrupted:
-            raise KeyboardInterrupt  # asked twice: at once
+            raise KeyboardInterrupt  # a second Ctrl-C stops at once
         self.is_interrupted = True
 
     def __call__(self, progress: TrainingProgress) -> None:
@@ -101,14 +119,14 @@ class Callback:
 def train(
     options: argparse.Namespace,
     pipe: Any,
-    clips: list[np.ndarray],
+    clips: list[ReferenceClip],
     prompts: list[str],
     output_dir: Path,
     accelerator: Accelerator | None,
 ) -> None:
     """Learn one embedding and write its folder."""
     training, _ = make_configs(options)
-    config = embedding_config(options, pipe)
+    config = embedding_config(options, pipe, clips[0])
     checkpoints = CheckpointConfig(
         output_dir=output_dir,
         checkpointing_steps=options.checkpointing_steps,
@@ -118,7 +136,7 @@ def train(
     with Callback(accelerator) as callback:
         train_motion_embedding(
             pipe,
-            clips,
+            [clip.frames for clip in clips],
             prompts,
             training,
             embedding_config=config,
@@ -137,7 +155,7 @@ def train(
 
 
 def write_results(
-    options: argparse.Namespace, pipe: Any, clip: np.ndarray, output_dir: Path, accelerator: Accelerator | None
+    options: argparse.Namespace, pipe: Any, clip: ReferenceClip, output_dir: Path, accelerator: Accelerator | None
 ) -> None:
     """The embedding's folder: its files, validation videos, a preview; on request on the Hub too."""
 
@@ -146,41 +164,42 @@ def write_results(
         pipe.save_motion_embedding(output_dir, ADAPTER_NAME, **stored, **arguments)
 
     save()
+    fps = preview_fps(options, clip)
     if options.save_inverted_noise:
-        save_inverted_noise(output_dir, invert_clip(pipe, clip, call_arguments=options.call_arguments))
-    shown = [("reference", clip)]
+        save_inverted_noise(output_dir, invert_clip(pipe, clip.frames, call_arguments=options.call_arguments))
+    shown = [("reference", clip.frames)]
     for number, prompt in enumerate(options.validation_prompt):
-        video = generate_clip(pipe, options, clip, prompt, options.seed)
+        video = generate_clip(pipe, options, clip.frames, prompt, options.seed)
         path = output_dir / f"validation_{number}.mp4"
-        export_to_video(video, str(path), fps=options.fps)
+        export_to_video(video, str(path), fps=fps)
         print(f"{path}: {prompt}")
         shown.append((prompt, (video * 255).round().astype(np.uint8)))
         if accelerator is not None:
-            track_video(accelerator, f"validation_{number}", video, options)
+            track_video(accelerator, f"validation_{number}", video, fps, options.max_train_steps)
         if number == 0:
-            write_preview(path, len(clip), options.fps)
+            write_preview(path, len(clip.frames), fps)
     if options.validation_prompt:
-        write_comparison([shown], output_dir / "comparison.webp", options.fps, width=192)
+        write_comparison([shown], output_dir / "comparison.webp", fps, width=192)
     if options.push_to_hub:
         hub = {"repo_id": options.hub_model_id, "token": options.hub_token, "license": options.license}
         save(push_to_hub=True, with_inverted_noise=options.save_inverted_noise, **hub)
     print(f"The motion embedding is in {output_dir}")
 
 
-def track_video(accelerator: Accelerator, name: str, frames: np.ndarray, options: argparse.Namespace) -> None:
-    """Give a validation video, (frames, height, width, 3) from 0 to 1, to the trackers that show any."""
+def track_video(accelerator: Accelerator, name: str, frames: np.ndarray, fps: float, step: int) -> None:
+    """Send a validation video, (frames, height, width, 3) from 0 to 1, to the trackers that show videos."""
     for tracker in accelerator.trackers:
-        if tracker.name == "tensorboard":  # which plays no videos: the frames side by side
-            tracker.writer.add_images(name, frames, options.max_train_steps, dataformats="NHWC")
+        if tracker.name == "tensorboard":  # plays no videos, and gets the frames side by side
+            tracker.writer.add_images(name, frames, step, dataformats="NHWC")
         elif tracker.name == "wandb":
             import wandb
 
             video = (frames * 255).round().astype(np.uint8).transpose(0, 3, 1, 2)
-            tracker.log({name: wandb.Video(video, fps=options.fps)}, step=options.max_train_steps)
+            tracker.log({name: wandb.Video(video, fps=round(fps))}, step=step)
 
 
-def write_preview(video: Path, num_frames: int, fps: int) -> None:
-    """What the model card shows: the video, and the same as a GIF, which pages play that play no video."""
+def write_preview(video: Path, num_frames: int, fps: float) -> None:
+    """Write what the model card shows: the video, and a GIF for pages that do not play videos."""
     shutil.copyfile(video, video.with_name("preview.mp4"))
     pictures = [Image.fromarray(frame) for frame in read_video(video, num_frames)]
     export_to_gif(pictures, str(video.with_name("preview.gif")), fps=fps)
@@ -188,8 +207,8 @@ def write_preview(video: Path, num_frames: int, fps: int) -> None:
 
 def train_one(options: argparse.Namespace, accelerator: Accelerator) -> None:
     """One embedding, by all processes together."""
-    prompts = [options.prompt or read_caption(video) for video in options.reference_video]
-    clips = [read_clip(options, video) for video in options.reference_video]
+    prompts = [visible(options.prompt or "") or read_caption(video) for video in options.reference_video]
+    clips = read_clips(options, options.reference_video, accelerator.print)
     pipe = load_pipeline(options, accelerator.device)
     if accelerator.log_with:
         settings = {name: value for name, value in vars(options).items() if name != "hub_token"}  # it is a secret
@@ -200,14 +219,14 @@ def train_one(options: argparse.Namespace, accelerator: Accelerator) -> None:
 
 
 def train_many(options: argparse.Namespace, accelerator: Accelerator) -> None:
-    """One embedding for each video, every one by one process."""
+    """One embedding for each video, each learned by one process."""
     jobs = read_jobs(options.reference_videos)
     for setting in ignored_settings(accelerator, make_configs(options)[0]) if accelerator.is_main_process else ():
         print(f"accelerate's {setting} is not used")
     pipe = load_pipeline(options, accelerator.device)
 
     def train_job(job: Job, folder: Path) -> None:
-        train(options, pipe, [read_clip(options, job.video)], [job.prompt], folder, None)
+        train(options, pipe, read_clips(options, [job.video], print), [job.prompt], folder, None)
 
     results = run_jobs(jobs, options.output_dir, train_job, accelerator.state)
     if accelerator.is_main_process:

@@ -1,4 +1,4 @@
-"""The arguments of `train_motion_embedding.py`, of which `evaluate.py` takes most, and what they stand for."""
+"""The arguments of `train_motion_embedding.py`, most of which `evaluate.py` takes too, and what they stand for."""
 
 import argparse
 import json
@@ -7,14 +7,16 @@ from typing import Any, get_args
 
 from accelerate import Accelerator
 
-from diffusers_motion_embed import MotionEmbeddingConfig
+from diffusers_motion_embed import MotionEmbeddingConfig, ReferenceClip
 from diffusers_motion_embed.functional import DEBIAS_MODES
 from diffusers_motion_embed.training import RECIPES, TIMESTEP_SAMPLING, Recipe, TrainingConfig
 from diffusers_motion_embed.training.config import LearningRateSchedule, Loss
 
 
 FULL_GRIDS = [0, 0]  # as --value_grid
-OF_ACCELERATE = ("mixed_precision", "gradient_accumulation_steps")  # which may say them too
+OF_ACCELERATE = ("mixed_precision", "gradient_accumulation_steps")  # accelerate may set them too
+NUM_FRAMES = 16
+USUAL_FPS = 8  # of pictures without times
 
 
 def parse_arguments(description: str, arguments: list[str] | None = None) -> argparse.Namespace:
@@ -39,10 +41,10 @@ def parse_with_recipe(parser: argparse.ArgumentParser, arguments: list[str] | No
 
 
 def make_configs(options: argparse.Namespace) -> tuple[TrainingConfig, MotionEmbeddingConfig]:
-    """What the arguments say of training and embedding.
+    """The settings of training and embedding that the arguments ask for.
 
     Raises:
-        ValueError: If an argument is of no sensible value.
+        ValueError: If the value of an argument makes no sense.
     """
     given = {name: getattr(options, name) for name in TrainingConfig.__dataclass_fields__}
     given = {name: value for name, value in given.items() if value is not None}
@@ -56,22 +58,43 @@ def make_configs(options: argparse.Namespace) -> tuple[TrainingConfig, MotionEmb
         generation={
             "num_inference_steps": options.num_inference_steps,
             "guidance_scale": options.guidance_scale,
-            "fps": options.fps,
         },
     )
     return training, embedding
 
 
 def take_accelerate_settings(options: argparse.Namespace, accelerator: Accelerator) -> None:
-    """Let what accelerate was told count where there is no argument for it, before recipe and defaults."""
+    """Take accelerate's settings where no argument says otherwise; they precede recipe and defaults."""
     if options.mixed_precision is None and accelerator.mixed_precision != "no":
         options.mixed_precision = accelerator.mixed_precision
     if options.gradient_accumulation_steps is None and accelerator.gradient_accumulation_steps > 1:
         options.gradient_accumulation_steps = accelerator.gradient_accumulation_steps
 
 
+def frame_settings(options: argparse.Namespace) -> dict[str, Any]:
+    """The arguments of `add_frames` as those of `read_reference`."""
+    says_length = options.num_seconds is not None and options.reference_fps is not None
+    return {
+        "num_frames": NUM_FRAMES if options.num_frames is None and not says_length else options.num_frames,
+        "height": options.height,
+        "width": options.width,
+        "start": options.start,
+        "stride": options.stride,
+        "fps": options.reference_fps,
+        "start_seconds": options.start_seconds,
+        "num_seconds": options.num_seconds,
+        "background": options.background,
+    }
+
+
+def preview_fps(options: argparse.Namespace, clip: ReferenceClip) -> float:
+    """Frames per second of videos that are made: what is asked for, or the rate that the reference was read at."""
+    fps = options.fps or clip.fps or USUAL_FPS
+    return round(fps) if abs(fps - round(fps)) < 0.01 else round(fps, 3)
+
+
 def recipe_defaults(recipe: Recipe) -> dict[str, Any]:
-    """What a recipe says, as defaults of arguments, where two zeros stand for full grids."""
+    """A recipe's settings as defaults of arguments, where two zeros stand for full grids."""
     defaults = {**recipe.training, **recipe.embedding}
     defaults = {name: value for name, value in defaults.items() if name not in OF_ACCELERATE}
     return defaults | ({"value_grid": FULL_GRIDS} if defaults.get("value_grid") == "full" else {})
@@ -97,25 +120,33 @@ def add_base(group) -> None:
     add(
         "--motion_adapter", help="AnimateDiff motion adapter, if the base is an image model: a folder or a repository."
     )
-    add("--component", help="Which model is trained, of a pipeline with two; by default the first.")
+    add("--component", help="Which model to train in a pipeline with two; by default the first.")
     add(
         "--call_arguments",
         type=json.loads,
         default={},
         help='Further arguments of the pipeline\'s call as JSON, such as {"max_sequence_length": 64}.',
     )
-    add("--revision", help="Of the base pipeline's repository.")
-    add("--variant", help="Of the base pipeline's files, such as fp16.")
-    add("--dtype", choices=["float32", "float16", "bfloat16"], default="float32", help="Of the base's weights.")
+    add("--revision", help="Which revision of the base pipeline's repository.")
+    add("--variant", help="Which variant of the base pipeline's files, such as fp16.")
+    add(
+        "--dtype",
+        choices=["float32", "float16", "bfloat16"],
+        default="float32",
+        help="The type of the base's weights.",
+    )
 
 
 def _add_reference(group) -> None:
     sources = group.add_mutually_exclusive_group(required=True)
     sources.add_argument(
-        "--reference_video", type=Path, nargs="+", help="A video file or a folder of images; several show one motion."
+        "--reference_video",
+        type=Path,
+        nargs="+",
+        help="A video file or a folder of pictures; several show one motion.",
     )
     sources.add_argument(
-        "--reference_videos", type=Path, help="A folder of videos or a list in JSON lines: one embedding for each."
+        "--reference_videos", type=Path, help="A folder of clips or a list in JSON lines: one embedding for each."
     )
     add = group.add_argument
     add("--prompt", help="What the reference shows; by default the text file beside it, clip.txt for clip.mp4.")
@@ -123,13 +154,17 @@ def _add_reference(group) -> None:
 
 
 def add_frames(group) -> None:
-    """Which part of a video is used, see `read_video`."""
+    """Which part of a video is used, see `read_reference`."""
     add = group.add_argument
-    add("--num_frames", type=int, default=16)
+    add("--num_frames", type=int, help=f"{NUM_FRAMES} by default, or what --num_seconds and --reference_fps give.")
+    add("--num_seconds", type=float, help="Length of what is used; --num_frames are spread over it.")
+    add("--reference_fps", type=float, help="Frames per second to read; the video's own by default.")
     add("--height", type=int, help="In pixels; the video's own by default.")
     add("--width", type=int, help="In pixels; the video's own by default.")
-    add("--start", type=int, default=0, help="First frame of the video that is used.")
-    add("--stride", type=int, default=1, help="Every how many frames one is used.")
+    add("--start", type=int, default=0, help="First frame that is used, counted at the rate that is read.")
+    add("--start_seconds", type=float, help="The same in seconds.")
+    add("--stride", type=int, default=1, help="Every how many frames one is used, counted at the rate that is read.")
+    add("--background", default="black", help='Colour under transparent pixels, a name or "#rrggbb".')
 
 
 def add_training(group) -> None:
@@ -137,18 +172,20 @@ def add_training(group) -> None:
         default = None if name in OF_ACCELERATE else getattr(TrainingConfig, name)
         group.add_argument(f"--{name}", default=default, **settings)
 
-    group.add_argument("--recipe", choices=RECIPES, default="default", help="Other defaults for what follows.")
+    group.add_argument(
+        "--recipe", choices=RECIPES, default="default", help="A set of defaults for the options that follow."
+    )
     add("max_train_steps", type=int)
     add("learning_rate", type=float)
-    add("qk_learning_rate", type=float, help="Of the query-key part, if another.")
-    add("v_learning_rate", type=float, help="Of the value part, if another.")
+    add("qk_learning_rate", type=float, help="The rate of the query-key part, if it differs.")
+    add("v_learning_rate", type=float, help="The rate of the value part, if it differs.")
     add("lr_scheduler", choices=get_args(LearningRateSchedule))
     add("lr_warmup_steps", type=int)
     add("weight_decay", type=float)
-    add("max_grad_norm", type=float, help="Longer gradients are shortened to this.")
+    add("max_grad_norm", type=float, help="Longer gradients are shortened to this norm.")
     add("loss", choices=get_args(Loss))
-    add("spatial_learning_rate", type=float, help="Of the LoRA that debiased_hybrid trains besides.")
-    add("spatial_rank", type=int, help="Of that LoRA.")
+    add("spatial_learning_rate", type=float, help="The rate of the LoRA that debiased_hybrid also trains.")
+    add("spatial_rank", type=int, help="The rank of that LoRA.")
     add(
         "timestep_sampling",
         type=timestep_sampling,
@@ -194,7 +231,7 @@ def add_embedding(group) -> None:
         "--save_dtype",
         choices=["float32", "float16", "bfloat16"],
         default="float32",
-        help="Of the stored numbers; half halves the file.",
+        help="The type of the stored numbers; half precision halves the file.",
     )
     add("--max_error", type=float, help="Store the embedding in compact form, with this relative error at most.")
 
@@ -202,8 +239,8 @@ def add_embedding(group) -> None:
 def _add_output(group) -> None:
     add = group.add_argument
     add("--output_dir", type=Path, required=True)
-    add("--checkpointing_steps", type=int, help="Save a checkpoint every so many steps, as checkpoint-N.")
-    add("--checkpoints_total_limit", type=int, help="Keep so many checkpoints.")
+    add("--checkpointing_steps", type=int, help="Save a checkpoint, checkpoint-N, after every this many steps.")
+    add("--checkpoints_total_limit", type=int, help="Keep at most this many checkpoints.")
     add("--resume_from_checkpoint", help='Folder of a checkpoint, or "latest" for the last one of --output_dir.')
     add("--save_spatial_lora", action="store_true", help="Keep the LoRA of debiased_hybrid, as spatial_lora.")
     add(
@@ -212,9 +249,9 @@ def _add_output(group) -> None:
     add("--report_to", type=tracker, help="A tracker of accelerate, such as tensorboard or wandb; or none.")
     add("--validation_prompt", nargs="+", default=[], help="Videos of these are made with the trained embedding.")
     add("--push_to_hub", action="store_true", help="Upload the embedding, with a model card and a preview.")
-    add("--hub_model_id", help="Repository to upload to; by default the output folder's name, in one's own account.")
-    add("--hub_token", help="Access token; by default the one that is logged in.")
-    add("--license", default="other", help="Of the model card.")
+    add("--hub_model_id", help="Repository to upload to; by default the output folder's name, in your account.")
+    add("--hub_token", help="Access token; by default that of the current login.")
+    add("--license", default="other", help="The license that the model card names.")
 
 
 def add_generation(group) -> None:
@@ -222,4 +259,4 @@ def add_generation(group) -> None:
     add = group.add_argument
     add("--num_inference_steps", type=int, default=25)
     add("--guidance_scale", type=float, default=7.5)
-    add("--fps", type=int, default=8)
+    add("--fps", type=float, help=f"By default that of the reference, or {USUAL_FPS} of pictures without times.")

@@ -25,6 +25,7 @@ from transformers import CLIPTextConfig, CLIPTextModel
 
 from diffusers_motion_embed import enable_motion_embedding
 from diffusers_motion_embed.adapter.selection import embedding_shapes, select_layers
+from diffusers_motion_embed.storage.embedding import Embedding
 from diffusers_motion_embed.storage.files import to_state_dict, write_embedding
 from tests.helpers import make_config, make_tokenizer
 
@@ -152,7 +153,7 @@ def animatediff():
 
 @pytest.fixture
 def make_embedding():
-    """A function from a model to the config and random tensors of an embedding that fits it."""
+    """A function from a model to a random embedding that fits it."""
 
     def make(model, seed=1, **settings):
         config = make_config(**settings)
@@ -164,7 +165,7 @@ def make_embedding():
         for path, shape in embedding_shapes(model, config, paths).items():
             sizes = {"qk": (shape.num_frames, shape.channels), "v": (*shape.grid, shape.num_frames, shape.channels)}
             tensors[path] = {part: torch.randn(sizes[part], generator=generator) for part in config.parts}
-        return config, tensors
+        return Embedding(config, tensors)
 
     return make
 
@@ -174,7 +175,7 @@ def embedding_folder(tmp_path, make_embedding):
     """A function from a model to a folder with a random embedding that fits it."""
 
     def make(model, name="embedding", max_error=None, **settings):
-        return write_embedding(tmp_path / name, *make_embedding(model, **settings), max_error=max_error)
+        return write_embedding(tmp_path / name, make_embedding(model, **settings), max_error=max_error)
 
     return make
 
@@ -184,7 +185,7 @@ def embedding_dict(make_embedding):
     """A function from a model to a random embedding as a dictionary of tensors."""
 
     def make(model, **settings):
-        return to_state_dict(*make_embedding(model, **settings))
+        return to_state_dict(make_embedding(model, **settings))
 
     return make
 

@@ -7,8 +7,10 @@ import torch
 
 import diffusers_motion_embed as dme
 from diffusers_motion_embed.adapter.layer import LayerEmbedding
+from diffusers_motion_embed.adapter.state import EmbeddingState
 from diffusers_motion_embed.arithmetic import concatenated_embedding, reversed_embedding
 from diffusers_motion_embed.functional import DEBIAS_MODES
+from diffusers_motion_embed.storage.embedding import Embedding
 from diffusers_motion_embed.storage.files import read_embedding
 from tests.helpers import NUM_FRAMES, generate, make_config
 
@@ -20,12 +22,13 @@ def embedding(seed=0, num_frames=NUM_FRAMES, grid=(2, 2), **settings):
     generator = torch.Generator().manual_seed(seed)
     shapes = {"qk": (num_frames, 3), "v": (*grid, num_frames, 3)}
     tensors = {PATH: {part: torch.randn(shape, generator=generator) for part, shape in shapes.items()}}
-    return make_config(num_frames=num_frames, model_class="UNet3DConditionModel", **settings), tensors
+    return Embedding(make_config(num_frames=num_frames, model_class="UNet3DConditionModel", **settings), tensors)
 
 
-def offset(config, tensors, part):
+def offset(embedding, part):
     """What a layer adds, (positions, frames, channels)."""
-    layer = LayerEmbedding(tensors[PATH].get("qk"), tensors[PATH].get("v"), config.debias)
+    config, tensors = embedding
+    layer = LayerEmbedding(tensors[PATH].get("qk"), tensors[PATH].get("v"), EmbeddingState(config))
     found = layer.offset(part, config.num_latent_frames, (2, 2), torch.device("cpu"))
     return torch.zeros(4, config.num_latent_frames, 3) if found is None else found
 
@@ -34,9 +37,9 @@ def offset(config, tensors, part):
 @pytest.mark.parametrize("part", ["qk", "v"])
 def test_what_is_added_runs_backwards(debias, part):
     forward = embedding(debias=debias)
-    backward = reversed_embedding(*forward)
-    torch.testing.assert_close(offset(*backward, part), offset(*forward, part).flip(-2))
-    torch.testing.assert_close(offset(*reversed_embedding(*backward), part), offset(*forward, part))
+    backward = reversed_embedding(forward)
+    torch.testing.assert_close(offset(backward, part), offset(forward, part).flip(-2))
+    torch.testing.assert_close(offset(reversed_embedding(backward), part), offset(forward, part))
 
 
 @pytest.mark.parametrize("debias", DEBIAS_MODES)
@@ -44,27 +47,30 @@ def test_what_is_added_runs_backwards(debias, part):
 def test_what_is_added_comes_one_after_the_other(debias, part):
     first, second, third = embedding(0), embedding(1, num_frames=6, debias=debias), embedding(2, debias="centered")
     joined = concatenated_embedding([first, second, third])
-    assert (joined[0].num_frames, joined[0].num_latent_frames) == (2 * NUM_FRAMES + 6,) * 2
-    expected = torch.cat([offset(*entry, part) for entry in (first, second, third)], dim=-2)
-    torch.testing.assert_close(offset(*joined, part), expected)
+    assert (joined.config.num_frames, joined.config.num_latent_frames) == (2 * NUM_FRAMES + 6,) * 2
+    expected = torch.cat([offset(entry, part) for entry in (first, second, third)], dim=-2)
+    torch.testing.assert_close(offset(joined, part), expected)
 
 
 def test_the_originals_stay_as_they_are():
-    config, tensors = embedding()
+    config, tensors = original = embedding()
     before = {part: tensor.clone() for part, tensor in tensors[PATH].items()}
-    reversed_embedding(config, tensors)
-    concatenated_embedding([(config, tensors)] * 2)
+    reversed_embedding(original)
+    concatenated_embedding([original] * 2)
     assert (config.debias, config.num_frames, config.training) == ("difference", NUM_FRAMES, {})
     assert all(torch.equal(tensor, before[part]) for part, tensor in tensors[PATH].items())
 
 
 def test_where_it_comes_from_is_kept():
-    config, tensors = embedding(training={"prompt": "a red circle"})
-    backward = reversed_embedding(config, tensors)
-    assert backward[0].training == {"prompt": "a red circle", "reversed": True}
-    assert reversed_embedding(*backward)[0].training["reversed"] is False
-    joined, _ = concatenated_embedding([(config, tensors), backward])
-    assert joined.training == {"combination": "cat", "embeddings": [config.training, backward[0].training]}
+    forward = embedding(training={"prompt": "a red circle"})
+    backward = reversed_embedding(forward)
+    assert backward.config.training == {"prompt": "a red circle", "reversed": True}
+    assert reversed_embedding(backward).config.training["reversed"] is False
+    joined, _ = concatenated_embedding([forward, backward])
+    assert joined.training == {
+        "combination": "cat",
+        "embeddings": [forward.config.training, backward.config.training],
+    }
 
 
 @pytest.mark.parametrize(
@@ -73,7 +79,7 @@ def test_where_it_comes_from_is_kept():
         pytest.param(embedding(1, grid=(2, 3)), "layers, widths or value grids", id="grid"),
         pytest.param(embedding(1, timing=(0.0, 0.5)), r"timing: None and \(0.0, 0.5\)", id="timing"),
         pytest.param(
-            (replace(embedding()[0], model_class="UNetMotionModel"), embedding()[1]),
+            Embedding(replace(embedding()[0], model_class="UNetMotionModel"), embedding()[1]),
             "model class: UNet3DConditionModel and UNetMotionModel",
             id="model-class",
         ),
@@ -108,7 +114,7 @@ def test_files_of_both_load_into_a_pipeline(text_to_video, embedding_folder, tmp
 
 def test_an_embedding_is_turned_round_in_its_own_folder(text_to_video, embedding_folder):
     folder = embedding_folder(text_to_video.unet)
-    _, expected = reversed_embedding(*read_embedding(folder))
+    _, expected = reversed_embedding(read_embedding(folder))
     assert dme.reverse_motion_embedding(folder, folder) == folder
     config, found = read_embedding(folder)
     assert (config.debias, config.training["reversed"]) == ("identity", True)

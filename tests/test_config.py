@@ -73,7 +73,15 @@ def test_sizes_are_whole_numbers_of_at_least_one(name, value):
         pytest.param("timing", (0.5, 0.5), "timing must be", id="timing-empty"),
         pytest.param("timing", (0.5,), "timing must be", id="timing-one-edge"),
         pytest.param("timing", "01", "timing must be", id="timing-text"),
+        pytest.param("timing", (0.6, 0.4), "timing must be .* shares of the noise schedule", id="timing-backwards"),
+        pytest.param("timing", (-0.1, 1), "timing must be", id="timing-negative"),
+        pytest.param("timing", (0, 1.1), "timing must be", id="timing-beyond"),
+        pytest.param("timing", (0, None), "timing must be", id="timing-half"),
+        pytest.param("timing", ("0", 1), "timing must be", id="timing-mixed"),
         pytest.param("timing", (0.0, float("nan")), "timing must be", id="timing-nan"),
+        pytest.param(
+            "frame_policy", "cut", "frame_policy must be one of resample, loop, hold, error; got 'cut'", id="policy"
+        ),
         pytest.param("target_modules", "(", "target_modules is no regular expression", id="pattern"),
         pytest.param("target_modules", 3, "target_modules must be a regular expression, a list", id="targets-number"),
         pytest.param("target_modules", ["a", 3], "target_modules must be a regular expression", id="targets-mixed"),
@@ -81,7 +89,6 @@ def test_sizes_are_whole_numbers_of_at_least_one(name, value):
         pytest.param("exclude_modules", [None], "exclude_modules must be a regular", id="exclude-mixed"),
         pytest.param("generation", [], r"generation must be a dictionary, got \[\]", id="generation"),
         pytest.param("training", None, "training must be a dictionary, got None", id="training"),
-        pytest.param("format_version", 2, "format_version is 2, .* a newer release", id="newer-format"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(name, value, message):
@@ -102,6 +109,8 @@ def test_json_gives_the_same_settings_back(tmp_path):
         exclude_modules=r"mid_block\..*",
         parts=("v",),
         debias="identity",
+        timing=(0.0, 0.301),
+        frame_policy="hold",
         model_class="UNet3DConditionModel",
         component="unet",
         generation={"fps": 8},

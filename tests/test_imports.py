@@ -11,17 +11,18 @@ PACKAGE = "diffusers_motion_embed"
 
 # The rooms of the package from the bottom to the top; each may import those below it. Subpackages count as one room.
 CHAIN = (
-    *("errors", "values", "functional", "config", "architectures", "storage", "adapter", "peft_tuner"),
-    *("loaders", "sharing", "pipelines", "noise", "training"),
+    *("errors", "values", "functional", "config", "architectures", "storage", "arithmetic", "adapter", "peft_tuner"),
+    *("controls", "loaders", "sharing", "pipelines", "noise", "training"),
 )
 MAY_IMPORT = {room: {room, *CHAIN[: CHAIN.index(room)]} for room in CHAIN}
 MAY_IMPORT["video"] = {"video", "errors", "values"}
 MAY_IMPORT["frames"] = {"frames", "errors", "video"}
 MAY_IMPORT["metrics"] = {"metrics", "errors"}
-MAY_IMPORT["arithmetic"] = MAY_IMPORT["convert"] = {"arithmetic", *MAY_IMPORT["storage"]}
+MAY_IMPORT["convert"] = MAY_IMPORT["storage"]
 for room in ("noise", "training"):
     MAY_IMPORT[room] |= {"frames"}
-MAY_IMPORT["__init__"] = {"arithmetic", "video", *MAY_IMPORT["noise"]}
+MAY_IMPORT["training"] |= {"video"}
+MAY_IMPORT["__init__"] = {"video", *MAY_IMPORT["noise"]}
 ONLY_IN = {"peft": {"config", "adapter", "peft_tuner", "training"}}
 
 

@@ -1,6 +1,7 @@
 """The life of motion embeddings on real pipelines, against pipelines without them and a calculation by hand."""
 
 import copy
+import json
 import warnings
 
 import numpy as np
@@ -12,7 +13,8 @@ from safetensors.torch import load_file, save_file
 import diffusers_motion_embed as dme
 from diffusers_motion_embed.adapter.registry import registry_of
 from diffusers_motion_embed.functional import DEBIAS_MODES
-from diffusers_motion_embed.storage.files import WEIGHTS_NAME, to_state_dict, write_embedding
+from diffusers_motion_embed.storage.embedding import Embedding
+from diffusers_motion_embed.storage.files import CONFIG_NAME, WEIGHTS_NAME, to_state_dict, write_embedding
 from tests.conftest import make_text_components, make_text_to_video, make_unet3d, make_vae
 from tests.helpers import NUM_FRAMES, assert_unchanged, generate, hook_count, make_config, module_names, snapshot
 
@@ -31,12 +33,50 @@ def test_loading_changes_the_clip_and_unloading_restores_it(pipe, embedding_fold
 
 
 def test_a_saved_embedding_gives_the_same_clip(pipe, embedding_folder, tmp_path):
-    pipe.load_motion_embedding(embedding_folder(pipe.unet))
-    before = generate(pipe)
-    saved = pipe.save_motion_embedding(tmp_path / "saved")
+    """Also in clips of another length, and with everything that was set."""
+    default = pipe.load_motion_embedding(embedding_folder(pipe.unet), "default")
+    pipe.load_motion_embedding(embedding_folder(pipe.unet), "motion", debias="centered")
+    pipe.set_motion_timing(0.0, 0.7)
+    pipe.set_motion_frame_policy("loop")
+    before = [generate(pipe, num_frames=num_frames) for num_frames in (NUM_FRAMES, NUM_FRAMES + 3)]
+    saved = pipe.save_motion_embedding(tmp_path / "saved", "motion")
     pipe.unload_motion_embedding()
-    pipe.load_motion_embedding(saved)
-    assert torch.equal(generate(pipe), before)
+    report = pipe.load_motion_embedding(saved)
+    assert (report.debias, default.debias) == ("centered", "difference")
+    for clip in before:
+        assert torch.equal(generate(pipe, num_frames=clip.shape[1]), clip)
+
+
+def test_a_file_holds_the_frame_policy_if_it_is_not_the_first_readers(text_to_video, embedding_folder, tmp_path):
+    folder = embedding_folder(text_to_video.unet)
+    assert "frame_policy" not in json.loads((folder / CONFIG_NAME).read_text())
+    text_to_video.load_motion_embedding(folder)
+    text_to_video.set_motion_frame_policy("hold")
+    settings = json.loads((text_to_video.save_motion_embedding(tmp_path / "saved") / CONFIG_NAME).read_text())
+    assert (settings["frame_policy"], settings["format_version"]) == ("hold", 1)
+
+
+@pytest.mark.parametrize("debias", ["identity", "centered"])
+def test_the_error_of_the_compact_form_is_that_of_what_is_heard(text_to_video, embedding_dict, tmp_path, debias):
+    """Where a strong mean of all frames hides the rest, a bound on one says little of the other."""
+    state_dict = {
+        key: tensor + 20.0 if key.endswith("_v") else tensor
+        for key, tensor in embedding_dict(text_to_video.unet).items()
+    }
+    text_to_video.load_motion_embedding(state_dict, debias="identity")
+    text_to_video.set_motion_debias(debias)
+    folder = text_to_video.save_motion_embedding(tmp_path / "compact", max_error=0.1)
+    compact = load_file(folder / WEIGHTS_NAME)
+    bits = {len(levels).bit_length() - 1 for key, levels in compact.items() if key.endswith("_v_levels")}
+    assert max(bits) == 1 if debias == "identity" else min(bits, default=9) > 3
+
+
+def test_the_given_settings_stay_the_callers(text_to_video, embedding_dict):
+    config = make_config()
+    before = vars(copy.deepcopy(config))
+    text_to_video.load_motion_embedding(embedding_dict(text_to_video.unet), config=config, debias="identity")
+    text_to_video.set_motion_timing(0.0, 0.5)
+    assert vars(config) == before
 
 
 def test_the_compact_form_acts_as_its_levels_wherever_the_whole_form_does(pipe, embedding_dict, tmp_path):
@@ -88,6 +128,16 @@ def test_folder_file_subfolder_and_dictionary_are_the_same(pipe, embedding_folde
         clips.append(generate(pipe))
         pipe.unload_motion_embedding()
     assert all(torch.equal(clip, clips[0]) for clip in clips)
+
+
+def test_the_users_folder_may_be_written_as_a_tilde(text_to_video, embedding_folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    text_to_video.load_motion_embedding(embedding_folder(text_to_video.unet, "motion"))
+    text_to_video.load_motion_embedding("~/motion")
+    assert text_to_video.save_motion_embedding("~/saved", "default_1") == tmp_path / "saved"
+    assert (tmp_path / "saved" / WEIGHTS_NAME).is_file()
+    with pytest.raises(dme.EmbeddingNotFoundError, match="no folder ~no-such-person"):
+        text_to_video.load_motion_embedding("~no-such-person/motion")
 
 
 def test_scale_zero_and_disabling_are_exact(pipe, embedding_folder):
@@ -189,9 +239,8 @@ def test_a_dictionary_stays_its_owners(text_to_video, embedding_dict):
 def test_the_folder_of_a_component_is_not_the_name_of_a_checkpoint(embedding_folder, make_embedding, tmp_path):
     make_text_to_video().save_pretrained(tmp_path / "base")
     pipe = DiffusionPipeline.from_pretrained(tmp_path / "base")
-    config, tensors = make_embedding(pipe.unet)
-    config.base_model_name_or_path = "someone/base"
-    folder = write_embedding(tmp_path / "embedding", config, tensors)
+    embedding = make_embedding(pipe.unet, base_model_name_or_path="someone/base")
+    folder = write_embedding(tmp_path / "embedding", embedding)
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
         dme.load_motion_embedding(pipe, folder, "on the pipeline")
@@ -306,17 +355,18 @@ def test_half_precision_models_keep_float32_embeddings(text_to_video, embedding_
     pipe.to(torch.bfloat16)
     generate(pipe)
     loaded = to_state_dict(
-        registry_of(pipe.unet).loaded["default_0"].config,
-        {path: {"qk": layer.embeddings["default_0"].qk} for path, layer in registry_of(pipe.unet).layers.items()},
+        Embedding(
+            registry_of(pipe.unet).loaded["default_0"].config,
+            {path: {"qk": layer.embeddings["default_0"].qk} for path, layer in registry_of(pipe.unet).layers.items()},
+        )
     )
     assert all(torch.equal(tensor, state_dict[key]) for key, tensor in loaded.items())
 
 
 def test_another_checkpoint_of_the_class_is_a_warning(text_to_video, embedding_folder, make_embedding, tmp_path):
     pipe = text_to_video
-    config, tensors = make_embedding(pipe.unet)
-    config.base_model_name_or_path = "someone/zeroscope"
-    folder = write_embedding(tmp_path / "other", config, tensors)
+    embedding = make_embedding(pipe.unet, base_model_name_or_path="someone/zeroscope")
+    folder = write_embedding(tmp_path / "other", embedding)
     pipe.unet.register_to_config(_name_or_path="someone/modelscope")
     with pytest.warns(UserWarning, match="trained on someone/zeroscope, and this is someone/modelscope"):
         pipe.load_motion_embedding(folder)
@@ -327,8 +377,7 @@ def test_another_checkpoint_of_the_class_is_a_warning(text_to_video, embedding_f
 
 def other_class(pipe, make_embedding):
     config, tensors = make_embedding(pipe.unet)
-    config.model_class = "UNetMotionModel"
-    return config, tensors
+    return Embedding(config.changed(model_class="UNetMotionModel"), tensors)
 
 
 def other_layers(pipe, make_embedding):
@@ -356,9 +405,9 @@ def other_width(pipe, make_embedding):
 )
 def test_an_embedding_that_does_not_fit_changes_nothing(text_to_video, make_embedding, tmp_path, make, message):
     pipe = text_to_video
-    pipe.load_motion_embedding(write_embedding(tmp_path / "good", *make_embedding(pipe.unet)), "good")
+    pipe.load_motion_embedding(write_embedding(tmp_path / "good", make_embedding(pipe.unet)), "good")
     before, clip = snapshot(pipe.unet), generate(pipe)
-    folder = write_embedding(tmp_path / "bad", *make(pipe, make_embedding))
+    folder = write_embedding(tmp_path / "bad", make(pipe, make_embedding))
     with pytest.raises(dme.IncompatibleEmbeddingError, match=message):
         pipe.load_motion_embedding(folder)
     assert_unchanged(pipe.unet, before)
@@ -397,7 +446,7 @@ def write_truncated(folder):
 )
 def test_a_bad_file_changes_nothing(text_to_video, make_embedding, tmp_path, write, error, message):
     pipe = text_to_video
-    pipe.load_motion_embedding(write_embedding(tmp_path / "good", *make_embedding(pipe.unet)), "good")
+    pipe.load_motion_embedding(write_embedding(tmp_path / "good", make_embedding(pipe.unet)), "good")
     before, clip = snapshot(pipe.unet), generate(pipe)
     write(tmp_path / "bad")
     with pytest.raises(error, match=message):
@@ -472,8 +521,53 @@ def test_a_bad_file_changes_nothing(text_to_video, make_embedding, tmp_path, wri
         pytest.param(
             lambda pipe, source: pipe.load_motion_embedding(source, config=make_config()),
             ValueError,
-            "config goes with a dictionary",
+            "a file was given, which has its own. Leave config out",
             id="config-with-folder",
+        ),
+        pytest.param(
+            lambda pipe, source: pipe.load_motion_embedding(load_file(source / WEIGHTS_NAME), revision="main"),
+            ValueError,
+            "revision would say where a file is, and a dictionary of tensors was given",
+            id="place-with-dictionary",
+        ),
+        *(
+            pytest.param(
+                lambda pipe, source, given=given: pipe.load_motion_embedding(given(source), torch_dtype=torch.float16),
+                TypeError,
+                "Unknown arguments torch_dtype; .* stay float32 and are added in the model's dtype",
+                id=f"dtype-with-{kind}",
+            )
+            for kind, given in {"folder": str, "dictionary": lambda source: load_file(source / WEIGHTS_NAME)}.items()
+        ),
+        pytest.param(
+            lambda pipe, source: pipe.load_motion_embedding(source, component="transformer_2"),
+            dme.UnsupportedModelError,
+            "component='transformer_2': TextToVideoSDPipeline has unet that take motion embeddings",
+            id="missing-component",
+        ),
+        pytest.param(
+            lambda pipe, source: pipe.load_motion_embedding("https://huggingface.co/you"),
+            dme.EmbeddingNotFoundError,
+            "no address of a repository on the Hub .*Give its id, user/name",
+            id="address-of-a-person",
+        ),
+        pytest.param(
+            lambda pipe, source: pipe.load_motion_embedding("https://example.com/you/motion"),
+            dme.EmbeddingNotFoundError,
+            "no address of a repository on the Hub",
+            id="address-elsewhere",
+        ),
+        pytest.param(
+            lambda pipe, source: pipe.load_motion_embedding("https://huggingface.co/datasets/you/motion"),
+            dme.EmbeddingNotFoundError,
+            "is a dataset",
+            id="address-of-a-data-set",
+        ),
+        pytest.param(
+            lambda pipe, source: pipe.load_motion_embedding("hf.co/you/motion/tree/v2", revision="v3"),
+            ValueError,
+            "another revision than the argument",
+            id="address-against-argument",
         ),
         pytest.param(
             lambda pipe, source: pipe.set_motion_scale({"k": 1.0}), dme.MotionScaleError, r"\['k'\]", id="unknown-part"

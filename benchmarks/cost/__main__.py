@@ -16,6 +16,7 @@ from benchmarks.cost.importing import measure_importing
 from benchmarks.cost.loading import measure_loading
 from benchmarks.cost.memory import measure_memory
 from benchmarks.cost.models import SUBJECTS, UNET_3D, UNET_MOTION, WIDER
+from benchmarks.cost.seeking import measure_seeking
 from benchmarks.cost.sizes import measure_sizes
 from benchmarks.cost.timing import Figure
 from benchmarks.cost.training import CHOICES, measure_steps
@@ -34,6 +35,7 @@ MEASUREMENTS: dict[str, Callable[[int], list[Figure]]] = {
     "recomputation": lambda rounds: measure_steps(rounds, cases=CHOICES) + measure_memory(cases=CHOICES),
     "loading": lambda rounds: measure_loading(UNET_3D, rounds),
     "importing": measure_importing,
+    "seeking": measure_seeking,
     "sizes": lambda rounds: measure_sizes(),
 }
 

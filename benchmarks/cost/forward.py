@@ -8,8 +8,10 @@ from torch import nn
 
 from benchmarks.cost.models import Size, Subject, embed, twin
 from benchmarks.cost.timing import Figure, alternate, ratio
+from diffusers_motion_embed import MotionEmbeddingConfig
 from diffusers_motion_embed.adapter.attachment import attach
 from diffusers_motion_embed.adapter.layer import LayerEmbedding, MotionEmbeddingLayer
+from diffusers_motion_embed.adapter.state import EmbeddingState
 from diffusers_motion_embed.architectures.layouts import Layout
 
 
@@ -39,13 +41,14 @@ def measure_block(size: Size, rounds: int) -> list[Figure]:
     def run(block: nn.Module) -> object:
         return block(hidden_states, num_frames=size.num_frames)
 
+    config = MotionEmbeddingConfig(num_frames=size.num_frames)
     figures = []
     for grid in ((4, 4), (size.height, size.width)):
         adapted = twin(plain)
         for attention in (adapted.transformer_blocks[0].attn1, adapted.transformer_blocks[0].attn2):
-            layer = MotionEmbeddingLayer(Layout("rows", "nchw"))
+            layer, state = MotionEmbeddingLayer(Layout("rows", "nchw")), EmbeddingState(config)
             qk, v = torch.randn(size.num_frames, channels), torch.randn(*grid, size.num_frames, channels)
-            layer.embeddings["motion"] = LayerEmbedding(0.1 * qk, 0.1 * v, "difference")
+            layer.embeddings["motion"] = LayerEmbedding(0.1 * qk, 0.1 * v, state)
             attach(attention, adapted, layer)
         name = f"temporal block, {size}, value grid {grid[0]} x {grid[1]}"
         figures += _compare(name, plain, adapted, run, rounds, BLOCK_GOAL)

@@ -13,7 +13,7 @@ from diffusers_motion_embed import MotionEmbeddingConfig
 from diffusers_motion_embed.adapter.registry import add_embedding
 from diffusers_motion_embed.adapter.selection import select_layers
 from diffusers_motion_embed.architectures import find_architecture
-from diffusers_motion_embed.storage.files import EmbeddingTensors
+from diffusers_motion_embed.storage.embedding import Embedding, EmbeddingTensors
 from diffusers_motion_embed.training.trainer import new_embedding
 
 
@@ -121,7 +121,7 @@ def embed(model: nn.Module, size: Size, target_modules: str | None = None) -> Em
         for parts in tensors.values():
             for tensor in parts.values():
                 tensor.normal_(std=0.1)
-    add_embedding(model, "motion", config, tensors)
+    add_embedding(model, "motion", Embedding(config, tensors))
     return tensors
 
 

@@ -15,6 +15,7 @@ from torch import nn
 from benchmarks.cost.timing import Figure
 from diffusers_motion_embed import MotionEmbeddingConfig
 from diffusers_motion_embed.adapter.selection import embedding_shapes, select_layers
+from diffusers_motion_embed.storage.embedding import Embedding
 from diffusers_motion_embed.storage.files import to_state_dict
 
 
@@ -94,4 +95,4 @@ def _bytes(model: nn.Module, config: MotionEmbeddingConfig, options: dict[str, A
     for path, shape in embedding_shapes(model, config, select_layers(model, config)).items():
         qk, v = (shape.num_frames, shape.channels), (*shape.grid, shape.num_frames, shape.channels)
         tensors[path] = {"qk": torch.randn(qk), "v": torch.randn(v)}
-    return sum(tensor.nbytes for tensor in to_state_dict(config, tensors, **options).values())
+    return sum(tensor.nbytes for tensor in to_state_dict(Embedding(config, tensors), **options).values())

@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,16 +14,16 @@ from benchmarks.fidelity.lab import Clips, Lab, Outcome
 from benchmarks.tiny_world.pipelines import generate
 from benchmarks.tiny_world.references import OBJECT_REFERENCES, PROMPTS
 from benchmarks.tiny_world.scene import NUM_FRAMES
-from diffusers_motion_embed import MotionEmbeddingConfig
 from diffusers_motion_embed.arithmetic import concatenated_embedding, reversed_embedding
-from diffusers_motion_embed.storage.files import EmbeddingTensors, read_embedding, to_state_dict
+from diffusers_motion_embed.storage.embedding import Embedding, EmbeddingTensors
+from diffusers_motion_embed.storage.files import read_embedding, to_state_dict
 from diffusers_motion_embed.training import TrainingConfig
 
 
 PAIRS = (("figure_eight", "zigzag"), ("bounce", "spiral"))
 SCALES = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5)
 ALL = "all"  # an experiment on several references at once
-Embeddings = dict[str, tuple[MotionEmbeddingConfig, EmbeddingTensors]]
+Embeddings = dict[str, Embedding]
 Load = Callable[[Any, Embeddings], None]
 
 
@@ -88,12 +88,12 @@ def resampled(path: np.ndarray, num_frames: int) -> np.ndarray:
     return np.stack([np.interp(time, range(len(path)), axis) for axis in path.T], axis=1)
 
 
-def combined(function: Callable[[Embeddings], tuple[MotionEmbeddingConfig, EmbeddingTensors]]) -> Load:
+def combined(function: Callable[[Embeddings], Embedding]) -> Load:
     """Loads what a function makes of the embeddings."""
 
     def load(pipe: Any, embeddings: Embeddings) -> None:
-        config, tensors = function(embeddings)
-        pipe.load_motion_embedding(to_state_dict(config, tensors), config=replace(config))
+        embedding = function(embeddings)
+        pipe.load_motion_embedding(to_state_dict(embedding), config=embedding.config)
 
     return load
 
@@ -103,8 +103,7 @@ def weighted(weights: dict[str, float]) -> Load:
 
     def load_all(pipe: Any, embeddings: Embeddings) -> None:
         for name in weights:
-            config, tensors = embeddings[name]
-            pipe.load_motion_embedding(to_state_dict(config, tensors), name, config=replace(config))
+            pipe.load_motion_embedding(to_state_dict(embeddings[name]), name, config=embeddings[name].config)
         pipe.set_motion_embeddings(list(weights), list(weights.values()))
 
     return load_all
@@ -161,17 +160,15 @@ def reversal() -> Iterator[Case]:
     """Is it what is added that has to be flipped in time, or the embedding before its debiasing?"""
     for name in OBJECT_REFERENCES:
         targets = {"reversed": path_of(name)[::-1], "forward": path_of(name)}
-        after = combined(lambda embeddings, name=name: reversed_embedding(*embeddings[name]))
+        after = combined(lambda embeddings, name=name: reversed_embedding(embeddings[name]))
         yield Case(f"{name}, after debiasing", after, targets)
-        before = combined(lambda embeddings, name=name: flipped(*embeddings[name]))
+        before = combined(lambda embeddings, name=name: flipped(embeddings[name]))
         yield Case(f"{name}, before debiasing", before, targets)
 
 
-def flipped(
-    config: MotionEmbeddingConfig, tensors: EmbeddingTensors
-) -> tuple[MotionEmbeddingConfig, EmbeddingTensors]:
+def flipped(embedding: Embedding) -> Embedding:
     """The stored numbers in the opposite order of frames."""
-    return config, each_tensor([tensors], lambda parts: parts[0].flip(-2))
+    return Embedding(embedding.config, each_tensor([embedding.tensors], lambda parts: parts[0].flip(-2)))
 
 
 def sequence() -> Iterator[Case]:
@@ -188,17 +185,15 @@ def sequence() -> Iterator[Case]:
         yield Case(f"{title}: half and half", halves, {"half of each": path})
 
 
-def half_and_half(
-    pair: list[tuple[MotionEmbeddingConfig, EmbeddingTensors]], half: int
-) -> tuple[MotionEmbeddingConfig, EmbeddingTensors]:
+def half_and_half(pair: list[Embedding], half: int) -> Embedding:
     """The first frames of one motion, the last of another, as they are added."""
     # A reversal changes nothing but the order, and what is added.
-    added = [reversed_embedding(*reversed_embedding(*entry)) for entry in pair]
+    added = [reversed_embedding(reversed_embedding(entry)) for entry in pair]
     tensors = each_tensor(
-        [tensors for _, tensors in added],
+        [each.tensors for each in added],
         lambda parts: torch.cat([parts[0][..., :half, :], parts[1][..., half:, :]], -2),
     )
-    return added[0][0], tensors
+    return Embedding(added[0].config, tensors)
 
 
 QUESTIONS = {

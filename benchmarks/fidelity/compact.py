@@ -5,7 +5,6 @@ Factors of low rank are there for comparison: in float16, and as many as fit int
 
 import tempfile
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,8 @@ from benchmarks.peers.training import denoiser
 from diffusers_motion_embed import MotionEmbeddingConfig
 from diffusers_motion_embed.adapter.registry import embedding_tensors, registry_of
 from diffusers_motion_embed.functional import debiased
-from diffusers_motion_embed.storage.files import WEIGHTS_NAME, EmbeddingTensors, read_embedding, write_embedding
+from diffusers_motion_embed.storage.embedding import Embedding, EmbeddingTensors
+from diffusers_motion_embed.storage.files import WEIGHTS_NAME, read_embedding, write_embedding
 
 
 def stored(max_error: float | None) -> Prepare:
@@ -30,11 +30,11 @@ def stored(max_error: float | None) -> Prepare:
 
     def prepare(pipe: Any) -> Mapping[str, float]:
         _, model = denoiser(pipe)
-        config, tensors = registry_of(model).loaded[NAME].config, embedding_tensors(model, NAME)
+        embedding = Embedding(registry_of(model).loaded[NAME].config, embedding_tensors(model, NAME))
         with tempfile.TemporaryDirectory() as folder:
             whole, form = Path(folder, "whole"), Path(folder, "form")
-            write_embedding(whole, replace(config), tensors)
-            write_embedding(form, replace(config), tensors, max_error=max_error)
+            write_embedding(whole, embedding)
+            write_embedding(form, embedding, max_error=max_error)
             share = Path(form, WEIGHTS_NAME).stat().st_size / Path(whole, WEIGHTS_NAME).stat().st_size
             pipe.load_motion_embedding(form, f"stored within {max_error}")
             config, tensors = read_embedding(whole)

@@ -14,6 +14,7 @@ from benchmarks.tiny_world.pipelines import training_arguments
 from diffusers_motion_embed import MotionEmbeddingConfig, enable_motion_embedding
 from diffusers_motion_embed.adapter.registry import embedding_tensors, registry_of
 from diffusers_motion_embed.adapter.scales import Scale
+from diffusers_motion_embed.storage.embedding import Embedding
 from diffusers_motion_embed.storage.files import parse_embedding, to_state_dict
 from diffusers_motion_embed.training import CheckpointConfig, TrainingConfig, TrainingProgress, train_motion_embedding
 
@@ -60,7 +61,7 @@ class MotionEmbedding:
             pipe.set_motion_scale(self.scale, NAME)
             _, model = denoiser(pipe)
             config, tensors = registry_of(model).loaded[NAME].config, embedding_tensors(model, NAME)
-            stored = to_state_dict(config, tensors, max_error=self.max_error)
+            stored = to_state_dict(Embedding(config, tensors), max_error=self.max_error)
             if self.max_error is not None:
                 _, read = parse_embedding(stored, config, "the compact form")
                 for path, parts in read.items():

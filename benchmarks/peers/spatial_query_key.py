@@ -16,17 +16,12 @@ from benchmarks.peers.method import Reference, Transfer
 from benchmarks.peers.training import denoiser, num_bytes, only_trained, timing_of, train, within
 from diffusers_motion_embed import MotionEmbeddingConfig
 from diffusers_motion_embed.adapter.layer import LayerEmbedding
-from diffusers_motion_embed.adapter.registry import (
-    add_embedding,
-    registry_of,
-    remove_embedding,
-    set_debias,
-    set_timing,
-)
+from diffusers_motion_embed.adapter.registry import add_embedding, registry_of, remove_embedding
 from diffusers_motion_embed.adapter.selection import embedding_shapes, select_layers
 from diffusers_motion_embed.architectures import find_architecture
 from diffusers_motion_embed.architectures.encoding import encode_frames
 from diffusers_motion_embed.functional import fit_frames, resample_grid
+from diffusers_motion_embed.storage.embedding import Embedding
 from diffusers_motion_embed.training import TrainingConfig
 
 
@@ -40,7 +35,7 @@ class SpatialQueryKey(LayerEmbedding):
         """See `LayerEmbedding`."""
         if part == "v":
             return super().offset(part, num_frames, grid, device)
-        fitted = self._strength(part) * fit_frames(self.qk, num_frames, self.frame_policy)
+        fitted = self._strength(part) * fit_frames(self.qk, num_frames, self.state.config.frame_policy)
         return resample_grid(fitted, grid).flatten(0, 1)
 
 
@@ -76,17 +71,15 @@ class SpatialQueryKeyEmbedding:
                 "qk": torch.zeros(*shape.grid, *tail, requires_grad=True),
                 "v": torch.zeros(*grid, *tail, requires_grad=True),
             }
-        add_embedding(model, NAME, settings, tensors)
+        add_embedding(model, NAME, Embedding(settings, tensors))
         try:
             registry = registry_of(model)
             for path, layer in registry.layers.items():
-                layer.embeddings[NAME] = SpatialQueryKey(**tensors[path])
-            registry.refresh()
-            set_debias(registry, [NAME], "difference")
+                layer.embeddings[NAME] = SpatialQueryKey(**tensors[path], state=registry.loaded[NAME])
             parameters = {f"{path}.{part}": parts[part] for path, parts in tensors.items() for part in parts}
             with only_trained(model, parameters):
                 train(pipe, reference, parameters, config)
-            set_timing(registry, [NAME], *timing_of(config))
+            registry.update([NAME], timing=timing_of(config))
             yield Transfer(generator_of(pipe), num_bytes(parameters))
         finally:
             remove_embedding(model, NAME)

@@ -12,12 +12,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from diffusers_motion_embed.adapter.timing import Timing
+from diffusers_motion_embed.adapter.state import EmbeddingState
 from diffusers_motion_embed.architectures.layouts import Layout, VideoSize
-from diffusers_motion_embed.functional import FramePolicy, debias, debias_weights, fit_frames, resample_grid
-
-
-PARTS = ("qk", "v")
+from diffusers_motion_embed.config import PARTS
+from diffusers_motion_embed.functional import debias, fit_frames, resample_grid
 
 
 def _unit_scales() -> dict[str, Tensor]:
@@ -27,11 +25,6 @@ def _unit_scales() -> dict[str, Tensor]:
         return {part: torch.ones(()) for part in PARTS}
 
 
-def _identity() -> Tensor:
-    with torch.inference_mode(False):
-        return debias_weights("identity")
-
-
 @dataclass(eq=False)
 class LayerEmbedding:
     """One adapter's embedding of one attention layer.
@@ -39,18 +32,15 @@ class LayerEmbedding:
     Args:
         qk: Added to the input of query and key projections, (f, c), or None.
         v: Debiased and added to the input of the value projection, (h, w, f, c), or None.
-        debias_weights: What becomes of `v` on the way, see `functional.debias_weights`.
-        frame_policy: What becomes of it in clips of another length, see `functional.fit_frames`.
-        scales: Strength of each part, 0-dim float32 tensors; 0 for an adapter that is not active.
-        timing: When it acts, one object for all layers of the adapter.
+        state: What the adapter is set to, one object for all of its layers.
+        scales: Strength of each part, 0-dim float32 tensors; 0 for an adapter that is not active. The registry writes
+            them.
     """
 
     qk: Tensor | None
     v: Tensor | None
-    debias_weights: Tensor = field(default_factory=_identity)
-    frame_policy: FramePolicy = "resample"
+    state: EmbeddingState
     scales: dict[str, Tensor] = field(default_factory=_unit_scales)
-    timing: Timing = field(default_factory=Timing)
 
     def offset(self, part: str, num_frames: int, grid: tuple[int, int], device: torch.device) -> Tensor | None:
         """What the part adds in a clip of `num_frames` frames and a layer of `grid` positions.
@@ -64,21 +54,22 @@ class LayerEmbedding:
         Returns:
             (1, num_frames, c) for "qk", the same or (h · w, num_frames, c) for "v", None when the part is left out.
         """
+        policy = self.state.config.frame_policy
         if part == "qk":
             if self.qk is None:
                 return None
-            return self._strength("qk") * fit_frames(self.qk.to(device), num_frames, self.frame_policy)[None]
+            return self._strength("qk") * fit_frames(self.qk.to(device), num_frames, policy)[None]
         if self.v is None:
             return None
         # Debiased at its own length: the model learned these offsets, not their derivative in a longer clip.
-        debiased = debias(self.v.to(device), self.debias_weights)
-        value = self._strength("v") * fit_frames(debiased, num_frames, self.frame_policy)
+        debiased = debias(self.v.to(device), self.state.debias_weights)
+        value = self._strength("v") * fit_frames(debiased, num_frames, policy)
         if value.shape[:2] != (1, 1):  # one vector is the same everywhere, without being written out
             value = resample_grid(value, grid)  # last, because the stored grid is the smaller one
         return value.flatten(0, 1)
 
     def _strength(self, part: str) -> Tensor:
-        return self.scales[part] * self.timing.gate
+        return self.scales[part] * self.state.timing.gate
 
 
 class MotionEmbeddingLayer(nn.Module):

@@ -6,9 +6,10 @@ attention layers, and `sync` puts them back where other tools rebuilt blocks.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from peft.tuners.tuners_utils import BaseTunerLayer
@@ -22,51 +23,36 @@ from diffusers_motion_embed.adapter.attachment import (
     follow_new_projections,
     forget_compiled,
 )
-from diffusers_motion_embed.adapter.layer import PARTS, LayerEmbedding, MotionEmbeddingLayer
+from diffusers_motion_embed.adapter.layer import LayerEmbedding, MotionEmbeddingLayer
 from diffusers_motion_embed.adapter.scales import LayerScales, Scale, resolve_scale
-from diffusers_motion_embed.adapter.timing import Timing, check_timing
+from diffusers_motion_embed.adapter.state import EmbeddingState
 from diffusers_motion_embed.architectures import Architecture, find_architecture
-from diffusers_motion_embed.config import MotionEmbeddingConfig
+from diffusers_motion_embed.config import PARTS
 from diffusers_motion_embed.errors import AdapterNameError, IncompatibleEmbeddingError, MissingLayersError
-from diffusers_motion_embed.functional import DEBIAS_MODES, FRAME_POLICIES, Debias, FramePolicy, debias_weights
-from diffusers_motion_embed.storage.files import EmbeddingTensors
+from diffusers_motion_embed.functional import Debias
+from diffusers_motion_embed.storage.embedding import Embedding, EmbeddingTensors
 
 
 ATTRIBUTE = "_motion_embedding_registry"
 
 
-@dataclass
-class LoadedEmbedding:
-    """One adapter of the registry.
+class MotionEmbeddingRegistry:
+    """All motion embeddings of one model. Get it with `registry_of`.
 
-    Args:
-        config: Its settings.
-        debias: How its value part is freed from appearance.
-        frame_policy: What becomes of it in clips of another length.
-        scale: As the user gave it.
-        scales: The same, worked out for every layer and part.
-        active: Whether it is among the active ones.
-        timing: When it acts.
+    Attributes:
+        loaded: What each adapter is set to, by name.
+        layers: The layers that hold their tensors, by path of the attention.
+        places: Where in the model each attention layer is that mixes frames, by path, see `Architecture.place`.
+        architecture: Table entry of the model; None until something is loaded.
+        enabled: Whether the active ones act.
     """
 
-    config: MotionEmbeddingConfig
-    debias: Debias
-    scale: Scale
-    scales: LayerScales
-    active: bool = True
-    timing: Timing = field(default_factory=Timing)
-    frame_policy: FramePolicy = "resample"
-
-
-class MotionEmbeddingRegistry:
-    """All motion embeddings of one model. Get it with `registry_of`."""
-
     def __init__(self) -> None:
-        self.loaded: dict[str, LoadedEmbedding] = {}
+        self.loaded: dict[str, EmbeddingState] = {}
         self.layers: dict[str, MotionEmbeddingLayer] = {}
-        self.architecture: Architecture | None = (
-            None  # found when something is loaded: torch.compile cannot trace that
-        )
+        self.places: dict[str, tuple] = {}
+        # Found when something is loaded: torch.compile cannot trace that.
+        self.architecture: Architecture | None = None
         self.enabled = True
 
     def __setstate__(self, state: dict) -> None:
@@ -78,19 +64,19 @@ class MotionEmbeddingRegistry:
     @property
     def active(self) -> list[str]:
         """Names of the active embeddings."""
-        return [name for name, loaded in self.loaded.items() if loaded.active]
+        return [name for name, state in self.loaded.items() if state.active]
 
     def observe_timestep(self, model: nn.Module, args: tuple, kwargs: dict) -> None:
         """Pre-hook of the model: tells every embedding how far the denoising has come."""
         timestep = kwargs["timestep"] if "timestep" in kwargs else args[self.architecture.timestep_position]
         done = self.architecture.share_done(timestep)
-        for loaded in self.loaded.values():
-            loaded.timing.observe(done)
+        for state in self.loaded.values():
+            state.timing.observe(done)
 
     def forget_action(self) -> None:
         """Begin to note which embeddings act."""
-        for loaded in self.loaded.values():
-            loaded.timing.acted = torch.zeros(())
+        for state in self.loaded.values():
+            state.timing.acted = torch.zeros(())
 
     def fitted(self) -> Iterator[tuple[str, int, int]]:
         """Names of the active embeddings whose frames were fitted to another number, with both numbers."""
@@ -107,8 +93,8 @@ class MotionEmbeddingRegistry:
             return []
         return [
             name
-            for name, loaded in self.loaded.items()
-            if loaded.active and not loaded.timing.is_whole and not loaded.timing.acted
+            for name, state in self.loaded.items()
+            if state.active and not state.timing.is_whole and not state.timing.acted
         ]
 
     def require(self, names: list[str]) -> None:
@@ -120,19 +106,94 @@ class MotionEmbeddingRegistry:
                 "Load it first with load_motion_embedding(..., adapter_name=...)."
             )
 
-    def refresh(self) -> None:
-        """Write scales, activity, timing, debiasing and frame policy of all adapters into the layers."""
-        for name, loaded in self.loaded.items():
-            acts = loaded.active and self.enabled
+    def update(self, names: list[str], **settings: Any) -> None:
+        """Change settings of the named embeddings, which their configs hold from then on.
+
+        Args:
+            names: Of loaded embeddings.
+            **settings: Fields of `MotionEmbeddingConfig` that say how an embedding is used, such as `debias`.
+
+        Raises:
+            AdapterNameError: If one of them is not loaded.
+            ValueError: If a setting is of no sensible value. Nothing is changed then.
+        """
+        self.require(names)
+        configs = {name: self.loaded[name].config.changed(**settings) for name in names}
+        for name, config in configs.items():
+            self.loaded[name].configure(config)
+        if "frame_policy" in settings:  # a computation of its own; everything else is numbers
+            forget_compiled()
+
+    def activate(self, scales: dict[str, Scale]) -> None:
+        """Activate exactly the named embeddings with the given scales.
+
+        Raises:
+            AdapterNameError: If one of them is not loaded.
+            MotionScaleError: If a scale is not finite, or is for something unknown.
+        """
+        self.require(list(scales))
+        factors = {name: self.resolve(scale) for name, scale in scales.items()}
+        for name, state in self.loaded.items():
+            state.active = name in scales
+            if state.active:
+                state.scale, state.factors = copy.deepcopy(scales[name]), factors[name]
+        self._refresh()
+
+    def activate_alone(self, name: str) -> None:
+        """Make one embedding the only one that acts, at scale 1, and switch motions on, so that it is seen."""
+        self.enabled = True
+        self.activate({name: 1.0})
+
+    def activate_another(self) -> None:
+        """Make the first embedding active if none is."""
+        if self.loaded and not self.active:
+            next(iter(self.loaded.values())).active = True
+            self._refresh()
+
+    def set_scale(self, names: list[str], scale: Scale) -> None:
+        """Set the scale of the named embeddings.
+
+        Raises:
+            AdapterNameError: If one of them is not loaded.
+            MotionScaleError: If a scale is not finite, or is for something unknown.
+        """
+        self.require(names)
+        factors = self.resolve(scale)
+        for name in names:
+            self.loaded[name].scale, self.loaded[name].factors = copy.deepcopy(scale), factors
+        self._refresh()
+
+    def resolve(self, scale: Scale) -> LayerScales:
+        """The factors of a scale.
+
+        Raises:
+            MotionScaleError: If it is not finite, or is for something that the model does not have.
+        """
+        return resolve_scale(scale, self.places)
+
+    def enable(self, enabled: bool) -> None:
+        """Switch the active embeddings on or off."""
+        self.enabled = enabled
+        self._refresh()
+
+    @contextlib.contextmanager
+    def silenced(self) -> Iterator[None]:
+        """Without any motion embedding, and as it was afterwards."""
+        was_enabled = self.enabled
+        self.enable(False)
+        try:
+            yield
+        finally:
+            self.enable(was_enabled)
+
+    def _refresh(self) -> None:
+        """Write scales and activity into the layers: numbers of tensors that stay the same objects."""
+        for name, state in self.loaded.items():
+            acts = state.active and self.enabled
             for path, layer in self.layers.items():
-                embedding = layer.embeddings.get(name)
-                if embedding is None:
-                    continue
-                embedding.debias_weights.copy_(debias_weights(loaded.debias))
-                embedding.frame_policy = loaded.frame_policy
-                embedding.timing = loaded.timing
-                for part in PARTS:
-                    embedding.scales[part].fill_(loaded.scales[path][part] if acts else 0.0)
+                if name in layer.embeddings:
+                    for part, scale in layer.embeddings[name].scales.items():
+                        scale.fill_(state.factors[path][part] if acts else 0.0)
 
 
 def registry_of(model: nn.Module) -> MotionEmbeddingRegistry:
@@ -140,27 +201,28 @@ def registry_of(model: nn.Module) -> MotionEmbeddingRegistry:
     return getattr(model, ATTRIBUTE, None) or MotionEmbeddingRegistry()
 
 
-def add_embedding(
-    model: nn.Module, adapter_name: str, config: MotionEmbeddingConfig, tensors: EmbeddingTensors
-) -> None:
+def add_embedding(model: nn.Module, adapter_name: str, embedding: Embedding) -> None:
     """Put a checked embedding on the model. The tensors themselves, not copies, are used from now on.
 
     Only inference tensors are copied: they could not be written to outside `torch.inference_mode`.
 
-    It is active beside those that were active before; `set_active` chooses among them.
+    It is active beside those that were active before; `activate` chooses among them.
     """
     registry = registry_of(model)
-    _refuse_peft_layers(model)
-    registry.loaded[adapter_name] = LoadedEmbedding(
-        copy.deepcopy(config), config.debias, 1.0, _resolve(model, 1.0), timing=Timing(*(config.timing or (0.0, 1.0)))
-    )
+    check_addable(model)
     registry.architecture = find_architecture(model)
+    # The layers of before count also while other tools hide them, as FreeNoise's split inference does.
+    registry.places |= {
+        path: registry.architecture.place(path) for path in registry.architecture.attention_paths(model)
+    }
+    state = EmbeddingState(copy.deepcopy(embedding.config), factors=registry.resolve(1.0))
+    registry.loaded[adapter_name] = state
     layout = registry.architecture.layout(model)
-    for path, parts in tensors.items():
+    for path, parts in embedding.tensors.items():
         layer = registry.layers.setdefault(path, MotionEmbeddingLayer(layout))
-        layer.embeddings[adapter_name] = LayerEmbedding(*(_ordinary(parts.get(part)) for part in PARTS))
+        layer.embeddings[adapter_name] = LayerEmbedding(*(_ordinary(parts.get(part)) for part in PARTS), state)
     object.__setattr__(model, ATTRIBUTE, registry)
-    registry.refresh()
+    registry.enable(registry.enabled)
     sync(model)
     forget_compiled()
 
@@ -173,32 +235,36 @@ def _ordinary(tensor: Tensor | None) -> Tensor | None:
         return tensor.clone()
 
 
-def replace_embedding(
-    model: nn.Module, adapter_name: str, config: MotionEmbeddingConfig, tensors: EmbeddingTensors
-) -> None:
-    """Write another embedding into the tensors of a loaded one, which keeps its scale, timing and activity.
+def replace_embedding(model: nn.Module, adapter_name: str, embedding: Embedding) -> None:
+    """Write another embedding into the tensors of a loaded one.
 
-    Nothing of the model changes but numbers, so a compiled model is not compiled anew.
+    That keeps its scale, its activity, and when and in how many frames it acts. Nothing of the model changes but
+    numbers, so a compiled model is not compiled anew.
 
     Raises:
         AdapterNameError: If there is no such embedding.
         IncompatibleEmbeddingError: If the two have not the same layers, parts and shapes.
     """
-    registry = registry_of(model)
-    registry.require([adapter_name])
+    check_replaceable(model, adapter_name, embedding)
     present = embedding_tensors(model, adapter_name)
+    for path, parts in embedding.tensors.items():
+        for part, tensor in parts.items():
+            present[path][part].copy_(tensor)
+    state = registry_of(model).loaded[adapter_name]
+    kept = {name: getattr(state.config, name) for name in ("timing", "frame_policy")}
+    state.configure(copy.deepcopy(embedding.config).changed(**kept))
+
+
+def check_replaceable(model: nn.Module, adapter_name: str, embedding: Embedding) -> None:
+    """Raise what `replace_embedding` would, and change nothing."""
+    registry_of(model).require([adapter_name])
+    present, tensors = embedding_tensors(model, adapter_name), embedding.tensors
     if _shapes(present) != _shapes(tensors):
         different = sorted(key for key, _ in set(_shapes(present).items()) ^ set(_shapes(tensors).items()))
         raise IncompatibleEmbeddingError(
             f"hotswap needs an embedding of the same layers, parts and shapes as {adapter_name!r}; different are "
             f"{len(different)}, for instance {different[0]}. Delete {adapter_name!r} and load the new one instead."
         )
-    for path, parts in tensors.items():
-        for part, tensor in parts.items():
-            present[path][part].copy_(tensor)
-    loaded = registry.loaded[adapter_name]
-    loaded.config, loaded.debias = copy.deepcopy(config), config.debias
-    registry.refresh()
 
 
 def remove_embedding(model: nn.Module, adapter_name: str) -> None:
@@ -247,93 +313,43 @@ def embedding_tensors(model: nn.Module, adapter_name: str) -> EmbeddingTensors:
     return tensors
 
 
-def set_active(model: nn.Module, scales: dict[str, Scale]) -> None:
-    """Activate exactly the named embeddings with the given scales.
+@contextlib.contextmanager
+def in_training(model: nn.Module, adapter_name: str, embedding: Embedding, debias: Debias) -> Iterator[None]:
+    """The embedding on the model as its training wants it: alone, at scale 1 and at all noise levels.
 
-    Raises:
-        AdapterNameError: If one of them is not loaded.
-        MotionScaleError: If a scale is not finite, or is for something unknown.
+    Afterwards it is the only active one, acts as its config says, and wants no gradients. If something goes wrong, it
+    is taken off, and the others act as they did before.
+
+    Args:
+        model: Where it is put.
+        adapter_name: Under which name.
+        embedding: Its tensors are those that are trained.
+        debias: Through which its value part is trained.
     """
+    before = registry_of(model)
+    was_enabled, were_active = before.enabled, before.active
+    add_embedding(model, adapter_name, embedding)
     registry = registry_of(model)
-    registry.require(list(scales))
-    resolved = {name: _resolve(model, scale) for name, scale in scales.items()}
-    for name, loaded in registry.loaded.items():
-        loaded.active = name in scales
-        if loaded.active:
-            loaded.scale, loaded.scales = copy.deepcopy(scales[name]), resolved[name]
-    registry.refresh()
+    state = registry.loaded[adapter_name]
+    config = state.config
+    try:
+        registry.activate_alone(adapter_name)
+        state.configure(config.changed(debias=debias, timing=None))
+        yield
+        for parts in embedding.tensors.values():
+            for tensor in parts.values():
+                tensor.requires_grad_(False)
+        state.configure(config)
+    except BaseException:
+        remove_embedding(model, adapter_name)
+        for name, other in registry.loaded.items():
+            other.active = name in were_active
+        registry.enable(was_enabled)
+        raise
 
 
-def set_scale(model: nn.Module, names: list[str], scale: Scale) -> None:
-    """Set the scale of the named embeddings.
-
-    Raises:
-        AdapterNameError: If one of them is not loaded.
-        MotionScaleError: If a scale is not finite, or is for something unknown.
-    """
-    registry = registry_of(model)
-    registry.require(names)
-    resolved = _resolve(model, scale)
-    for name in names:
-        registry.loaded[name].scale, registry.loaded[name].scales = copy.deepcopy(scale), resolved
-    registry.refresh()
-
-
-def check_scale(model: nn.Module, scale: Scale) -> None:
-    """Raise a `MotionScaleError` if `scale` is not finite, or is for something that the model does not have."""
-    _resolve(model, scale)
-
-
-def set_timing(registry: MotionEmbeddingRegistry, names: list[str], start: float, end: float) -> None:
-    """Set when the named embeddings act.
-
-    Raises:
-        AdapterNameError: If one of them is not loaded.
-        ValueError: If `start` and `end` are no part of the schedule.
-    """
-    registry.require(names)
-    check_timing(start, end)
-    for name in names:
-        registry.loaded[name].timing.set(start, end)
-
-
-def set_debias(registry: MotionEmbeddingRegistry, names: list[str], debias: Debias) -> None:
-    """Set the debiasing of the named embeddings.
-
-    Raises:
-        AdapterNameError: If one of them is not loaded.
-        ValueError: If there is no such mode.
-    """
-    registry.require(names)
-    check_debias(debias)
-    for name in names:
-        registry.loaded[name].debias = debias
-    registry.refresh()
-
-
-def set_frame_policy(registry: MotionEmbeddingRegistry, names: list[str], policy: FramePolicy) -> None:
-    """Set what becomes of the named embeddings in clips of another length.
-
-    Raises:
-        AdapterNameError: If one of them is not loaded.
-        ValueError: If there is no such policy.
-    """
-    registry.require(names)
-    if policy not in FRAME_POLICIES:
-        raise ValueError(f"The frame policy must be one of {', '.join(FRAME_POLICIES)}; got {policy!r}.")
-    for name in names:
-        registry.loaded[name].frame_policy = policy
-    registry.refresh()
-    forget_compiled()
-
-
-def check_debias(debias: str) -> None:
-    """Raise a ValueError if `debias` is no mode."""
-    if debias not in DEBIAS_MODES:
-        raise ValueError(f"debias must be one of {', '.join(DEBIAS_MODES)}; got {debias!r}.")
-
-
-def _refuse_peft_layers(model: nn.Module) -> None:
+def check_addable(model: nn.Module) -> None:
+    """Raise an `AdapterNameError` if the model has motion embeddings through PEFT's door."""
     if any(isinstance(layer, MotionEmbeddingLayer) and isinstance(layer, BaseTunerLayer) for layer in model.modules()):
         raise AdapterNameError(
             "The model has motion embeddings through a PeftModel already, and the two do not mix. Call unload() on "
@@ -343,13 +359,6 @@ def _refuse_peft_layers(model: nn.Module) -> None:
 
 def _surroundings(model: nn.Module, path: str) -> tuple[nn.Module, nn.Module]:
     return model.get_submodule(path), model.get_submodule(find_architecture(model).size_module(path))
-
-
-def _resolve(model: nn.Module, scale: Scale) -> LayerScales:
-    architecture = find_architecture(model)
-    # The loaded layers count also while other tools hide them, as FreeNoise's split inference does.
-    paths = dict.fromkeys([*architecture.attention_paths(model), *registry_of(model).layers])
-    return resolve_scale(scale, {path: architecture.place(path) for path in paths})
 
 
 def _shapes(tensors: EmbeddingTensors) -> dict[str, tuple[int, ...]]:

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from diffusers_motion_embed.adapter.layer import PARTS
+from diffusers_motion_embed.config import PARTS
 from diffusers_motion_embed.errors import MotionScaleError
 
 

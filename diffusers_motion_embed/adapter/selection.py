@@ -12,7 +12,8 @@ from diffusers_motion_embed.adapter.attachment import embed_dim
 from diffusers_motion_embed.architectures import find_architecture
 from diffusers_motion_embed.config import MotionEmbeddingConfig
 from diffusers_motion_embed.errors import IncompatibleEmbeddingError, TargetModulesError
-from diffusers_motion_embed.storage.files import MAX_NUMBERS, EmbeddingTensors
+from diffusers_motion_embed.storage.embedding import Embedding, EmbeddingTensors
+from diffusers_motion_embed.storage.files import MAX_NUMBERS
 
 
 @dataclass(frozen=True)
@@ -136,12 +137,13 @@ def latent_size(model: nn.Module, config: MotionEmbeddingConfig) -> tuple[int, i
     return size
 
 
-def check_fits(model: nn.Module, config: MotionEmbeddingConfig, tensors: EmbeddingTensors) -> None:
+def check_fits(model: nn.Module, embedding: Embedding) -> None:
     """Check that the model has every layer of the embedding, at the embedding's width.
 
     Raises:
         IncompatibleEmbeddingError: If it does not.
     """
+    config, tensors = embedding
     architecture = find_architecture(model)
     if config.model_class not in (None, architecture.model_class):
         raise IncompatibleEmbeddingError(

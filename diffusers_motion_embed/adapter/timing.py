@@ -1,8 +1,6 @@
 """Motion embeddings that act in a part of the denoising only."""
 
 import math
-import numbers
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -28,9 +26,6 @@ class Timing:
     Attributes:
         gate: 1 where it acts and 0 where not, 0-dim float32, of the forward pass that is under way.
         acted: The largest gate since somebody set it to 0.
-
-    Raises:
-        ValueError: Unless 0 <= start < end <= 1.
     """
 
     def __init__(self, start: float = 0.0, end: float = 1.0) -> None:
@@ -40,7 +35,6 @@ class Timing:
 
     def set(self, start: float, end: float) -> None:
         """Let it act in another part of the schedule."""
-        check_timing(start, end)
         self.start, self.end = start, end
         # The ends of the schedule belong to it, whatever rounding says of them.
         self._from.fill_(start if start > 0 else -math.inf)
@@ -62,15 +56,3 @@ class Timing:
             return
         self.gate = ((done >= self._from) & (done < self._until)).to(torch.float32)
         self.acted = torch.maximum(self.acted.to(self.gate.device), self.gate)
-
-
-def check_timing(start: float, end: float) -> None:
-    """Raise a ValueError unless `start` and `end` are a part of the noise schedule."""
-    if not all(_is_number(value) for value in (start, end)) or not 0 <= start < end <= 1:
-        raise ValueError(
-            f"start and end are shares of the noise schedule, 0 <= start < end <= 1; got {start!r} and {end!r}."
-        )
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, numbers.Real) and not isinstance(value, bool)

@@ -1,6 +1,11 @@
 """What is known of diffusers' models and pipelines: model classes, layouts, schedules, and how pipelines are asked."""
 
-from diffusers_motion_embed.architectures.components import base_name, supported_models
+from diffusers_motion_embed.architectures.components import (
+    base_name,
+    component_name,
+    noise_levels,
+    supported_models,
+)
 from diffusers_motion_embed.architectures.table import (
     ARCHITECTURES,
     LARGE_WIDTH,
@@ -17,7 +22,9 @@ __all__ = [
     "UNSUPPORTED",
     "Architecture",
     "base_name",
+    "component_name",
     "find_architecture",
+    "noise_levels",
     "patch_size",
     "supported_models",
 ]

@@ -1,7 +1,9 @@
-"""The models of a pipeline that take motion embeddings, and the names of their checkpoints."""
+"""The models of a pipeline that take motion embeddings: their names, their checkpoints, the noise that each sees."""
 
+import re
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
@@ -12,13 +14,14 @@ from diffusers_motion_embed.errors import UnsupportedModelError
 
 WRAPPERS = (nn.DataParallel, DistributedDataParallel)
 
+# What pipelines called the models that they were seen with: a model itself does not know.
+_names: WeakKeyDictionary[nn.Module, str] = WeakKeyDictionary()
+
 
 def supported_models(pipe_or_model: Any) -> dict[str, nn.Module]:
     """The models that take motion embeddings, by component name; empty if there is none."""
-    if isinstance(pipe_or_model, nn.Module):
-        candidates = {None: pipe_or_model}
-    else:
-        candidates = getattr(pipe_or_model, "components", {})
+    is_model = isinstance(pipe_or_model, nn.Module)
+    candidates = {None: pipe_or_model} if is_model else getattr(pipe_or_model, "components", {})
     found = {}
     for name, candidate in candidates.items():
         model = unwrap(candidate)
@@ -26,7 +29,9 @@ def supported_models(pipe_or_model: Any) -> dict[str, nn.Module]:
             architecture = find_architecture(model)
         except UnsupportedModelError:
             continue
-        found[name or architecture.component] = model
+        if name is not None:
+            _names[model] = name
+        found[name or component_name(model) or architecture.component] = model
     return found
 
 
@@ -49,6 +54,16 @@ def expects_supported_model(pipe: Any) -> bool:
     return any(isinstance(each, type) and is_supported(each) for each in expected)
 
 
+def component_name(model: nn.Module) -> str | None:
+    """What a pipeline calls the model: one that was seen with it, or whose folder it was loaded from; None if unknown.
+
+    Args:
+        model: Which takes motion embeddings.
+    """
+    folder = Path(getattr(model.config, "_name_or_path", None) or "").name
+    return _names.get(model) or (folder if _is_component(folder, model) else None)
+
+
 def base_name(pipe_or_model: Any, model: nn.Module) -> str | None:
     """Name of the checkpoint, None if unknown; of a local folder its last part alone, so that no path is published."""
     for holder in (pipe_or_model, model):
@@ -58,9 +73,24 @@ def base_name(pipe_or_model: Any, model: nn.Module) -> str | None:
             if not path.is_dir():
                 return str(name)
             path = path.resolve()
-            if holder is model and path.name == find_architecture(model).component:
+            if holder is model and _is_component(path.name, model):
                 path = path.parent  # the model's own folder in that of its pipeline
             if path.parent.name == "snapshots":  # of the Hub's cache, models--owner--name/snapshots/revision
                 return path.parent.parent.name.removeprefix("models--").replace("--", "/", 1)
             return path.name
     return None
+
+
+def noise_levels(pipe_or_model: Any, component: str) -> tuple[float, float]:
+    """Lowest and highest noise level that a model of the pipeline sees: 0 is the clean clip, 1 noise alone.
+
+    A pipeline such as Wan 2.2's has one model for much noise and a second one for little.
+    """
+    boundary = getattr(getattr(pipe_or_model, "config", None), "boundary_ratio", None)
+    if boundary is None or isinstance(pipe_or_model, nn.Module):
+        return 0.0, 1.0
+    return (0.0, boundary) if component.endswith("_2") else (boundary, 1.0)
+
+
+def _is_component(name: str, model: nn.Module) -> bool:
+    return re.fullmatch(rf"{find_architecture(model).component}(_\d+)?", name) is not None

@@ -4,9 +4,7 @@ Inside a pipeline's model such layers would poison diffusers' LoRA calls, which 
 there, `loaders` puts plain `MotionEmbeddingLayer`s. Both doors read each other's files.
 """
 
-import math
-from dataclasses import replace
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import torch
 from peft import PeftConfig
@@ -23,12 +21,14 @@ from diffusers_motion_embed.adapter.selection import (
     select_layers,
     stored_shapes,
 )
+from diffusers_motion_embed.adapter.state import EmbeddingState
 from diffusers_motion_embed.architectures import find_architecture
 from diffusers_motion_embed.architectures.layouts import Layout
+from diffusers_motion_embed.arithmetic import CombinationType, combined_embedding
 from diffusers_motion_embed.config import MotionEmbeddingConfig
 from diffusers_motion_embed.errors import AdapterNameError, EmbeddingFileError, IncompatibleEmbeddingError
-from diffusers_motion_embed.functional import Debias, combine, concatenate, debias_weights, resample_grid
 from diffusers_motion_embed.storage.compact import expand
+from diffusers_motion_embed.storage.embedding import Embedding
 from diffusers_motion_embed.storage.files import PREFIX, read_embedding
 from diffusers_motion_embed.storage.hub import fetch_embedding
 
@@ -43,17 +43,21 @@ class MotionEmbeddingTunerLayer(MotionEmbeddingLayer, BaseTunerLayer):
     """A `MotionEmbeddingLayer` whose embeddings are registered parameters, as PEFT's bookkeeping expects."""
 
     adapter_layer_names = ("motion_embedding_qk", "motion_embedding_v")
-    other_param_names = ("debias",)
+    other_param_names = ("states",)
 
     def __init__(self, layout: Layout) -> None:
         super().__init__(layout)
         self.motion_embedding_qk = nn.ParameterDict()
         self.motion_embedding_v = nn.ParameterDict()
-        self.debias: dict[str, Debias] = {}
+        self.states: dict[str, EmbeddingState] = {}
         self.merged_adapters: list[str] = []
         self.device = torch.device("cpu")  # of the attention
         self._disable_adapters = False
         self._active_adapter: list[str] = []
+
+    def parameters_by_part(self) -> dict[str, nn.ParameterDict]:
+        """The parameters of all adapters, by part and adapter name."""
+        return {"qk": self.motion_embedding_qk, "v": self.motion_embedding_v}
 
     def update_layer(self, adapter_name: str, shape: EmbeddingShape, config: MotionEmbeddingConfig) -> None:
         """Add a zero embedding, with which the model computes what it computed before."""
@@ -63,8 +67,7 @@ class MotionEmbeddingTunerLayer(MotionEmbeddingLayer, BaseTunerLayer):
             self.motion_embedding_v[adapter_name] = nn.Parameter(
                 torch.zeros(*shape.grid, shape.num_frames, shape.channels)
             )
-        # Training wants the value part as it is; debiasing is for embeddings that are done.
-        self.debias[adapter_name] = config.debias if config.inference_mode else "identity"
+        self.states[adapter_name] = EmbeddingState(config)
 
     def _move_adapter_to_device_of_base_layer(self, adapter_name: str, device: torch.device | None = None) -> None:
         # PEFT's own asks the base layer, which a layer that wraps nothing has not, and casts to its dtype.
@@ -78,13 +81,9 @@ class MotionEmbeddingTunerLayer(MotionEmbeddingLayer, BaseTunerLayer):
         if self.disable_adapters:
             return []
         return [
-            LayerEmbedding(
-                self.motion_embedding_qk.get(name),
-                self.motion_embedding_v.get(name),
-                debias_weights(self.debias[name]),
-            )
+            LayerEmbedding(self.motion_embedding_qk.get(name), self.motion_embedding_v.get(name), self.states[name])
             for name in self.active_adapters
-            if name in self.debias
+            if name in self.states
         ]
 
     def merge(self, safe_merge: bool = False, adapter_names: list[str] | None = None) -> None:
@@ -114,6 +113,7 @@ class MotionEmbeddingModel(BaseTuner):
     target_module_mapping: ClassVar[dict[str, list[str]]] = {}
     # Makes `inject_adapter_in_model` and `add_adapter` of diffusers' models refuse before they change anything.
     uses_shared_state = True
+    _combined: Embedding | None = None  # what the adapter that is being added consists of
 
     def _prepare_adapter_config(self, peft_config: PeftConfig, model_config: dict) -> PeftConfig:
         if registry_of(self.model).loaded:
@@ -127,13 +127,15 @@ class MotionEmbeddingModel(BaseTuner):
                 f"The motion embedding belongs to a {peft_config.model_class}, and the model is a "
                 f"{type(self.model).__name__}."
             )
-        if peft_config.source is not None:  # a stored embedding: see that all of it is sound before anything changes
-            stored, tensors = read_embedding(fetch_embedding(**peft_config.source))
-            check_fits(self.model, stored, tensors)
+        embedding = self._combined
+        if peft_config.source is not None:  # see that all of it is sound before anything changes
+            embedding = read_embedding(fetch_embedding(**peft_config.source))
+            check_fits(self.model, embedding)
             # The file's header wins over the JSON, which is all that PEFT has read.
-            for name in ("num_frames", "num_latent_frames", "value_grid", "parts", "debias"):
-                setattr(peft_config, name, getattr(stored, name))
-            paths, self._shapes = list(tensors), stored_shapes(tensors)
+            for name in ("num_frames", "num_latent_frames", "value_grid", "parts", "debias", "timing", "frame_policy"):
+                setattr(peft_config, name, getattr(embedding.config, name))
+        if embedding is not None:
+            paths, self._shapes = list(embedding.tensors), stored_shapes(embedding.tensors)
         else:
             peft_config.value_grid = peft_config.value_grid or architecture.value_grid
             paths = select_layers(self.model, peft_config)
@@ -178,7 +180,7 @@ class MotionEmbeddingModel(BaseTuner):
         adapters: list[str],
         weights: list[float],
         adapter_name: str,
-        combination_type: Literal["linear", "cat"] = "linear",
+        combination_type: CombinationType = "linear",
     ) -> None:
         """Make a new adapter out of loaded ones. It is not active; `set_adapter` makes it so.
 
@@ -191,48 +193,35 @@ class MotionEmbeddingModel(BaseTuner):
 
         Raises:
             AdapterNameError: If an adapter is unknown, or `adapter_name` in use.
-            ValueError: If there is not a finite weight for each, no such `combination_type`, or the adapters are
-                debiased in different ways.
+            IncompatibleEmbeddingError: If the adapters differ in timing or frame policy.
+            ValueError: If there is not a finite weight for each, or no such `combination_type`.
         """
-        config, names = self._check_combination(adapters, weights, adapter_name, combination_type), list(adapters)
-        function = {"linear": combine, "cat": concatenate}[combination_type]
-        self.peft_config[adapter_name] = config
-        self.inject_adapter(self.model, adapter_name)
-        for path in config.target_modules:
-            layer = self.model.get_submodule(f"{path}.{CHILD_NAME}")
-            for parameters in (layer.motion_embedding_qk, layer.motion_embedding_v):
-                if adapter_name not in parameters:
-                    continue
-                new = parameters[adapter_name].requires_grad_(False)
-                parts = [_part(parameters, name, new, self.peft_config[name].num_latent_frames) for name in names]
-                new.data = function(parts, weights, new.shape[-2]).to(new)
-
-    def _check_combination(
-        self, adapters: list[str], weights: list[float], adapter_name: str, combination_type: str
-    ) -> MotionEmbeddingConfig:
         unknown = [name for name in adapters if name not in self.peft_config]
         if unknown or not adapters or adapter_name in self.peft_config:
             wrong = f"{adapter_name!r} is in use" if adapter_name in self.peft_config else f"unknown: {unknown}"
             raise AdapterNameError(f"Combine loaded adapters {sorted(self.peft_config)} under a new name; {wrong}.")
-        if len(weights) != len(adapters) or not all(math.isfinite(weight) for weight in weights):
-            raise ValueError(f"A finite weight is needed for each of {adapters}, got {weights}.")
-        if combination_type not in ("linear", "cat"):
-            raise ValueError(f'combination_type must be "linear" or "cat", got {combination_type!r}.')
-        configs = [self.peft_config[name] for name in adapters]
-        debias = sorted({config.debias for config in configs})
-        if len(debias) != 1:
-            raise ValueError(f"The adapters {adapters} are debiased in different ways, {', '.join(debias)}.")
-        total = sum if combination_type == "cat" else max
-        grids = [config.value_grid for config in configs]
-        return replace(
-            configs[0],
-            num_frames=total(config.num_frames for config in configs),
-            num_latent_frames=total(config.num_latent_frames for config in configs),
-            value_grid="full" if "full" in grids else tuple(map(max, zip(*grids, strict=True))),
-            parts=tuple({part for config in configs for part in config.parts}),
-            target_modules=sorted({path for config in configs for path in config.target_modules}),
-            training={"combination": combination_type, "adapters": list(adapters), "weights": list(weights)},
-        )
+        combined = combined_embedding(list(map(self._embedding, adapters)), weights, combination_type)
+        training = {"combination": combination_type, "adapters": list(adapters), "weights": list(weights)}
+        config = combined.config.changed(training=training)
+        self.peft_config[adapter_name], self._combined = config, Embedding(config, combined.tensors)
+        try:
+            self.inject_adapter(self.model, adapter_name)
+        finally:
+            self._combined = None
+        for path, parts in combined.tensors.items():
+            for part, parameters in self.model.get_submodule(f"{path}.{CHILD_NAME}").parameters_by_part().items():
+                if part in parts:
+                    new = parameters[adapter_name].requires_grad_(False)
+                    new.data = parts[part].to(new)
+
+    def _embedding(self, adapter_name: str) -> Embedding:
+        """A loaded adapter as one value; its tensors are the parameters' own."""
+        config, tensors = self.peft_config[adapter_name], {}
+        for path in config.target_modules:
+            layer = self.model.get_submodule(f"{path}.{CHILD_NAME}")
+            parts = layer.parameters_by_part().items()
+            tensors[path] = {part: each[adapter_name].detach() for part, each in parts if adapter_name in each}
+        return Embedding(config, tensors)
 
     @classmethod
     def _remove_adapter_name_from_key(cls, key: str, adapter_name: str) -> str:
@@ -245,14 +234,6 @@ class MotionEmbeddingModel(BaseTuner):
         cls, model: nn.Module, config: PeftConfig, adapter_name: str, state_dict: dict[str, Tensor]
     ) -> dict[str, Tensor]:
         return super()._remap_adapter_state_dict_for_load(model, config, adapter_name, expand_codes(state_dict))
-
-
-def _part(parameters: nn.ParameterDict, name: str, like: Tensor, num_frames: int) -> Tensor:
-    """The part of an adapter on the grid of `like`; zeros of `num_frames` frames if it has none."""
-    if name not in parameters:
-        return like.new_zeros(*like.shape[:-2], num_frames, like.shape[-1])
-    part = parameters[name].detach()
-    return part if part.ndim == 2 else resample_grid(part, like.shape[:2])
 
 
 def expand_codes(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -17,6 +17,14 @@ except ImportError:  # Windows, where a file that is open cannot be removed, loc
     fcntl = None
 
 
+def expanded(path: str | Path) -> Path:
+    """The path with the user's folder for "~"; without such a folder, the path itself."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:  # nobody of that name
+        return Path(path)
+
+
 def replace_files(folder: Path, contents: Mapping[str, bytes]) -> None:
     """Write all files, then rename each into place, in the given order. Waits while another process does so.
 

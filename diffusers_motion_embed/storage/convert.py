@@ -15,7 +15,8 @@ from torch import Tensor
 
 from diffusers_motion_embed.config import MotionEmbeddingConfig
 from diffusers_motion_embed.errors import EmbeddingFileError, EmbeddingNotFoundError, IncompatibleEmbeddingError
-from diffusers_motion_embed.storage.files import EmbeddingTensors, check_finite
+from diffusers_motion_embed.storage.embedding import Embedding, EmbeddingTensors
+from diffusers_motion_embed.storage.files import check_finite
 
 
 FRAME_SLOTS = 32
@@ -32,7 +33,7 @@ def from_authors_checkpoint(
     height: int,
     width: int,
     base_model_name_or_path: str | None = None,
-) -> tuple[MotionEmbeddingConfig, EmbeddingTensors]:
+) -> Embedding:
     """Read a checkpoint of the method's authors.
 
     Args:
@@ -43,7 +44,7 @@ def from_authors_checkpoint(
         base_model_name_or_path: That it was trained on, for instance "cerspense/zeroscope_v2_576w".
 
     Returns:
-        Config and tensors, for `files.write_embedding`. Their modes are debiasing modes here: training is "identity",
+        The embedding, for `files.write_embedding`. Their modes are debiasing modes here: training is "identity",
         object is "difference" (the default), camera is "free_placement".
 
     Raises:
@@ -74,16 +75,17 @@ def from_authors_checkpoint(
         component="unet",
         base_model_name_or_path=base_model_name_or_path,
     )
-    return config, tensors
+    return Embedding(config, tensors)
 
 
-def to_authors_checkpoint(config: MotionEmbeddingConfig, tensors: EmbeddingTensors) -> dict[str, Tensor]:
+def to_authors_checkpoint(embedding: Embedding) -> dict[str, Tensor]:
     """The tensors of a checkpoint that the authors' code reads, for `torch.save`.
 
     Raises:
         IncompatibleEmbeddingError: If their file cannot hold the embedding: both attentions of a block must have the
             same qk part, and value parts the full grids of the training clip.
     """
+    config, tensors = embedding
     checkpoint: dict[str, Tensor] = {}
     for path, parts in tensors.items():
         block, _, attention = path.rpartition(".")

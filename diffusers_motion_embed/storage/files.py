@@ -23,12 +23,10 @@ from torch import Tensor
 
 from diffusers_motion_embed.config import PEFT_TYPE, MotionEmbeddingConfig
 from diffusers_motion_embed.errors import EmbeddingFileError, EmbeddingNotFoundError
-from diffusers_motion_embed.storage.atomic import remove_leftovers, replace_files
+from diffusers_motion_embed.storage.atomic import expanded, remove_leftovers, replace_files
 from diffusers_motion_embed.storage.compact import MAX_BITS, compress, expand, num_bits
+from diffusers_motion_embed.storage.embedding import Embedding, EmbeddingTensors
 
-
-# An embedding outside of any model: path of the attention layer -> part -> tensor.
-EmbeddingTensors = dict[str, dict[str, Tensor]]
 
 PREFIX = "motion_embedding_"
 CONFIG_NAME = "adapter_config.json"
@@ -38,12 +36,14 @@ HEADER_KEY = "motion_embedding_config"
 KEY = re.compile(rf"base_model\.model\.(?P<path>.+)\.{PREFIX}(?P<part>qk|v)(?P<form>|_codes|_levels)")
 PART_DIMENSIONS = {"qk": 2, "v": 4}
 FLOAT_DTYPES = ("F64", "F32", "F16", "BF16")
+# Settings that came after the first readers of version 1, which keep them without acting on them. A file that does not
+# use them does not hold them.
+LATER_SETTINGS = {"frame_policy": "resample"}
+FORMAT_VERSION = 1  # the one that is written, and the one that is read
 MAX_NUMBERS = 2**28  # in one embedding: 1 GiB in float32; ZeroScope's full grids at all places are 166 million
 
 
-def read_embedding(
-    folder: str | Path, weight_name: str | None = None
-) -> tuple[MotionEmbeddingConfig, EmbeddingTensors]:
+def read_embedding(folder: str | Path, weight_name: str | None = None) -> Embedding:
     """Read and check an embedding from a folder, or from a single safetensors file.
 
     Args:
@@ -51,13 +51,13 @@ def read_embedding(
         weight_name: Of the safetensors file in the folder.
 
     Returns:
-        The config, and float32 tensors by path and part, "qk" (f, c) and "v" (h, w, f, c).
+        The embedding, with float32 tensors.
 
     Raises:
         EmbeddingNotFoundError: If there is no such folder or file.
         EmbeddingFileError: If the file is no sound motion embedding.
     """
-    path = Path(folder)
+    path = expanded(folder)
     if path.is_dir():
         path = path / (weight_name or WEIGHTS_NAME)
     remove_leftovers(path.parent, (CONFIG_NAME, WEIGHTS_NAME))
@@ -67,9 +67,7 @@ def read_embedding(
     return parse_embedding(state_dict, _read_config(path, header, state_dict), str(path))
 
 
-def parse_embedding(
-    state_dict: Mapping[str, Tensor], config: MotionEmbeddingConfig, source: str
-) -> tuple[MotionEmbeddingConfig, EmbeddingTensors]:
+def parse_embedding(state_dict: Mapping[str, Tensor], config: MotionEmbeddingConfig, source: str) -> Embedding:
     """Check the tensors of an embedding against its config and sort copies of them by path and part.
 
     Args:
@@ -99,14 +97,11 @@ def parse_embedding(
     numbers = sum(_expanded_size(parts) for parts in stored.values())
     if numbers > MAX_NUMBERS:  # known before any of it is expanded
         raise EmbeddingFileError(f"{source} holds {numbers} numbers; at most {MAX_NUMBERS} are accepted.")
-    return config, {path: _expanded(path, parts, config, source) for path, parts in stored.items()}
+    return Embedding(config, {path: _expanded(path, parts, config, source) for path, parts in stored.items()})
 
 
 def to_state_dict(
-    config: MotionEmbeddingConfig,
-    tensors: EmbeddingTensors,
-    dtype: torch.dtype = torch.float32,
-    max_error: float | None = None,
+    embedding: Embedding, dtype: torch.dtype = torch.float32, max_error: float | None = None
 ) -> dict[str, Tensor]:
     """Tensors under the keys of the file format, in compact form if `max_error` is given.
 
@@ -116,13 +111,14 @@ def to_state_dict(
     if max_error is not None and not 0 <= max_error < 1:
         raise ValueError(f"max_error must be a share from 0 to below 1, or None; got {max_error!r}.")
     state_dict = {}
-    for path, parts in tensors.items():
+    for path, parts in embedding.tensors.items():
         for part, tensor in parts.items():
             key = f"base_model.model.{path}.{PREFIX}{part}"
             compact = None
             if max_error is not None:
                 # "free_placement" leaves the value part out, but another mode may be set later.
-                mode = config.debias if part == "v" and config.debias != "free_placement" else "identity"
+                debias = embedding.config.debias
+                mode = debias if part == "v" and debias != "free_placement" else "identity"
                 compact = compress(tensor.detach().cpu(), max_error, mode)
             if compact is not None:
                 state_dict[f"{key}_codes"], state_dict[f"{key}_levels"] = compact
@@ -138,8 +134,7 @@ def to_state_dict(
 
 def write_embedding(
     save_directory: str | Path,
-    config: MotionEmbeddingConfig,
-    tensors: EmbeddingTensors,
+    embedding: Embedding,
     *,
     dtype: torch.dtype = torch.float32,
     max_error: float | None = None,
@@ -151,8 +146,7 @@ def write_embedding(
 
     Args:
         save_directory: Folder to write.
-        config: Settings of the embedding.
-        tensors: Its numbers by path and part.
+        embedding: What to write.
         dtype: Of the stored numbers.
         max_error: Compact form: every number is one of a few levels, as few as keep the relative error of each part,
             debiased as the config says, at most this; see `compact`. A part for which that takes more than 8 bits is
@@ -165,10 +159,10 @@ def write_embedding(
         NotADirectoryError: If there is a file of that name.
         ValueError: If a number is not finite in `dtype`, or `max_error` is none from 0 to 1.
     """
-    folder = Path(save_directory)
+    folder = expanded(save_directory)
     check_save_directory(folder)
-    state_dict = to_state_dict(config, tensors, dtype, max_error)
-    text = json.dumps(config_to_dict(config), indent=2, sort_keys=True)
+    state_dict = to_state_dict(embedding, dtype, max_error)
+    text = json.dumps(config_to_dict(embedding.config), indent=2, sort_keys=True)
     folder.mkdir(parents=True, exist_ok=True)
     # One entry only: safetensors writes several in random order, and the same embedding is to be the same bytes.
     weights = save(state_dict, metadata={HEADER_KEY: text})
@@ -207,6 +201,10 @@ def has_own_config(path: Path) -> bool:
 def config_to_dict(config: MotionEmbeddingConfig) -> dict[str, Any]:
     """The config as JSON values."""
     values = {**config.unknown, **config.to_dict(), "peft_type": PEFT_TYPE, "inference_mode": True}
+    values["format_version"] = FORMAT_VERSION
+    for name, default in LATER_SETTINGS.items():
+        if values[name] == default:
+            del values[name]
     return json.loads(json.dumps(values))
 
 
@@ -296,6 +294,11 @@ def parse_config(values: Any, place: str) -> MotionEmbeddingConfig:
         kind = values.get("peft_type") if isinstance(values, dict) else type(values).__name__
         raise EmbeddingFileError(
             f"{place} describes no motion embedding: peft_type is {kind!r}, expected {PEFT_TYPE!r}."
+        )
+    if values.get("format_version", FORMAT_VERSION) != FORMAT_VERSION:
+        raise EmbeddingFileError(
+            f"{place}: format_version is {values['format_version']!r}, and this package reads version "
+            f"{FORMAT_VERSION}; a newer release of diffusers_motion_embed may read it."
         )
     for name in ("target_modules", "exclude_modules"):
         if isinstance(values.get(name), str):  # a regular expression from a stranger can take for ever

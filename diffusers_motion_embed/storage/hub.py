@@ -7,15 +7,16 @@ are. What goes wrong there becomes an error that says what to do.
 import contextlib
 import hashlib
 import re
-from collections.abc import Iterable, Iterator
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path, PurePosixPath
 from typing import Any, TypedDict, Unpack
 
-from huggingface_hub import CommitOperationAdd, HfApi, hf_hub_download
+from huggingface_hub import CommitOperationAdd, HfApi, constants, hf_hub_download, parse_hf_uri
 from huggingface_hub.errors import (
     EntryNotFoundError,
     GatedRepoError,
     HfHubHTTPError,
+    HfUriError,
     HFValidationError,
     HTTPError,
     LocalEntryNotFoundError,
@@ -33,6 +34,7 @@ from diffusers_motion_embed.errors import (
     EmbeddingNotFoundError,
     EmbeddingUploadError,
 )
+from diffusers_motion_embed.storage.atomic import expanded
 from diffusers_motion_embed.storage.files import CONFIG_NAME, WEIGHTS_NAME, check_file_name, has_own_config
 
 
@@ -68,11 +70,23 @@ class HubArguments(TypedDict, total=False):
     local_files_only: bool
 
 
+def check_hub_arguments(arguments: Mapping[str, Any]) -> None:
+    """Raise a TypeError if one of them is none of `HubArguments`."""
+    known = HubArguments.__annotations__
+    unknown = sorted(set(arguments) - set(known))
+    if unknown:
+        dtype = "dtype" in unknown or "torch_dtype" in unknown
+        hint = " An embedding needs no dtype: its numbers stay float32 and are added in the model's dtype."
+        raise TypeError(f"Unknown arguments {', '.join(unknown)}; known: {', '.join(known)}.{hint if dtype else ''}")
+
+
 def fetch_embedding(pretrained_model_name_or_path: str | Path, **arguments: Unpack[HubArguments]) -> Path:
     """Where on this machine an embedding is, downloaded first if it is on the Hub.
 
     Args:
-        pretrained_model_name_or_path: A folder, a safetensors file, or the id of a repository, "user/name".
+        pretrained_model_name_or_path: A folder, a safetensors file, the id of a repository, "user/name", or its
+            address, "https://huggingface.co/user/name", with or without "/tree/main/subfolder" or
+            "/blob/main/name.safetensors".
         **arguments: See `HubArguments`.
 
     Returns:
@@ -85,17 +99,16 @@ def fetch_embedding(pretrained_model_name_or_path: str | Path, **arguments: Unpa
         TypeError: If there is no such argument.
         ValueError: If `weight_name` or `subfolder` points out of the folder.
     """
-    unknown = sorted(set(arguments) - set(HubArguments.__annotations__))
-    if unknown:
-        raise TypeError(f"Unknown arguments {', '.join(unknown)}; known: {', '.join(HubArguments.__annotations__)}.")
+    check_hub_arguments(arguments)
+    path, repo_id = expanded(pretrained_model_name_or_path), str(pretrained_model_name_or_path)
+    if not path.exists():
+        repo_id, arguments = _located(repo_id, arguments)
     weight_name, subfolder = arguments.pop("weight_name", None), arguments.get("subfolder")
     for name in (weight_name, subfolder):
         if name is not None:
             check_file_name(name)
-    path = Path(pretrained_model_name_or_path)
-    if path.exists() or not _is_repo_id(str(pretrained_model_name_or_path)):
+    if path.exists() or not _is_repo_id(repo_id):
         return path / (subfolder or "") / weight_name if weight_name else path / (subfolder or "")
-    repo_id = str(pretrained_model_name_or_path)
     weights = _download(repo_id, weight_name or WEIGHTS_NAME, **arguments)
     if not has_own_config(weights):
         with contextlib.suppress(EmbeddingNotFoundError):  # reading says what the file is instead
@@ -168,6 +181,30 @@ def _uploading(repo_id: str) -> Iterator[None]:
         raise EmbeddingUploadError(
             f"Uploading to {repo_id} failed ({error}). Nothing has changed there; try again."
         ) from error
+
+
+def _located(name: str, arguments: HubArguments) -> tuple[str, HubArguments]:
+    """Id of the repository and the arguments that an address of the Hub means; what is no address, as it is."""
+    if "://" not in name and name.partition("/")[0].lower() not in constants.HF_URL_HOSTS:
+        return name, arguments
+    try:
+        place = parse_hf_uri(name, endpoint=constants.ENDPOINT)
+    except HfUriError as error:
+        raise EmbeddingNotFoundError(
+            f"{name} is no address of a repository on the Hub ({error.msg}). Give its id, user/name, or the path of a "
+            "folder."
+        ) from error
+    if place.type != "model":
+        raise EmbeddingNotFoundError(f"{name} is a {place.type}; a motion embedding is in a model repository.")
+    inside = PurePosixPath(place.path_in_repo)
+    folder = inside.parent if inside.suffix else inside
+    said = {"revision": place.revision, "subfolder": "" if folder == PurePosixPath() else str(folder)}
+    said["weight_name"] = inside.name if inside.suffix == ".safetensors" else None
+    said = {argument: value for argument, value in said.items() if value}
+    contradicted = sorted(argument for argument in said if arguments.get(argument) not in (None, said[argument]))
+    if contradicted:
+        raise ValueError(f"{name} says another {', '.join(contradicted)} than the argument; leave one of them out.")
+    return place.id, {**arguments, **said}
 
 
 def _is_repo_id(name: str) -> bool:

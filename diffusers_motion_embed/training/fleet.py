@@ -3,6 +3,7 @@
 import json
 import logging
 import traceback
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,13 +11,24 @@ from typing import Any
 
 from accelerate.utils import gather_object
 
-from diffusers_motion_embed.errors import MotionEmbeddingError, VideoError
+from diffusers_motion_embed.errors import CaptionError, MotionEmbeddingError
 from diffusers_motion_embed.storage.files import read_embedding
+from diffusers_motion_embed.training.captions import caption_path, read_caption, read_text, visible
+from diffusers_motion_embed.video.files import (
+    VIDEO_SUFFIXES,
+    clip_name,
+    expanded,
+    hidden_files,
+    is_picture,
+    is_video,
+    list_folder,
+    list_pictures,
+    passed_over,
+)
+from diffusers_motion_embed.video.pictures import is_still
 
 
 logger = logging.getLogger(__name__)
-
-VIDEO_SUFFIXES = {".avi", ".gif", ".mkv", ".mov", ".mp4", ".webm"}
 
 
 @dataclass(frozen=True)
@@ -34,49 +46,60 @@ class Job:
     prompt: str
 
 
-def read_caption(video: Path) -> str:
-    """The prompt of a video: the text file beside it, `clip.txt` for `clip.mp4`.
-
-    Raises:
-        VideoError: If there is none, or nothing in it.
-    """
-    path = video.with_suffix(".txt")
-    text = path.read_text(encoding="utf-8").strip() if path.is_file() else ""
-    if not text:
-        raise VideoError(f"No prompt for {video}: give one, or write what the video shows to {path}.")
-    return text
-
-
 def read_jobs(source: Path) -> list[Job]:
     """The jobs of a folder or a list.
 
     Args:
-        source: A folder of videos with captions beside them, or a file of JSON lines, {"video": ..., "prompt": ...,
-            "name": ...}: paths from the file's folder; without a prompt the caption beside the video is used, without
-            a name the video's.
+        source: A folder of videos and of folders of pictures, with captions beside them; or a file of JSON lines,
+            {"video": ..., "prompt": ..., "name": ...}: paths from the file's folder; without a prompt the caption
+            beside the video is used, without a name the video's. What a folder holds besides is passed over with a
+            warning.
 
     Raises:
-        VideoError: If there is no job, one is of no sense, or two have one name.
+        CaptionError: If there is no job, one makes no sense, or two have one name.
     """
+    source = expanded(source)
     if source.is_dir():
-        videos = sorted(path for path in source.iterdir() if path.suffix.lower() in VIDEO_SUFFIXES)
-        jobs = [Job(video.stem, video, read_caption(video)) for video in videos]
+        jobs = [Job(clip_name(video), video, read_caption(video)) for video in list_clips(source)]
     elif source.is_file():
-        lines = enumerate(source.read_text(encoding="utf-8").splitlines(), 1)
-        jobs = [_parse_job(line, f"{source}, line {number}", source.parent) for number, line in lines if line.strip()]
+        lines = enumerate(read_text(source).replace("\r\n", "\n").split("\n"), 1)
+        jobs = [_parse_job(line, f"{source}, line {number}", source.parent) for number, line in lines if visible(line)]
     else:
-        raise VideoError(f"There is no folder or list of videos at {source}.")
+        raise CaptionError(f"There is no folder or list of videos at {source}.")
     if not jobs:
-        raise VideoError(
-            f"{source} holds no videos; expected files {', '.join(sorted(VIDEO_SUFFIXES))} or JSON lines."
-        )
+        raise CaptionError(_nothing_in(source))
     names = [job.name for job in jobs]
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
-        raise VideoError(
+        raise CaptionError(
             f"{source} names {', '.join(repeated)} more than once; give every embedding a name of its own."
         )
     return jobs
+
+
+def list_clips(folder: Path) -> list[Path]:
+    """The videos of a folder and its folders of pictures, in order; a warning tells what is passed over."""
+    entries = list_folder(folder)
+    clips = [entry for entry in entries if _is_clip(entry)]
+    others = {*entries} - {*clips} - {caption_path(clip) for clip in clips} | {*hidden_files(folder, is_video)}
+    if clips and others:
+        warnings.warn(f"{folder}: {passed_over(others)}.", stacklevel=3)
+    return clips
+
+
+def _is_clip(entry: Path) -> bool:
+    if entry.is_dir():
+        return bool(list_pictures(entry))
+    return is_video(entry) and not (is_picture(entry) and is_still(entry))
+
+
+def _nothing_in(source: Path) -> str:
+    if source.is_dir() and list_pictures(source):
+        return f"{source} holds pictures, which are one clip: give it as --reference_video."
+    expected = (
+        f"videos ({', '.join(sorted(VIDEO_SUFFIXES))}) or folders of pictures" if source.is_dir() else "JSON lines"
+    )
+    return f"{source} holds no videos; expected {expected}."
 
 
 def run_jobs(jobs: list[Job], output_dir: Path, train: Callable[[Job, Path], None], state: Any) -> dict[str, str]:
@@ -128,14 +151,19 @@ def _parse_job(line: str, place: str, folder: Path) -> Job:
     try:
         row = json.loads(line)
     except json.JSONDecodeError as error:
-        raise VideoError(f"{place} is no JSON ({error}).") from error
+        raise CaptionError(f"{place} is not JSON ({error}).") from error
     if not isinstance(row, dict) or not isinstance(row.get("video"), str):
-        raise VideoError(f'{place} must be an object with "video" and, if need be, "prompt" and "name"; got {line}')
+        raise CaptionError(f'{place} must be an object with "video" and, if need be, "prompt" and "name"; got {line}')
     unknown = sorted(set(row) - {"video", "prompt", "name"})
     if unknown or not all(isinstance(value, str) for value in row.values()):
-        raise VideoError(f"{place}: expected texts under video, prompt and name; got {line}")
+        raise CaptionError(f"{place}: expected texts under video, prompt and name; got {line}")
     video = folder / row["video"]
-    name = row.get("name", video.stem)
+    video = video if video.exists() else folder / expanded(row["video"])
+    name = row.get("name", clip_name(video))
     if not name or name in {".", ".."} or Path(name).name != name:
-        raise VideoError(f"{place}: {name!r} must be the name of a folder.")
-    return Job(name, video, row.get("prompt") or read_caption(video))
+        raise CaptionError(f"{place}: {name!r} must be the name of a folder.")
+    prompt = visible(row.get("prompt", ""))
+    try:
+        return Job(name, video, prompt or read_caption(video))
+    except CaptionError as error:
+        raise CaptionError(f"{place}: {error}") from error

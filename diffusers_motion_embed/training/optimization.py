@@ -16,7 +16,7 @@ from diffusers_motion_embed.adapter.registry import registry_of
 from diffusers_motion_embed.architectures.conditioning import Conditioning, batches
 from diffusers_motion_embed.architectures.noising import Noising
 from diffusers_motion_embed.errors import NotFiniteError
-from diffusers_motion_embed.storage.files import EmbeddingTensors
+from diffusers_motion_embed.storage.embedding import EmbeddingTensors
 from diffusers_motion_embed.training.checkpoints import CheckpointError
 from diffusers_motion_embed.training.config import TrainingConfig
 from diffusers_motion_embed.training.losses import base_loss, debiased_temporal_loss, motion_distillation_loss
@@ -203,14 +203,8 @@ class Optimization:
         chosen = torch.arange(len(samples.clips))
         latents = self.clips[samples.clips, :, samples.frames].unsqueeze(2)
         noise = samples.noise[chosen, :, samples.frames].unsqueeze(2)
-        registry = registry_of(self.model)
-        registry.enabled = False
-        registry.refresh()
-        try:
+        with registry_of(self.model).silenced():
             return base_loss(*self._denoise(latents, noise, samples, self.frame_conditionings))
-        finally:
-            registry.enabled = True
-            registry.refresh()
 
     def _denoise(
         self, latents: Tensor, noise: Tensor, samples: Samples, conditionings: list[Conditioning]

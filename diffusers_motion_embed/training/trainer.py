@@ -11,16 +11,15 @@ import torch
 from torch import nn
 from tqdm.auto import tqdm
 
-from diffusers_motion_embed.adapter.registry import (
-    add_embedding,
-    registry_of,
-    remove_embedding,
-    set_active,
-    set_debias,
-    set_timing,
-)
+from diffusers_motion_embed.adapter.registry import in_training, registry_of
 from diffusers_motion_embed.adapter.selection import embedding_shapes, select_layers
-from diffusers_motion_embed.architectures import base_name, find_architecture, patch_size, supported_models
+from diffusers_motion_embed.architectures import (
+    base_name,
+    find_architecture,
+    noise_levels,
+    patch_size,
+    supported_models,
+)
 from diffusers_motion_embed.architectures.bare import bare_models
 from diffusers_motion_embed.architectures.conditioning import Conditioning, capture_conditioning
 from diffusers_motion_embed.architectures.encoding import encode_frames
@@ -28,8 +27,10 @@ from diffusers_motion_embed.architectures.noising import noising_of
 from diffusers_motion_embed.config import MotionEmbeddingConfig
 from diffusers_motion_embed.errors import AdapterNameError
 from diffusers_motion_embed.frames import Clip, as_clips
+from diffusers_motion_embed.functional import Debias
 from diffusers_motion_embed.loaders import LoadReport
-from diffusers_motion_embed.storage.files import EmbeddingTensors, write_embedding
+from diffusers_motion_embed.storage.embedding import Embedding, EmbeddingTensors
+from diffusers_motion_embed.storage.files import write_embedding
 from diffusers_motion_embed.training.checkpoints import CheckpointConfig, read_state, tidy, write_state
 from diffusers_motion_embed.training.checks import check_options, check_pipeline, check_references
 from diffusers_motion_embed.training.config import TrainingConfig
@@ -77,7 +78,7 @@ class TrainingProgress:
             raise ValueError("There is nowhere to save checkpoints: give train_motion_embedding a CheckpointConfig.")
         self.logs()
         folder = self.checkpoints.folder(self.step)
-        write_embedding(folder, self.config, self.optimization.tensors)
+        write_embedding(folder, Embedding(self.config, self.optimization.tensors))
         write_state(folder, *self.optimization.state())
         tidy(folder.parent, self.checkpoints.checkpoints_total_limit)
         return folder
@@ -153,7 +154,9 @@ def train_motion_embedding(
         embedding_config.target_modules = paths
         tensors = new_embedding(model, embedding_config, paths)
         with (
-            _attached(model, adapter_name, embedding_config, tensors, config),
+            in_training(
+                model, adapter_name, Embedding(embedding_config, tensors), _debias_of(config, embedding_config)
+            ),
             _frozen(model),
             _spatial_lora(pipe, model, config, spatial_lora_directory) as spatial,
         ):
@@ -164,7 +167,7 @@ def train_motion_embedding(
             with recomputation(model, recomputed):
                 _run_steps(run, checkpoints, embedding_config, callback, progress_bar)
     return LoadReport(
-        adapter_name, component, len(tensors), embedding_config.num_frames, embedding_config.debias, prompts[0]
+        adapter_name, (component,), len(tensors), embedding_config.num_frames, embedding_config.debias, prompts[0]
     )
 
 
@@ -199,38 +202,10 @@ class _Reference(NamedTuple):
         return cls(latents, conditionings(None), conditionings(1) if config.loss == "debiased_hybrid" else [])
 
 
-@contextlib.contextmanager
-def _attached(
-    model: nn.Module,
-    adapter_name: str,
-    embedding_config: MotionEmbeddingConfig,
-    tensors: EmbeddingTensors,
-    config: TrainingConfig,
-) -> Iterator[None]:
-    """The embedding on the model as it is trained, and then as it is used; off again after an error."""
-    was_active = {name: loaded.scale for name, loaded in registry_of(model).loaded.items() if loaded.active}
-    add_embedding(model, adapter_name, embedding_config, tensors)
-    registry = registry_of(model)
-    was_enabled, registry.enabled = registry.enabled, True
-    try:
-        set_active(model, {adapter_name: 1.0})
-        set_timing(registry, [adapter_name], 0.0, 1.0)
-        # Without a value part nothing of it would be learned.
-        through = config.debias_in_training and embedding_config.debias != "free_placement"
-        set_debias(registry, [adapter_name], embedding_config.debias if through else "identity")
-        yield
-        for parts in tensors.values():
-            for tensor in parts.values():
-                tensor.requires_grad_(False)
-        set_debias(registry, [adapter_name], embedding_config.debias)
-        set_timing(registry, [adapter_name], *embedding_config.timing)
-    except BaseException:
-        remove_embedding(model, adapter_name)
-        set_active(model, was_active)
-        raise
-    finally:
-        registry.enabled = was_enabled
-        registry.refresh()
+def _debias_of(config: TrainingConfig, embedding_config: MotionEmbeddingConfig) -> Debias:
+    """Through which the value part is trained; never through one that leaves it out, or nothing would be learned."""
+    through = config.debias_in_training and embedding_config.debias != "free_placement"
+    return embedding_config.debias if through else "identity"
 
 
 def _with_negatives(clips: list[np.ndarray], prompts: list[str | None]) -> list[tuple[np.ndarray, str | None]]:
@@ -273,24 +248,31 @@ def _complete(
         base_model_name_or_path=base_name(pipe, model),
         component=component,
     )
-    if completed.timing is None:  # elsewhere it was never trained, and would add appearance without motion
-        low, high = config.timestep_range
-        step = 1 / pipe.scheduler.config.num_train_timesteps  # the lowest level itself was trained
-        completed.timing = (1 - high, min(1.0, 1 - low + step))
+    step = 1 / pipe.scheduler.config.num_train_timesteps  # the lowest level itself was trained
+    # By default where it was trained: elsewhere it would add appearance without motion. Never where the pipeline has
+    # another model.
+    low, high = config.timestep_range if completed.timing is None else noise_levels(pipe, component)
+    start, end = completed.timing or (0.0, 1.0)
+    start, end = max(start, 1 - high), min(end, 1 - low + step)
+    if start >= end:
+        raise ValueError(
+            f"timing={completed.timing} has no noise level in common with the pipeline's {component}, which sees "
+            f"{1 - high:g} to {1 - low:g} of the schedule."
+        )
+    completed.timing = (start, end)
     return completed
 
 
 def _at_levels_of(pipe: Any, component: str, config: TrainingConfig) -> TrainingConfig:
     """The options at the noise levels that the model ever sees: a pipeline may have two models for two parts."""
-    boundary = getattr(pipe.config, "boundary_ratio", None)
-    if boundary is None:
+    lowest, highest = noise_levels(pipe, component)
+    if (lowest, highest) == (0.0, 1.0):
         return config
-    low, high = config.timestep_range
-    low, high = (low, min(high, boundary)) if component.endswith("_2") else (max(low, boundary), high)
+    low, high = max(config.timestep_range[0], lowest), min(config.timestep_range[1], highest)
     if low >= high:
         raise ValueError(
             f"timestep_sampling={config.timestep_sampling!r} has no noise level in common with the pipeline's "
-            f"{component}, which sees those on its side of {boundary}."
+            f"{component}, which sees those from {lowest} to {highest}."
         )
     return replace(config, timestep_sampling=(low, high))
 

@@ -9,7 +9,9 @@ from diffusers.models.attention_processor import Attention, AttnProcessor
 
 from diffusers_motion_embed.adapter.attachment import attach, detach
 from diffusers_motion_embed.adapter.layer import LayerEmbedding, MotionEmbeddingLayer
+from diffusers_motion_embed.adapter.state import EmbeddingState
 from diffusers_motion_embed.architectures.layouts import Layout, VideoSize
+from tests.helpers import make_config
 
 
 BATCH, HEIGHT, WIDTH, FRAMES, CHANNELS = 2, 2, 3, 4, 8
@@ -27,6 +29,10 @@ class Temporal(torch.nn.Module):
         return self.attention(rows)
 
 
+def state(debias="identity"):
+    return EmbeddingState(make_config(num_frames=FRAMES, debias=debias))
+
+
 @pytest.fixture
 def temporal():
     return Temporal()
@@ -41,7 +47,7 @@ def pictures():
 def layer(temporal):
     layer = MotionEmbeddingLayer(Layout("rows", "nchw"))
     layer.embeddings["one"] = LayerEmbedding(
-        torch.randn(FRAMES, CHANNELS), torch.randn(HEIGHT, WIDTH, FRAMES, CHANNELS)
+        torch.randn(FRAMES, CHANNELS), torch.randn(HEIGHT, WIDTH, FRAMES, CHANNELS), state()
     )
     attach(temporal.attention, temporal, layer)
     return layer
@@ -58,7 +64,7 @@ def expected(attention, pictures, embeddings):
                 for embedding in embeddings:
                     query_key += embedding.scales["qk"] * embedding.qk
                     place = embedding.v[y, x]
-                    if embedding.debias == "difference":
+                    if embedding.state.config.debias == "difference":
                         place = torch.stack([place[0]] + [place[i] - place[i - 1] for i in range(1, FRAMES)])
                     value += embedding.scales["v"] * place
                 q, k, v = (
@@ -81,7 +87,7 @@ def expected(attention, pictures, embeddings):
 @pytest.mark.parametrize("debias", ["identity", "difference"])
 def test_embeddings_enter_the_three_projections(temporal, layer, pictures, debias):
     embedding = layer.embeddings["one"]
-    embedding.debias = debias
+    embedding.state = state(debias)
     embedding.scales["qk"].fill_(0.7)
     embedding.scales["v"].fill_(-1.3)
     torch.testing.assert_close(
@@ -91,7 +97,7 @@ def test_embeddings_enter_the_three_projections(temporal, layer, pictures, debia
 
 def test_embeddings_add_up(temporal, layer, pictures):
     layer.embeddings["two"] = LayerEmbedding(
-        torch.randn(FRAMES, CHANNELS), torch.randn(HEIGHT, WIDTH, FRAMES, CHANNELS), "difference"
+        torch.randn(FRAMES, CHANNELS), torch.randn(HEIGHT, WIDTH, FRAMES, CHANNELS), state("difference")
     )
     embeddings = list(layer.embeddings.values())
     torch.testing.assert_close(
@@ -101,8 +107,8 @@ def test_embeddings_add_up(temporal, layer, pictures):
 
 def test_free_placement_leaves_the_value_part_out(temporal, layer, pictures):
     embedding = layer.embeddings["one"]
-    embedding.debias = "free_placement"
-    without_value = LayerEmbedding(embedding.qk, torch.zeros_like(embedding.v))
+    embedding.state = state("free_placement")
+    without_value = LayerEmbedding(embedding.qk, torch.zeros_like(embedding.v), state())
     torch.testing.assert_close(
         temporal(pictures), expected(temporal.attention, pictures, [without_value]), atol=1e-5, rtol=0
     )
@@ -111,7 +117,7 @@ def test_free_placement_leaves_the_value_part_out(temporal, layer, pictures):
 def test_detaching_leaves_nothing(temporal, pictures):
     plain = temporal(pictures)
     layer = MotionEmbeddingLayer(Layout("rows", "nchw"))
-    layer.embeddings["one"] = LayerEmbedding(torch.randn(FRAMES, CHANNELS), None)
+    layer.embeddings["one"] = LayerEmbedding(torch.randn(FRAMES, CHANNELS), None, state())
     attach(temporal.attention, temporal, layer)
     assert not torch.equal(temporal(pictures), plain)
     detach(temporal, layer)
@@ -177,7 +183,7 @@ def test_rows_that_were_cut_apart_are_refused(temporal, layer, pictures):
 
 def test_scales_made_in_inference_mode_can_be_changed_outside():
     with torch.inference_mode():
-        embedding = LayerEmbedding(torch.randn(FRAMES, CHANNELS), None)
+        embedding = LayerEmbedding(torch.randn(FRAMES, CHANNELS), None, state())
     embedding.scales["qk"].fill_(0.5)
     assert embedding.scales["qk"] == 0.5
 

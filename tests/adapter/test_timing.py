@@ -57,11 +57,3 @@ def test_all_the_time_needs_no_gate():
     timing.observe(torch.tensor(1.005))
     assert timing.is_whole
     assert timing.gate.item() == 1.0
-
-
-@pytest.mark.parametrize(
-    ("start", "end"), [(0.5, 0.5), (0.6, 0.4), (-0.1, 1), (0, 1.1), (float("nan"), 1), ("0", 1), (0, None)]
-)
-def test_what_is_no_part_of_the_schedule_is_refused(start, end):
-    with pytest.raises(ValueError, match="shares of the noise schedule"):
-        Timing(start, end)

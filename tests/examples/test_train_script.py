@@ -15,7 +15,7 @@ from PIL import Image
 from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from diffusers_motion_embed import enable_motion_embedding, read_video
+from diffusers_motion_embed import enable_motion_embedding, read_reference
 from tests.conftest import make_animatediff, make_text_to_video
 from tests.helpers import generate
 
@@ -41,7 +41,10 @@ def test_a_video_file_becomes_an_embedding(make_pipeline, tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert f"The motion embedding is in {output}" in done.stdout
-    assert len(read_video(output / "validation_0.mp4", 4)) == 4
+    assert "4 frames of 16 x 16 at 4 per second" in done.stdout
+    assert json.loads((output / "adapter_config.json").read_text())["generation"]["fps"] == 4
+    for name in ("validation_0.mp4", "preview.mp4", "preview.gif"):
+        assert read_reference(output / name, 4).fps == 4, name
     with Image.open(output / "comparison.webp") as picture:
         assert picture.n_frames == 4
 

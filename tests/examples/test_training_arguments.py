@@ -1,5 +1,7 @@
 """What the training script's arguments stand for."""
 
+from types import SimpleNamespace
+
 import pytest
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
@@ -7,7 +9,13 @@ from accelerate.state import AcceleratorState
 from diffusers_motion_embed import MotionEmbeddingConfig
 from diffusers_motion_embed.training import TrainingConfig
 from diffusers_motion_embed.training.checks import ignored_settings
-from examples.training_arguments import make_configs, parse_arguments, take_accelerate_settings
+from examples.training_arguments import (
+    frame_settings,
+    make_configs,
+    parse_arguments,
+    preview_fps,
+    take_accelerate_settings,
+)
 
 
 NEEDED = ("--pretrained_model_name_or_path", "base", "--reference_video", "clip.mp4", "--output_dir", "out")
@@ -66,6 +74,31 @@ def test_the_recipe_for_full_attention_learns_from_the_negative_too():
     assert training == TrainingConfig(learning_rate=0.1, color_negative=True)
     assert (embedding.value_grid, embedding.timing) == ((3, 3), (0.0, 0.4))
     assert not configs("--recipe", "full_attention", "--no-color_negative")[0].color_negative
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ((), {"num_frames": 16, "fps": None}),
+        (("--reference_fps", 12), {"num_frames": 16, "fps": 12}),
+        (("--num_seconds", 2), {"num_frames": 16, "num_seconds": 2}),
+        (("--num_seconds", 2, "--reference_fps", 12), {"num_frames": None, "num_seconds": 2, "fps": 12}),
+        (("--start_seconds", 1.5, "--background", "white"), {"start_seconds": 1.5, "background": "white"}),
+    ],
+)
+def test_what_is_read_of_a_reference(arguments, expected):
+    settings = frame_settings(parse_arguments("", [*NEEDED, *map(str, arguments)]))
+    assert {name: settings[name] for name in expected} == expected
+
+
+@pytest.mark.parametrize(
+    ("given", "read", "expected"),
+    [(None, 12.0, 12), (None, 29.97002997, 29.97), (None, None, 8), (10.0, 12.0, 10), (None, 12.5, 12.5)],
+)
+def test_previews_have_the_rate_of_the_reference(given, read, expected):
+    options, clip = parse_arguments("", [*NEEDED]), SimpleNamespace(fps=read)
+    options.fps = given
+    assert preview_fps(options, clip) == expected
 
 
 def test_full_grids_are_asked_for_with_zeros():

@@ -92,6 +92,24 @@ def test_revision_subfolder_weight_name_token_and_cache_mean_what_they_mean_else
 
 
 @pytest.mark.parametrize(
+    "address",
+    [
+        "https://huggingface.co/{}/tree/main/motions",
+        "https://huggingface.co/{}/blob/main/motions/adapter_model.safetensors?download=true",
+        "huggingface.co/{}/tree/main/motions/",
+        "hf.co/{}/resolve/main/motions/renamed.safetensors",
+        "hf://{}@main/motions",
+        "{endpoint}/{}/blob/main/motions/adapter_config.json",
+    ],
+)
+def test_an_address_is_the_place_that_it_names(pipe, hub, hub_client, files, expected, address):
+    hub.commit(REPO, {f"motions/{name}": content for name, content in files.items()})
+    hub.commit(REPO, {"motions/renamed.safetensors": files[WEIGHTS]})
+    pipe.load_motion_embedding(address.format(REPO, endpoint=hub.endpoint))
+    assert torch.equal(generate(pipe), expected)
+
+
+@pytest.mark.parametrize(
     ("content", "arguments", "error", "message"),
     [
         (None, {}, EmbeddingNotFoundError, "no folder alice/skate, and no such repository"),

@@ -24,6 +24,7 @@ from diffusers_motion_embed import (
 from diffusers_motion_embed.adapter.registry import add_embedding, embedding_tensors
 from diffusers_motion_embed.architectures import find_architecture
 from diffusers_motion_embed.functional import DEBIAS_MODES
+from diffusers_motion_embed.storage.embedding import Embedding
 from tests.models.zoo import ZOO, make_model, predict, run
 
 
@@ -93,7 +94,7 @@ class Pair:
 def train(model, config, tensors):
     """A step of training, as `training` does it; another model may be compiled for it or not."""
     copies = {path: {part: tensor.clone() for part, tensor in parts.items()} for path, parts in tensors.items()}
-    add_embedding(model, "trained", config, copies)
+    add_embedding(model, "trained", Embedding(config, copies))
     parameters = [
         tensor.requires_grad_() for parts in embedding_tensors(model, "trained").values() for tensor in parts.values()
     ]

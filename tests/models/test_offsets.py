@@ -58,13 +58,13 @@ def expected_offset(shape, specimen, path, tensor):
 @pytest.mark.parametrize("name", ZOO)
 def test_every_token_gets_the_vector_of_its_frame(name, grid, make_embedding):
     model, specimen = make_model(name), ZOO[name]
-    config, tensors = make_embedding(
+    config, tensors = embedding = make_embedding(
         model, value_grid=grid, debias="identity", target_modules=list(specimen.layers), **SIZE
     )
     assert sorted(tensors) == sorted(specimen.layers)
     before, after = {}, {}
     watch(model, specimen, before)  # ahead of the embedding's hooks
-    load_motion_embedding(model, to_state_dict(config, tensors), config=config)
+    load_motion_embedding(model, to_state_dict(embedding), config=config)
     watch(model, specimen, after)
     run(model, CLIP)
 
@@ -80,10 +80,10 @@ def test_every_token_gets_the_vector_of_its_frame(name, grid, make_embedding):
 def test_text_gets_nothing(name, make_embedding):
     """Where text and video are in one sequence, the text's part of it stays bit for bit."""
     model, specimen = make_model(name), ZOO[name]
-    config, tensors = make_embedding(model, value_grid=(1, 1), target_modules=list(specimen.layers), **SIZE)
+    embedding = make_embedding(model, value_grid=(1, 1), target_modules=list(specimen.layers), **SIZE)
     before, after = {}, {}
     watch(model, specimen, before)
-    load_motion_embedding(model, to_state_dict(config, tensors), config=config)
+    load_motion_embedding(model, to_state_dict(embedding), config=embedding.config)
     watch(model, specimen, after)
     run(model, CLIP)
     num_tokens = (

@@ -8,7 +8,15 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
 from safetensors.torch import load_file, save_file
 
-from diffusers_motion_embed import AdapterNameError, EmbeddingFileError, IncompatibleEmbeddingError
+from diffusers_motion_embed import (
+    AdapterNameError,
+    EmbeddingFileError,
+    IncompatibleEmbeddingError,
+    concatenate_motion_embeddings,
+    load_motion_embedding,
+    set_motion_embeddings,
+    unload_motion_embedding,
+)
 from tests.conftest import make_unet3d
 from tests.helpers import NUM_FRAMES, assert_unchanged, make_config, snapshot
 from tests.peft_tuner.test_model import embedding_parameters, frozen_copy, randomise, run
@@ -36,10 +44,18 @@ def numbers_of(peft_model, name):
     return {path.removesuffix(f".{name}"): tensor for path, tensor in embedding_parameters(peft_model, name).items()}
 
 
+def added(peft_model, name):
+    """What an adapter adds, by layer and part: debiased by "difference", written out again."""
+    numbers = numbers_of(peft_model, name)
+    differences = {key: torch.diff(tensor, dim=-2, prepend=0 * tensor[..., :1, :]) for key, tensor in numbers.items()}
+    return {key: differences[key] if key.endswith("_v") else tensor for key, tensor in numbers.items()}
+
+
 def test_a_linear_combination_is_the_weighted_sum(two):
     two.add_weighted_adapter(["first", "second"], [0.5, -2.0], "both")
     assert two.active_adapters == ["first"]
-    first, second, both = (numbers_of(two, name) for name in ("first", "second", "both"))
+    first, second, both = added(two, "first"), added(two, "second"), numbers_of(two, "both")
+    assert two.peft_config["both"].debias == "identity"
     assert both.keys() == first.keys()
     for key, tensor in both.items():
         torch.testing.assert_close(tensor, 0.5 * first[key] - 2.0 * second[key])
@@ -53,14 +69,15 @@ def test_a_linear_combination_is_the_weighted_sum(two):
 def test_a_concatenation_is_one_after_the_other(two):
     two.add_weighted_adapter(["second", "first"], [1.0, 0.5], "both", combination_type="cat")
     assert two.peft_config["both"].num_frames == two.peft_config["both"].num_latent_frames == 2 * NUM_FRAMES
-    first, second, both = (numbers_of(two, name) for name in ("first", "second", "both"))
+    first, second, both = added(two, "first"), added(two, "second"), numbers_of(two, "both")
     for key, tensor in both.items():
         assert torch.equal(tensor, torch.cat([second[key], 0.5 * first[key]], dim=-2))
 
 
 def test_adapters_of_other_lengths_grids_parts_and_layers_combine(model):
-    peft_model = randomise(get_peft_model(model, make_config(num_frames=3, parts=["v"]), "coarse"), "coarse")
-    fine = make_config(num_frames=5, value_grid=(4, 4), target_modules="down_blocks.*attn1")
+    coarse = make_config(num_frames=3, parts=["v"], debias="identity")
+    peft_model = randomise(get_peft_model(model, coarse, "coarse"), "coarse")
+    fine = make_config(num_frames=5, value_grid=(4, 4), target_modules="down_blocks.*attn1", debias="identity")
     peft_model.add_adapter("fine", fine)
     randomise(peft_model, "fine").requires_grad_(False)
     peft_model.add_weighted_adapter(["coarse", "fine"], [1.0, 2.0], "both")
@@ -76,6 +93,44 @@ def test_adapters_of_other_lengths_grids_parts_and_layers_combine(model):
     torch.testing.assert_close(
         value[0, 1, 0], 0.75 * coarse[f"{layer}_v"][0, 0, 0] + 0.25 * coarse[f"{layer}_v"][0, 1, 0]
     )
+
+
+@pytest.mark.parametrize("combination_type", ["linear", "cat"])
+def test_both_doors_combine_alike(plain, embedding_folder, tmp_path, combination_type):
+    """Embeddings of other lengths and debiasing: what is added is combined, not what was learned."""
+    folders = {
+        "first": embedding_folder(plain, "first", seed=1),
+        "second": embedding_folder(plain, "second", seed=2, num_frames=NUM_FRAMES + 2, debias="centered"),
+    }
+    peft_model = PeftModel.from_pretrained(copy.deepcopy(plain), folders["first"], "first")
+    peft_model.load_adapter(folders["second"], "second")
+    weights = [0.5, 2.0] if combination_type == "linear" else [1.0, 1.0]
+    peft_model.add_weighted_adapter(list(folders), weights, "both", combination_type)
+    peft_model.set_adapter("both")
+    peft_model.save_pretrained(tmp_path, selected_adapters=["both"])
+
+    if combination_type == "linear":
+        for name, folder in folders.items():
+            load_motion_embedding(plain, folder, name)
+        set_motion_embeddings(plain, list(folders), weights)
+    else:
+        load_motion_embedding(plain, concatenate_motion_embeddings(list(folders.values()), tmp_path / "cat"))
+    num_frames = peft_model.peft_config["both"].num_frames
+    assert num_frames == (NUM_FRAMES + 2 if combination_type == "linear" else 2 * NUM_FRAMES + 2)
+    by_pipeline = run(plain, num_frames=num_frames)
+    peft_model.requires_grad_(False)
+    torch.testing.assert_close(run(peft_model, num_frames=num_frames), by_pipeline, atol=1e-5, rtol=0)
+    unload_motion_embedding(plain)
+    load_motion_embedding(plain, tmp_path / "both")
+    torch.testing.assert_close(run(plain, num_frames=num_frames), by_pipeline, atol=1e-5, rtol=0)
+
+
+def test_adapters_that_act_at_other_times_do_not_combine(two):
+    two.add_adapter("early", make_config(timing=(0.0, 0.5)))
+    before = snapshot(two)
+    with pytest.raises(IncompatibleEmbeddingError, match=r"differ in timing: None and .0\.0, 0\.5."):
+        two.add_weighted_adapter(["first", "early"], [1.0, 1.0], "both")
+    assert_unchanged(two, before)
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,17 @@
 """Modular pipelines: enabled before they have models, and trained as ordinary pipelines with the same models."""
 
+import functools
+
 import pytest
 import torch
-from diffusers import ModularPipeline
+from diffusers import (
+    AdaptiveProjectedGuidance,
+    ClassifierFreeGuidance,
+    ClassifierFreeZeroStarGuidance,
+    ModularPipeline,
+    SmoothedEnergyGuidance,
+    TangentialClassifierFreeGuidance,
+)
 from diffusers.modular_pipelines.ltx.modular_blocks_ltx import LTXBlocks
 from diffusers.modular_pipelines.wan.modular_blocks_wan import WanBlocks
 
@@ -40,6 +49,34 @@ def test_training_and_noise_are_those_of_the_ordinary_pipeline(name, blocks, cap
     torch.testing.assert_close(noise, dme.invert_clip(ordinary, family.frames(), **arguments))
     given = [generate(pipe, family, latents=dme.pipeline_latents(pipe, each)) for each in (noise, noise + 1)]
     assert not torch.equal(*given)
+
+
+@pytest.mark.parametrize(
+    "guider",
+    [
+        ClassifierFreeGuidance,
+        AdaptiveProjectedGuidance,
+        ClassifierFreeZeroStarGuidance,
+        TangentialClassifierFreeGuidance,
+        functools.partial(SmoothedEnergyGuidance, seg_guidance_layers=[1]),
+    ],
+    ids=["cfg", "apg", "cfg-zero", "tangential", "seg"],
+)
+def test_guiders_keep_the_motion(guider, embedding_dict):
+    family, ordinary = FAMILIES["Wan"], make_pipe(FAMILIES["Wan"])
+    pipe = loaded_later(WanBlocks(), ordinary.components)
+    pipe.update_components(guider=guider())
+    motion = embedding_dict(pipe.transformer, value_grid=(1, 1))
+    plain = generate(pipe, family)
+    pipe.load_motion_embedding(motion)
+    moved = generate(pipe, family)
+    assert (moved - plain).abs().max() > 1e-2
+    fresh = loaded_later(WanBlocks(), make_pipe(FAMILIES["Wan"]).components)
+    fresh.load_motion_embedding(motion)  # before the guider
+    fresh.update_components(guider=guider())
+    assert torch.equal(generate(fresh, family), moved)
+    pipe.set_motion_scale(0.0)
+    assert torch.equal(generate(pipe, family), plain)
 
 
 def test_a_saved_pipeline_gets_its_models_after_it_was_enabled(tmp_path):

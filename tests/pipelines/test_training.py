@@ -14,7 +14,7 @@ from torch.overrides import TorchFunctionMode
 
 import diffusers_motion_embed as dme
 from diffusers_motion_embed import MotionEmbeddingError, NotFiniteError, UnsupportedModelError, VideoError
-from diffusers_motion_embed.adapter.registry import embedding_tensors
+from diffusers_motion_embed.adapter.registry import embedding_tensors, registry_of
 from diffusers_motion_embed.training import TrainingConfig, train_motion_embedding
 from tests.helpers import assert_unchanged, snapshot
 from tests.pipelines.conftest import FAMILIES, make_pipe
@@ -88,13 +88,21 @@ def test_an_embedding_is_learned_and_nothing_else_changes(family, pipe, model, t
     moved = family.generate(pipe)
     assert not torch.equal(moved, plain)
 
+    settings = {"timing": (0.0, 0.9), "debias": "identity", "frame_policy": "hold"}
+    pipe.set_motion_timing(*settings["timing"])
+    pipe.set_motion_debias(settings["debias"])
+    pipe.set_motion_frame_policy(settings["frame_policy"])
+    as_trained, moved = moved, family.generate(pipe)
+    assert not torch.equal(moved, as_trained)
     folder = pipe.save_motion_embedding(tmp_path / "embedding")
     pipe.unload_motion_embedding()
     assert_unchanged(model, before)
     assert all(torch.equal(tensor, all_weights[name]) for name, tensor in weights(pipe).items())
     assert torch.equal(family.generate(pipe), plain)
-    pipe.load_motion_embedding(folder)
+    pipe.load_motion_embedding(folder, "again")
     assert torch.equal(family.generate(pipe), moved)
+    config = registry_of(model).loaded["again"].config
+    assert {name: getattr(config, name) for name in settings} == settings
     pipe.set_motion_scale(0.0)
     assert torch.equal(family.generate(pipe), plain)
 

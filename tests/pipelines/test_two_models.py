@@ -1,5 +1,7 @@
 """Wan 2.2's two models, for high and for low noise: each has an embedding of its own."""
 
+import warnings
+
 import pytest
 import torch
 
@@ -14,6 +16,7 @@ from tests.pipelines.conftest import FAMILIES, make_pipe
 BOUNDARY = 0.875
 SMALL = {"max_train_steps": 2, "train_batch_size": 8, "gradient_accumulation_steps": 1, "learning_rate": 0.01}
 FAMILY = FAMILIES["Wan2.2"]
+GRID = {"value_grid": (1, 1)}
 
 
 @pytest.fixture
@@ -21,7 +24,7 @@ def pipe():
     return make_pipe(FAMILY)
 
 
-def train(pipe, component=None, **options):
+def train(pipe, component=None, timing=None, **options):
     """Train two steps and return the timesteps at which the models were called."""
     timesteps = {"transformer": [], "transformer_2": []}
     handles = [
@@ -36,7 +39,7 @@ def train(pipe, component=None, **options):
         FAMILY.frames(),
         "a red circle",
         TrainingConfig(**{**SMALL, **options}),
-        embedding_config=MotionEmbeddingConfig(component=component),
+        embedding_config=MotionEmbeddingConfig(component=component, timing=timing),
         call_arguments=FAMILY.settings,
         progress_bar=False,
     )
@@ -70,6 +73,21 @@ def test_noise_levels_of_the_other_model_alone_are_refused(pipe, component, samp
     assert_unchanged(getattr(pipe, component), before)
 
 
+@pytest.mark.parametrize("timing", [(0.0, 1.0), (0.1, 0.9)])
+@pytest.mark.parametrize("component", ["transformer", "transformer_2"])
+def test_a_given_timing_is_cut_to_the_levels_of_the_model(pipe, component, timing):
+    train(pipe, component, timestep_sampling="uniform", timing=timing)
+    low, high = (0.0, 1 - BOUNDARY) if component == "transformer" else (1 - BOUNDARY, 1.0)
+    found = registry_of(getattr(pipe, component)).loaded["default"].config.timing
+    assert found == pytest.approx((max(low, timing[0]), min(high, timing[1])), abs=0.0011)
+
+
+def test_a_timing_of_the_other_model_alone_is_refused(pipe):
+    with pytest.raises(ValueError, match=r"timing=.0.5, 1.0. has no noise level in common with .* transformer,"):
+        train(pipe, "transformer", timing=(0.5, 1.0))
+    assert pipe.get_list_motion_embeddings() == {}
+
+
 @pytest.mark.parametrize("component", ["transformer", "transformer_2"])
 def test_a_file_goes_to_the_model_that_it_names(pipe, component, tmp_path):
     plain = FAMILY.generate(pipe, num_inference_steps=4)
@@ -78,13 +96,94 @@ def test_a_file_goes_to_the_model_that_it_names(pipe, component, tmp_path):
     moved = FAMILY.generate(pipe, num_inference_steps=4)
     assert not torch.equal(moved, plain)
 
-    folder = pipe.save_motion_embedding(tmp_path / component)
-    again = make_pipe(FAMILY)
-    assert again.load_motion_embedding(folder, "again").component == component
-    assert again.get_list_motion_embeddings() == {component: ["again"]}
+    by_pipeline = pipe.save_motion_embedding(tmp_path / component)
+    by_model = dme.save_motion_embedding(getattr(pipe, component), tmp_path / f"{component} by model")
+    for folder in (by_pipeline, by_model):
+        again = make_pipe(FAMILY)
+        assert again.load_motion_embedding(folder, "again").component == component
+        assert again.get_list_motion_embeddings() == {component: ["again"]}
     loaded = embedding_tensors(getattr(again, component), "again")
     assert all(torch.equal(tensor, trained[path][part]) for path in loaded for part, tensor in loaded[path].items())
     assert torch.equal(FAMILY.generate(again, num_inference_steps=4), moved)
+
+
+LOADED_BY = {
+    "file, by name": lambda pipe, file, tensors: pipe.load_motion_embedding(file, component="transformer_2"),
+    "tensors, by name": lambda pipe, file, tensors: pipe.load_motion_embedding(tensors, component="transformer_2"),
+    "file, on the model": lambda pipe, file, tensors: dme.load_motion_embedding(pipe.transformer_2, file),
+    "tensors, on the model": lambda pipe, file, tensors: dme.load_motion_embedding(pipe.transformer_2, tensors),
+}
+
+
+@pytest.mark.parametrize("load", LOADED_BY.values(), ids=LOADED_BY)
+def test_what_was_loaded_on_the_second_model_comes_back_to_it(pipe, embedding_folder, embedding_dict, tmp_path, load):
+    file = embedding_folder(pipe.transformer, **GRID, component="transformer")
+    assert load(pipe, file, embedding_dict(pipe.transformer, **GRID)).component == "transformer_2"
+    assert list(pipe.get_list_motion_embeddings()) == ["transformer_2"]
+    moved = FAMILY.generate(pipe, num_inference_steps=4)
+    for name, holder in {"pipeline": pipe, "model": pipe.transformer_2}.items():
+        again = make_pipe(FAMILY)
+        report = again.load_motion_embedding(dme.save_motion_embedding(holder, tmp_path / name))
+        assert report.component == "transformer_2"
+        assert torch.equal(FAMILY.generate(again, num_inference_steps=4), moved)
+
+
+def test_a_model_from_a_folder_knows_its_name(pipe, embedding_folder, tmp_path):
+    pipe.transformer_2.save_pretrained(tmp_path / "base" / "transformer_2")
+    model = type(pipe.transformer_2).from_pretrained(tmp_path / "base" / "transformer_2")
+    assert dme.load_motion_embedding(model, embedding_folder(model, **GRID)).component == "transformer_2"
+
+
+def test_a_file_for_a_model_that_is_not_there_says_where_it_went(embedding_folder):
+    single = make_pipe(FAMILIES["Wan"])
+    folder = embedding_folder(single.transformer, **GRID, component="transformer_2")
+    with pytest.warns(UserWarning, match="made for transformer_2, which this WanPipeline .*put on transformer"):
+        assert single.load_motion_embedding(folder).component == "transformer"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        single.load_motion_embedding(folder, component="transformer")
+        dme.load_motion_embedding(single.transformer, folder)
+
+
+def test_an_embedding_of_one_model_acts_on_both_at_the_levels_of_each(pipe, embedding_folder):
+    """One of Wan 2.1 acts in the noisiest three tenths: in an eighth the first model sees, in the rest the second."""
+    folder = embedding_folder(pipe.transformer, **GRID, component="transformer", timing=(0.0, 0.3))
+    with pytest.warns(UserWarning, match=r"levels 0.70 to 1.00, and transformer .* sees only 0.88 to 1.00 of them"):
+        pipe.load_motion_embedding(folder, "motion")
+    steps = {"num_inference_steps": 12}
+    first = FAMILY.generate(pipe, **steps)
+    pipe.unload_motion_embedding()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        pipe.load_motion_embedding(folder, "motion", component="transformer")
+        assert torch.equal(FAMILY.generate(pipe, **steps), first)
+        report = pipe.load_motion_embedding(folder, "both", component=["transformer", "transformer_2"])
+        assert report.components == ("transformer", "transformer_2")
+    pipe.set_motion_embeddings("both")
+    both = FAMILY.generate(pipe, **steps)
+    assert not torch.equal(both, first)
+
+    # By hand: on each model alone, cut to what the model sees.
+    pipe.unload_motion_embedding()
+    for name, component, timing in (("a", "transformer", (0.0, 0.125)), ("b", "transformer_2", (0.125, 0.3))):
+        pipe.load_motion_embedding(folder, name, component=component)
+        pipe.set_motion_timing(*timing, name)
+    assert torch.equal(FAMILY.generate(pipe, **steps), both)
+
+
+def test_loading_on_both_is_all_or_nothing(pipe, embedding_folder):
+    folder, both = embedding_folder(pipe.transformer, **GRID), ["transformer", "transformer_2"]
+    pipe.load_motion_embedding(folder, "taken", component="transformer_2")
+    with pytest.raises(dme.AdapterNameError, match="'taken' is loaded already"):
+        pipe.load_motion_embedding(folder, "taken", component=both)
+    with pytest.raises(dme.AdapterNameError, match="none is named 'taken' on transformer;"):
+        pipe.load_motion_embedding(folder, "taken", component=both, hotswap=True)
+    assert pipe.get_list_motion_embeddings() == {"transformer_2": ["taken"]}
+    pipe.load_motion_embedding(folder, "swapped", component=both)
+    other = embedding_folder(pipe.transformer, "other", seed=2, **GRID)
+    pipe.load_motion_embedding(other, "swapped", component="transformer", hotswap=True)
+    first, second = (embedding_tensors(getattr(pipe, component), "swapped") for component in both)
+    assert not any(torch.equal(first[path]["qk"], second[path]["qk"]) for path in first)
 
 
 def test_calls_reach_both_models(pipe, embedding_dict):
@@ -119,8 +218,8 @@ def test_calls_reach_both_models(pipe, embedding_dict):
     pipe.set_motion_timing(0.0, 0.5)
     pipe.set_motion_debias("free_placement")
     pipe.set_motion_frame_policy("hold")
-    settings = [(each.timing.end, each.debias, each.frame_policy) for each in loaded()]
-    assert settings == [(0.5, "free_placement", "hold")] * 2
+    settings = [(each.config.timing, each.config.debias, each.config.frame_policy) for each in loaded()]
+    assert settings == [((0.0, 0.5), "free_placement", "hold")] * 2
 
 
 def test_saving_finds_the_model_by_the_name(pipe, embedding_dict, tmp_path):

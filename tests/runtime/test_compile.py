@@ -8,9 +8,10 @@ import logging
 
 import pytest
 import torch
-from diffusers import UNetMotionModel
+from diffusers import DiffusionPipeline, UNetMotionModel
 
 from diffusers_motion_embed import enable_motion_embedding
+from diffusers_motion_embed.architectures import find_architecture
 from tests.conftest import make_animatediff, make_text_to_video, make_unet3d
 from tests.runtime.factories import CLEAR, assert_motion_acts, make_lora, run
 
@@ -202,3 +203,35 @@ def test_other_sizes_and_lengths_do_not_compile_anew(motion):
         torch.testing.assert_close(run(each, **sizes[0]), clips[0], **TOLERANCE)
         with no_compiling():
             torch.testing.assert_close(run(each, **sizes[1]), clips[1], **TOLERANCE)
+
+
+def compile_blocks(model):
+    """By repeated blocks where diffusers knows them, and otherwise the first of the blocks that mix frames."""
+    if model._repeated_blocks:
+        model.compile_repeated_blocks()
+    else:  # one alone, because every one takes ten seconds
+        path = find_architecture(model).attention_paths(model)[0]
+        model.get_submodule(path.rpartition(".")[0]).compile()
+
+
+@pytest.mark.parametrize("name", ["tiny-t2v", "tiny-animatediff", "tiny-wan"])
+def test_the_default_backend_notices_a_motion_on_the_embedded_models(name, embedding_dict, monkeypatch, tmp_path):
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    pipe = enable_motion_embedding(DiffusionPipeline.from_pretrained(f"examples/{name}", dtype=torch.float32))
+    pipe.set_progress_bar_config(disable=True)
+    model = pipe.transformer if name == "tiny-wan" else pipe.unet
+    size = {"num_frames": 5 if name == "tiny-wan" else 4, "height": 32, "width": 32}
+
+    def clip():
+        settings = {"num_inference_steps": 1, "guidance_scale": 1.0, "output_type": "latent"}
+        return pipe("a red bar", **size, **settings, generator=torch.Generator().manual_seed(0)).frames
+
+    source, plain = embedding_dict(model, value_grid=(1, 1)), clip()
+    pipe.load_motion_embedding(source)
+    moved = clip()
+    pipe.unload_motion_embedding()
+    compile_blocks(model)
+    torch.testing.assert_close(clip(), plain, atol=1e-4, rtol=1e-4)
+    pipe.load_motion_embedding(source)
+    torch.testing.assert_close(clip(), moved, atol=1e-4, rtol=1e-4)
+    assert (moved - plain).abs().max() > 1e-2

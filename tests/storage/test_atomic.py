@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from diffusers_motion_embed.storage.atomic import remove_leftovers, replace_files
+from diffusers_motion_embed.storage.embedding import Embedding
 from diffusers_motion_embed.storage.files import read_embedding, write_embedding
 from tests.helpers import make_config
 
@@ -18,9 +19,9 @@ fork = multiprocessing.get_context("fork")  # a new interpreter would take secon
 
 
 def embedding(number):
-    """A config and tensors in which every number is `number`."""
+    """One in which every number is `number`."""
     config = make_config(target_modules=["attn1"], training={"number": number})
-    return config, {"attn1": {"qk": torch.full((4, 256), number), "v": torch.full((2, 2, 4, 256), number)}}
+    return Embedding(config, {"attn1": {"qk": torch.full((4, 256), number), "v": torch.full((2, 2, 4, 256), number)}})
 
 
 def number_of(folder):
@@ -35,12 +36,12 @@ def write_for_ever(folder, started):
     embeddings = [embedding(number) for number in (1.0, 2.0)]
     started.set()
     while True:
-        for config, tensors in embeddings:
-            write_embedding(folder, config, tensors)
+        for each in embeddings:
+            write_embedding(folder, each)
 
 
 def test_a_writer_that_is_killed_leaves_the_old_or_the_new_and_no_debris(tmp_path):
-    write_embedding(tmp_path, *embedding(0.0))
+    write_embedding(tmp_path, embedding(0.0))
     rng, seen, left = random.Random(0), set(), 0
     for _ in range(100):
         started = fork.Event()
@@ -59,11 +60,11 @@ def test_a_writer_that_is_killed_leaves_the_old_or_the_new_and_no_debris(tmp_pat
 
 def write_some(folder, number):
     for _ in range(20):
-        write_embedding(folder, *embedding(number))
+        write_embedding(folder, embedding(number))
 
 
 def test_writers_and_readers_at_the_same_time_meet_whole_embeddings(tmp_path):
-    write_embedding(tmp_path, *embedding(0.0))
+    write_embedding(tmp_path, embedding(0.0))
     writers = [fork.Process(target=write_some, args=(tmp_path, float(number))) for number in (1, 2, 3)]
     for writer in writers:
         writer.start()

@@ -14,6 +14,7 @@ from diffusers_motion_embed import (
 )
 from diffusers_motion_embed.convert import main
 from diffusers_motion_embed.storage.convert import from_authors_checkpoint, to_authors_checkpoint
+from diffusers_motion_embed.storage.embedding import Embedding
 from diffusers_motion_embed.storage.files import read_embedding, write_embedding
 from tests.conftest import make_unet3d
 
@@ -96,8 +97,8 @@ def as_their_code(model, checkpoint, mode, scale):
 def test_a_converted_checkpoint_computes_what_their_code_computes(
     model, checkpoint, saved, tmp_path, mode, debias, scale
 ):
-    config, tensors = from_authors_checkpoint(saved, num_frames=FRAMES, height=HEIGHT, width=WIDTH)
-    write_embedding(tmp_path / "ours", config, tensors)
+    embedding = from_authors_checkpoint(saved, num_frames=FRAMES, height=HEIGHT, width=WIDTH)
+    write_embedding(tmp_path / "ours", embedding)
     plain, expected = run(model), as_their_code(model, checkpoint, mode, scale)
     load_motion_embedding(model, tmp_path / "ours", debias=debias)
     set_motion_scale(model, scale)
@@ -127,13 +128,13 @@ def test_blocks_may_differ_in_their_parts(model, checkpoint, tmp_path):
     ):
         del checkpoint[key]
     torch.save(checkpoint, tmp_path / "motion_embed.pt")
-    config, tensors = from_authors_checkpoint(
+    config, tensors = embedding = from_authors_checkpoint(
         tmp_path / "motion_embed.pt", num_frames=FRAMES, height=HEIGHT, width=WIDTH
     )
     assert config.parts == ("qk", "v")
     assert not tensors[f"{first}.attn1"]["v"].any()
     assert not tensors[f"{second}.attn1"]["qk"].any()
-    write_embedding(tmp_path / "ours", config, tensors)
+    write_embedding(tmp_path / "ours", embedding)
     load_motion_embedding(model, tmp_path / "ours")
 
 
@@ -168,10 +169,10 @@ def test_what_their_file_cannot_hold_is_refused(saved):
     changed = copy.deepcopy(tensors)
     changed[f"{block}.attn2"]["qk"][0, 0] += 1
     with pytest.raises(IncompatibleEmbeddingError, match="do not share"):
-        to_authors_checkpoint(config, changed)
+        to_authors_checkpoint(Embedding(config, changed))
     coarse = copy.deepcopy(tensors)
     coarse[f"{block}.attn1"]["v"] = coarse[f"{block}.attn1"]["v"][:2]
     with pytest.raises(IncompatibleEmbeddingError, match=r"needs \(4, 8\)"):
-        to_authors_checkpoint(config, coarse)
+        to_authors_checkpoint(Embedding(config, coarse))
     with pytest.raises(IncompatibleEmbeddingError, match="no place for mid_block"):
-        to_authors_checkpoint(config, {"mid_block.attn1": {"qk": torch.ones(FRAMES, 16)}})
+        to_authors_checkpoint(Embedding(config, {"mid_block.attn1": {"qk": torch.ones(FRAMES, 16)}}))

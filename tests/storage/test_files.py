@@ -12,6 +12,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from diffusers_motion_embed import EmbeddingFileError, EmbeddingNotFoundError
+from diffusers_motion_embed.storage.embedding import Embedding
 from diffusers_motion_embed.storage.files import (
     CONFIG_NAME,
     HEADER_KEY,
@@ -43,7 +44,7 @@ def tensors():
 
 @pytest.fixture
 def folder(tmp_path, tensors):
-    return write_embedding(tmp_path / "embedding", make_config(), tensors)
+    return write_embedding(tmp_path / "embedding", Embedding(make_config(), tensors))
 
 
 def assert_equal(read, expected):
@@ -107,7 +108,7 @@ def test_the_file_in_the_folder_can_have_another_name(folder, tensors):
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
 def test_half_precision_halves_the_numbers_and_is_read_as_float32(tmp_path, tensors, dtype):
-    folder = write_embedding(tmp_path / "half", make_config(), tensors, dtype=dtype)
+    folder = write_embedding(tmp_path / "half", Embedding(make_config(), tensors), dtype=dtype)
     assert {tensor.dtype for tensor in load_file(folder / WEIGHTS_NAME).values()} == {dtype}
     rounded = {path: {part: t.to(dtype).float() for part, t in parts.items()} for path, parts in tensors.items()}
     assert_equal(read_embedding(folder)[1], rounded)
@@ -116,7 +117,7 @@ def test_half_precision_halves_the_numbers_and_is_read_as_float32(tmp_path, tens
 @pytest.mark.parametrize("debias", ["identity", "difference"])
 def test_the_compact_form_is_small_and_within_the_bound(tmp_path, debias):
     tensors = {"attn1": {"qk": torch.randn(FRAMES, 64), "v": torch.randn(HEIGHT, WIDTH, FRAMES, 64)}}
-    folder = write_embedding(tmp_path / "compact", make_config(debias=debias), tensors, max_error=0.25)
+    folder = write_embedding(tmp_path / "compact", Embedding(make_config(debias=debias), tensors), max_error=0.25)
     stored = load_file(folder / WEIGHTS_NAME)
     stem = "base_model.model.attn1.motion_embedding_"
     assert stored[f"{stem}qk_codes"].shape == (FRAMES, 64 * 3 // 8)
@@ -132,7 +133,7 @@ def test_the_compact_form_is_small_and_within_the_bound(tmp_path, debias):
 
 
 def test_a_part_for_which_codes_cannot_keep_the_bound_is_stored_whole(tmp_path, tensors):
-    folder = write_embedding(tmp_path / "compact", make_config(), tensors, max_error=1e-6)
+    folder = write_embedding(tmp_path / "compact", Embedding(make_config(), tensors), max_error=1e-6)
     assert_equal(read_embedding(folder)[1], tensors)
     assert f"{STEM}v" in load_file(folder / WEIGHTS_NAME)
 
@@ -158,7 +159,7 @@ def test_a_part_for_which_codes_cannot_keep_the_bound_is_stored_whole(tmp_path, 
 )
 def test_a_compact_form_that_cannot_be_is_refused(tmp_path, tensor, value, message):
     tensors = {path: {"qk": torch.randn(4, 64), "v": torch.randn(2, 2, 4, 64)} for path in PATHS}
-    folder = write_embedding(tmp_path / "compact", make_config(), tensors, max_error=0.25)
+    folder = write_embedding(tmp_path / "compact", Embedding(make_config(), tensors), max_error=0.25)
     rewrite(folder, {f"{STEM}{tensor}": value})
     with pytest.raises(EmbeddingFileError, match=message):
         read_embedding(folder)
@@ -167,14 +168,14 @@ def test_a_compact_form_that_cannot_be_is_refused(tmp_path, tensor, value, messa
 @pytest.mark.parametrize("max_error", [-0.1, 1.0, float("nan")])
 def test_a_bound_that_is_no_share_is_refused(tmp_path, tensors, max_error):
     with pytest.raises(ValueError, match="max_error must be a share"):
-        write_embedding(tmp_path / "compact", make_config(), tensors, max_error=max_error)
+        write_embedding(tmp_path / "compact", Embedding(make_config(), tensors), max_error=max_error)
     assert not (tmp_path / "compact").exists()
 
 
 @pytest.mark.parametrize("part", ["qk", "v"])
 def test_an_embedding_of_one_part_is_kept(tmp_path, tensors, part):
     tensors = {path: {part: parts[part]} for path, parts in tensors.items()}
-    folder = write_embedding(tmp_path / "one-part", make_config(parts=[part]), tensors)
+    folder = write_embedding(tmp_path / "one-part", Embedding(make_config(parts=[part]), tensors))
     assert_equal(read_embedding(folder)[1], tensors)
 
 
@@ -210,7 +211,7 @@ def test_settings_of_other_tools_are_kept(folder, tensors, tmp_path):
     rewrite(folder, header=json.dumps(settings))
     config, read = read_embedding(folder)
     assert_equal(read, tensors)
-    again = write_embedding(tmp_path / "again", config, read)
+    again = write_embedding(tmp_path / "again", Embedding(config, read))
     assert json.loads(header_of(again)[HEADER_KEY]) == settings
 
 
@@ -395,7 +396,7 @@ def test_a_file_in_the_place_of_the_folder_is_kept(tmp_path, tensors):
     file = tmp_path / "embedding"
     file.write_text("precious")
     with pytest.raises(NotADirectoryError, match="embedding is a file; save_directory must be a folder"):
-        write_embedding(file, make_config(), tensors)
+        write_embedding(file, Embedding(make_config(), tensors))
     assert file.read_text() == "precious"
     assert names_in(tmp_path) == ["embedding"]
 
@@ -404,7 +405,7 @@ def test_saving_again_replaces_the_embedding_and_keeps_other_files(folder):
     (folder / "notes").mkdir()
     (folder / "notes" / "today.txt").write_text("kept")
     new = make_tensors()
-    write_embedding(folder, make_config(), new)
+    write_embedding(folder, Embedding(make_config(), new))
     assert_equal(read_embedding(folder)[1], new)
     assert (folder / "notes" / "today.txt").read_text() == "kept"
     assert names_in(folder) == sorted([CONFIG_NAME, WEIGHTS_NAME, "notes"])
@@ -412,7 +413,7 @@ def test_saving_again_replaces_the_embedding_and_keeps_other_files(folder):
 
 
 def test_missing_parents_are_made(tmp_path, tensors):
-    folder = write_embedding(str(tmp_path / "a" / "b"), make_config(), tensors)
+    folder = write_embedding(str(tmp_path / "a" / "b"), Embedding(make_config(), tensors))
     assert_equal(read_embedding(folder)[1], tensors)
     assert names_beside(folder) == ["b"]
 
@@ -421,7 +422,7 @@ def test_a_linked_folder_is_written_through(folder, tmp_path):
     link = tmp_path / "link"
     link.symlink_to(folder, target_is_directory=True)
     new = make_tensors()
-    write_embedding(link, make_config(), new)
+    write_embedding(link, Embedding(make_config(), new))
     assert link.is_symlink()
     assert_equal(read_embedding(folder)[1], new)
     assert names_in(tmp_path) == ["embedding", "link"]
@@ -434,7 +435,7 @@ def test_a_folder_in_the_place_of_a_file_is_told_before_anything_is_written(fold
     (folder / name).unlink()
     (folder / name).mkdir()
     with pytest.raises(IsADirectoryError, match=f"{name} is a folder"):
-        write_embedding(folder, make_config(), make_tensors())
+        write_embedding(folder, Embedding(make_config(), make_tensors()))
     assert (folder / other).read_bytes() == before
     assert names_in(folder) == sorted([CONFIG_NAME, WEIGHTS_NAME])
 
@@ -450,25 +451,27 @@ def test_numbers_that_could_not_be_read_back_are_not_written(folder, tensors, nu
     damaged = make_tensors()
     damaged[PATHS[0]]["qk"][0, 0] = number
     with pytest.raises(ValueError, match="NaN or infinite"):
-        write_embedding(folder, make_config(), damaged, dtype=dtype)
+        write_embedding(folder, Embedding(make_config(), damaged), dtype=dtype)
     assert_equal(read_embedding(folder)[1], tensors)
 
 
 def test_a_layer_that_the_config_names_must_be_there(tensors, tmp_path):
-    folder = write_embedding(tmp_path / "embedding", make_config(target_modules=[*PATHS, "mid_block.attn1"]), tensors)
+    folder = write_embedding(
+        tmp_path / "embedding", Embedding(make_config(target_modules=[*PATHS, "mid_block.attn1"]), tensors)
+    )
     with pytest.raises(EmbeddingFileError, match=r"lacks 1 of its target_modules, for instance mid_block\.attn1"):
         read_embedding(folder)
 
 
 def test_a_grid_finer_than_the_config_says_is_refused(tensors, tmp_path):
-    folder = write_embedding(tmp_path / "embedding", make_config(value_grid=(1, 2)), tensors)
+    folder = write_embedding(tmp_path / "embedding", Embedding(make_config(value_grid=(1, 2)), tensors))
     with pytest.raises(EmbeddingFileError, match=r"has a grid of \(2, 2\), and the config's value_grid is \(1, 2\)"):
         read_embedding(folder)
 
 
 def test_the_current_folder_can_be_written(tensors, tmp_path):
     with contextlib.chdir(tmp_path):
-        write_embedding(".", make_config(), tensors)
+        write_embedding(".", Embedding(make_config(), tensors))
     assert_equal(read_embedding(tmp_path)[1], tensors)
 
 

@@ -3,14 +3,15 @@
 import json
 
 import pytest
+from PIL import Image
 
-from diffusers_motion_embed import VideoError
+from diffusers_motion_embed import CaptionError
 from diffusers_motion_embed.training.fleet import Job, read_jobs
 
 
 @pytest.fixture
 def videos(tmp_path):
-    for name in ("b.mp4", "a.gif", "notes.md"):
+    for name in ("b.mp4", "a.gif"):
         (tmp_path / name).write_bytes(b"")
     (tmp_path / "a.txt").write_text(" a ring \n")
     return tmp_path
@@ -35,7 +36,7 @@ def test_a_list_may_name_prompt_and_embedding(videos):
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        (["{"], "line 1 is no JSON"),
+        (["{"], "line 1 is not JSON"),
         ([[1]], 'line 1 must be an object with "video"'),
         ([{"prompt": "a bar"}], 'must be an object with "video"'),
         ([{"video": "a.gif", "speed": "2"}], "expected texts under video, prompt and name"),
@@ -48,10 +49,73 @@ def test_a_list_may_name_prompt_and_embedding(videos):
     ],
 )
 def test_lists_that_make_no_sense_are_told(videos, rows, message):
-    with pytest.raises(VideoError, match=message):
+    with pytest.raises(CaptionError, match=message):
         read_jobs(listed(videos, *rows))
 
 
 def test_a_source_that_is_not_there_is_told(tmp_path):
-    with pytest.raises(VideoError, match="no folder or list of videos"):
+    with pytest.raises(CaptionError, match="no folder or list of videos"):
         read_jobs(tmp_path / "nowhere")
+
+
+# Folders as people have them
+
+
+def test_numbers_sort_as_numbers_and_what_is_passed_over_is_said(videos):
+    for name in ("10.webm", "9.m4v", "._9.m4v", ".DS_Store", "list.csv", "orphan.txt", "clip.mp4~"):
+        (videos / name).write_bytes(b"")
+    Image.new("RGB", (8, 8)).save(videos / "preview.webp")
+    for name in ("9", "10", "b"):
+        (videos / f"{name}.txt").write_text("a bar")
+    with pytest.warns(UserWarning, match=r"passed over \._9\.m4v, clip\.mp4~, list\.csv, orphan\.txt, preview\.webp"):
+        jobs = read_jobs(videos)
+    assert [job.name for job in jobs] == ["9", "10", "a", "b"]
+
+
+def test_a_folder_of_folders_of_pictures_is_a_list_of_clips(tmp_path):
+    for name in ("take.2", "take.10", "empty"):
+        (tmp_path / name).mkdir()
+        (tmp_path / f"{name}.txt").write_text(f"a clip of {name}")
+    for name in ("take.2", "take.10"):
+        Image.new("RGB", (8, 8)).save(tmp_path / name / "1.png")
+    with pytest.warns(UserWarning, match="passed over empty, empty.txt"):
+        jobs = read_jobs(tmp_path)
+    assert jobs == [Job(name, tmp_path / name, f"a clip of {name}") for name in ("take.2", "take.10")]
+
+
+def test_a_folder_of_pictures_is_one_clip_and_no_list(tmp_path):
+    Image.new("RGB", (8, 8)).save(tmp_path / "1.png")
+    with pytest.raises(CaptionError, match="holds pictures, which are one clip: give it as --reference_video"):
+        read_jobs(tmp_path)
+
+
+# Lists in the encodings and with the characters that editors and exports leave
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le-bom"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_lists_of_every_unicode_encoding(videos, encoding, end):
+    prompt = "a ring\u2028on \u0085 snow \U0001f600"
+    text = end.join(json.dumps({"video": name, "prompt": prompt}, ensure_ascii=False) for name in ("a.gif", "b.mp4"))
+    mark = "\ufeff" if encoding.endswith("bom") else ""
+    (videos / "list.jsonl").write_bytes((mark + text + end).encode(encoding.removesuffix("-bom")))
+    assert read_jobs(videos / "list.jsonl") == [
+        Job("a", videos / "a.gif", prompt),
+        Job("b", videos / "b.mp4", prompt),
+    ]
+
+
+def test_the_line_of_a_fault_is_named(videos):
+    path = listed(videos, {"video": "a.gif"}, "", "{'video': 'b.mp4'}")
+    with pytest.raises(CaptionError, match=r"list\.jsonl, line 3 is not JSON"):
+        read_jobs(path)
+    path = listed(videos, {"video": "a.gif"}, {"video": "b.mp4", "prompt": "\u200b "})
+    with pytest.raises(CaptionError, match=r"list\.jsonl, line 2: No prompt for .*b\.mp4"):
+        read_jobs(path)
+
+
+def test_a_home_folder_in_a_list(videos, monkeypatch):
+    monkeypatch.setenv("HOME", str(videos))
+    (videos / "lists").mkdir()
+    path = listed(videos / "lists", {"video": "~/a.gif"})
+    assert read_jobs(path) == [Job("a", videos / "a.gif", "a ring")]

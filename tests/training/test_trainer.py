@@ -44,6 +44,22 @@ def test_training_loads_the_embedding_and_changes_nothing_else(pipe, frames):
     assert torch.equal(generate(pipe), plain)
 
 
+def test_training_while_motions_are_switched_off_ends_with_the_trained_one_acting(text_to_video, frames):
+    acting = {}
+    for switched_off in (False, True):
+        if switched_off:
+            text_to_video.disable_motion_embedding_layers()
+        train(text_to_video, frames, adapter_name=f"{switched_off}")
+        acting[switched_off] = generate(text_to_video)
+    assert torch.equal(acting[True], acting[False])
+    assert text_to_video.get_active_motion_embeddings() == ["True"]
+    text_to_video.disable_motion_embedding_layers()
+    plain = generate(text_to_video)
+    with pytest.raises(KeyboardInterrupt):
+        train(text_to_video, frames, callback=interrupt)
+    assert torch.equal(generate(text_to_video), plain)
+
+
 def test_training_lowers_the_loss_on_the_reference(text_to_video, frames):
     losses = []
     train(text_to_video, frames, max_train_steps=60, callback=lambda progress: losses.append(progress.logs()["loss"]))

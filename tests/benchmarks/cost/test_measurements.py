@@ -12,6 +12,7 @@ from benchmarks.cost.importing import measure_importing
 from benchmarks.cost.loading import measure_loading
 from benchmarks.cost.memory import measure_memory
 from benchmarks.cost.models import SUBJECTS, TOY_SIZES, UNET_3D, Size
+from benchmarks.cost.seeking import measure_seeking
 from benchmarks.cost.sizes import TARGETS, measure_sizes
 from benchmarks.cost.training import CASES, DEFAULT, RECOMPUTED, measure_steps
 
@@ -63,6 +64,12 @@ def test_every_choice_of_what_is_recomputed_keeps_less_than_nothing_does():
 
 def test_loading():
     assert_ratios(measure_loading(UNET_3D.at(TOY), 2), 1)
+
+
+def test_seeking():
+    figures = measure_seeking(2, "320x240", 4)
+    assert_ratios(figures, 2)
+    assert all(figure.goal == 1.5 for figure in figures)
 
 
 def test_importing(monkeypatch):

@@ -1,7 +1,6 @@
 """What is calculated with embeddings, seen in what their layers add."""
 
 import json
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -44,8 +43,7 @@ def single_offsets(pipe, embeddings, num_frames=NUM_FRAMES):
     """Of figure of eight and zigzag alone, as loaded by hand."""
     found = []
     for name in ("figure_eight", "zigzag"):
-        config, tensors = embeddings[name]
-        pipe.load_motion_embedding(to_state_dict(config, tensors), config=replace(config))
+        pipe.load_motion_embedding(to_state_dict(embeddings[name]), config=embeddings[name].config)
         found.append(offsets(pipe, num_frames))
         pipe.unload_motion_embedding()
     return found

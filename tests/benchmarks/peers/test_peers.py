@@ -14,6 +14,8 @@ from benchmarks.peers.spatial_query_key import SpatialQueryKey, SpatialQueryKeyE
 from benchmarks.peers.training import acting, denoiser, motion_attentions
 from benchmarks.tiny_world.pipelines import GENERATION, load_tiny_pipeline
 from benchmarks.tiny_world.references import OBJECT_REFERENCES, reference_frames
+from diffusers_motion_embed.adapter.state import EmbeddingState
+from tests.helpers import make_config
 
 
 ALL = {**METHODS, "spatial query-key": SpatialQueryKeyEmbedding()}
@@ -119,7 +121,7 @@ def test_differences_of_space_time_features():
 
 def test_a_query_key_part_with_positions():
     qk = torch.arange(2 * 1 * 3 * 4.0).view(2, 1, 3, 4)
-    embedding = SpatialQueryKey(qk, torch.zeros(1, 1, 3, 4))
+    embedding = SpatialQueryKey(qk, torch.zeros(1, 1, 3, 4), EmbeddingState(make_config(num_frames=3)))
     offset = embedding.offset("qk", 3, (2, 1), torch.device("cpu"))
     assert torch.equal(offset, qk.flatten(0, 1))
 

@@ -1,0 +1,47 @@
+"""What is known of one embedding on a model: its settings, its strength, and whether and when it acts."""
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from diffusers_motion_embed.adapter.scales import LayerScales, Scale
+from diffusers_motion_embed.adapter.timing import Timing
+from diffusers_motion_embed.config import MotionEmbeddingConfig
+from diffusers_motion_embed.functional import debias_weights
+
+
+def _identity() -> Tensor:
+    with torch.inference_mode(False):  # never an inference tensor, which could not be changed later
+        return debias_weights("identity")
+
+
+@dataclass(eq=False)
+class EmbeddingState:
+    """The only owner of what one adapter is set to. Its layers read it here; saving stores its config.
+
+    Args:
+        config: Its settings, as they are heard now. Assign it with `configure`.
+        scale: As the user gave it.
+        factors: The same, worked out for every layer and part.
+        active: Whether it is among the active ones.
+        timing: When it acts, with the gate of the forward pass that is under way.
+        debias_weights: What becomes of the value part, see `functional.debias`. Like those of `timing`, it is the same
+            tensor for the whole life of the state, so that a compiled model is not compiled anew for other numbers.
+    """
+
+    config: MotionEmbeddingConfig
+    scale: Scale = 1.0
+    factors: LayerScales = field(default_factory=dict)
+    active: bool = True
+    timing: Timing = field(default_factory=Timing, init=False)
+    debias_weights: Tensor = field(default_factory=_identity, init=False)
+
+    def __post_init__(self) -> None:
+        self.configure(self.config)
+
+    def configure(self, config: MotionEmbeddingConfig) -> None:
+        """Make `config` the settings."""
+        self.config = config
+        self.timing.set(*(config.timing or (0.0, 1.0)))
+        self.debias_weights.copy_(debias_weights(config.debias))

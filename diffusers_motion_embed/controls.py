@@ -1,0 +1,159 @@
+"""How loaded motion embeddings act: which, how strongly, when. The words are those of LoRAs.
+
+Every function takes a pipeline or a bare model first; `pipelines.MotionEmbeddingLoaderMixin` has the same as methods.
+"""
+
+from typing import Any
+
+from torch import nn
+
+from diffusers_motion_embed.adapter.choice import choose_embeddings, models_of
+from diffusers_motion_embed.adapter.registry import registry_of, sync
+from diffusers_motion_embed.adapter.scales import Scale
+from diffusers_motion_embed.errors import AdapterNameError, MotionScaleError
+from diffusers_motion_embed.functional import Debias, FramePolicy
+
+
+def set_motion_embeddings(
+    pipe_or_model: Any, adapter_names: str | list[str], scales: Scale | list[Scale] = 1.0
+) -> None:
+    """Activate exactly the named motion embeddings; several active ones add up.
+
+    Args:
+        pipe_or_model: A diffusers video pipeline, or its model.
+        adapter_names: One name or several.
+        scales: One scale for all, or one for each; a scale as in `set_motion_scale`.
+
+    Raises:
+        AdapterNameError: If a name is unknown or given twice.
+        MotionScaleError: If a scale is not finite, or there is not one for each name.
+    """
+    names = [adapter_names] if isinstance(adapter_names, str) else list(adapter_names)
+    if len(set(names)) != len(names):
+        raise AdapterNameError(f"Each motion embedding can be named once; got {names}.")
+    if not isinstance(scales, (list, tuple)):
+        scales = [scales] * len(names)
+    if len(scales) != len(names):
+        raise MotionScaleError(f"Got {len(scales)} scales for {len(names)} motion embeddings, {names}.")
+    scale_of = dict(zip(names, scales, strict=True))
+    chosen = choose_embeddings(pipe_or_model, names)
+    _check_scales(chosen, scales)
+    for model, here in chosen:
+        registry_of(model).activate({name: scale_of[name] for name in here})
+
+
+def set_motion_scale(pipe_or_model: Any, scale: Scale, adapter_name: str | None = None) -> None:
+    """Set how strongly motion embeddings act: 1 as trained, 0 not at all, more than 1 to exaggerate.
+
+    Args:
+        pipe_or_model: A diffusers video pipeline, or its model.
+        scale: A number; or numbers by part, {"qk": 1.0, "v": 0.5}; or either by block of the model, in the words of
+            LoRA's block scales: {"down": 0.5, "mid": 0.0, "up": {"block_0": 0.8, "block_1": [1.0, {"v": 0.5}]}}. A
+            list has an entry for each temporal transformer of the block. What is not named has 1.
+        adapter_name: Which one; all active ones by default.
+
+    Raises:
+        AdapterNameError: If the name is unknown, or nothing is loaded.
+        MotionScaleError: If a number is not finite, or for an unknown part or block.
+    """
+    chosen = choose_embeddings(pipe_or_model, adapter_name)
+    _check_scales(chosen, [scale])
+    for model, names in chosen:
+        registry_of(model).set_scale(names, scale)
+
+
+def set_motion_timing(
+    pipe_or_model: Any, start: float = 0.0, end: float = 1.0, adapter_name: str | None = None
+) -> None:
+    """Let motion embeddings act in a part of the denoising only.
+
+    Motion is decided early, at high noise; late steps paint details. The denoiser's timestep decides, so `start` and
+    `end` are shares of the noise schedule, not of the number of steps.
+
+    Args:
+        pipe_or_model: A diffusers video pipeline, or its model.
+        start: From where on, 0 is pure noise.
+        end: Until where, 1 is the finished clip.
+        adapter_name: Which one; all active ones by default.
+
+    Raises:
+        AdapterNameError: If the name is unknown, or nothing is loaded.
+        ValueError: Unless 0 <= start < end <= 1.
+    """
+    for model, names in choose_embeddings(pipe_or_model, adapter_name):
+        registry_of(model).update(names, timing=(start, end))
+
+
+def set_motion_debias(pipe_or_model: Any, debias: Debias, adapter_name: str | None = None) -> None:
+    """Set how the value part is freed from the reference's appearance.
+
+    Args:
+        pipe_or_model: A diffusers video pipeline, or its model.
+        debias: "identity", the value part as it is; "difference", its change from frame to frame with the first
+            frame kept; "difference_zero_first", the same with nothing in the first frame; "centered", its deviation
+            from the mean of all frames; "free_placement", no value part at all: the query-key part alone moves
+            things, at a place of the new video's own choosing.
+        adapter_name: Which one; all active ones by default.
+
+    Raises:
+        AdapterNameError: If the name is unknown, or nothing is loaded.
+        ValueError: If there is no such mode.
+    """
+    for model, names in choose_embeddings(pipe_or_model, adapter_name):
+        registry_of(model).update(names, debias=debias)
+
+
+def set_motion_frame_policy(pipe_or_model: Any, policy: FramePolicy, adapter_name: str | None = None) -> None:
+    """Set what becomes of motion embeddings in clips of another length than their reference's.
+
+    Frames are those that the model's attention mixes, fewer than the clip's where the VAE compresses time.
+
+    Args:
+        pipe_or_model: A diffusers video pipeline, or its model.
+        policy: "resample", the default, stretches the motion over the clip; "loop" begins it anew; "hold" stays with
+            its last frame; "error" refuses clips of another length.
+        adapter_name: Which one; all active ones by default.
+
+    Raises:
+        AdapterNameError: If the name is unknown, or nothing is loaded.
+        ValueError: If there is no such policy.
+    """
+    for model, names in choose_embeddings(pipe_or_model, adapter_name):
+        registry_of(model).update(names, frame_policy=policy)
+
+
+def get_list_motion_embeddings(pipe_or_model: Any) -> dict[str, list[str]]:
+    """Names of all loaded motion embeddings, by component of the pipeline."""
+    return {
+        component: list(registry_of(model).loaded)
+        for component, model in models_of(pipe_or_model).items()
+        if registry_of(model).loaded
+    }
+
+
+def get_active_motion_embeddings(pipe_or_model: Any) -> list[str]:
+    """Names of the active motion embeddings."""
+    names = [name for model in models_of(pipe_or_model).values() for name in registry_of(model).active]
+    return list(dict.fromkeys(names))  # two models may have one motion under one name
+
+
+def disable_motion_embedding_layers(pipe_or_model: Any) -> None:
+    """Switch all motion embeddings off, keeping them loaded and their scales."""
+    _set_enabled(pipe_or_model, False)
+
+
+def enable_motion_embedding_layers(pipe_or_model: Any) -> None:
+    """Switch the active motion embeddings on again."""
+    _set_enabled(pipe_or_model, True)
+
+
+def _check_scales(chosen: list[tuple[nn.Module, list[str]]], scales: list[Scale]) -> None:
+    for model, _ in chosen:  # all before the first is set
+        for scale in scales:
+            registry_of(model).resolve(scale)
+
+
+def _set_enabled(pipe_or_model: Any, enabled: bool) -> None:
+    for model in models_of(pipe_or_model).values():
+        registry_of(model).enable(enabled)
+        sync(model)

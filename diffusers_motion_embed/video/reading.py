@@ -1,0 +1,249 @@
+"""Reading a reference: from a file or folder to frames of a fixed number and size, and what was done to them."""
+
+import warnings
+from dataclasses import dataclass, replace
+from numbers import Real
+from pathlib import Path
+
+import numpy as np
+
+from diffusers_motion_embed.errors import VideoError
+from diffusers_motion_embed.values import optional_whole_number, whole_number
+from diffusers_motion_embed.video.colour import background_colour
+from diffusers_motion_embed.video.containers import VideoFile
+from diffusers_motion_embed.video.files import expanded
+from diffusers_motion_embed.video.geometry import fit
+from diffusers_motion_embed.video.pictures import AnimatedPicture, PictureFolder, has_high_range, is_picture_inside
+from diffusers_motion_embed.video.source import Notes, Source
+from diffusers_motion_embed.video.times import Moments, Request, choose_moments, frames_on_screen
+
+
+@dataclass(frozen=True, eq=False)
+class ReferenceClip:
+    """A reference as it is learned.
+
+    Args:
+        path: Where it was read from.
+        frames: (num_frames, height, width, 3), uint8 from 0 to 255.
+        fps: How many of the frames are in a second; None for pictures without times.
+        times: When each frame came on screen, in seconds from the reference's first frame; without times, the
+            numbers of the pictures.
+        source_size: Width and height at which a player shows the reference.
+        source_fps: Its average frames per second, or None without times.
+        notes: What was done to it: turned, made square, tone-mapped, ...
+        warnings: What may differ from what its owner expects.
+    """
+
+    path: Path
+    frames: np.ndarray
+    fps: float | None
+    times: tuple[float, ...]
+    source_size: tuple[int, int]
+    source_fps: float | None
+    notes: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+    def summary(self) -> str:
+        """What was read and what was done to it, in a few lines."""
+        (num_frames, height, width), (own_width, own_height) = self.frames.shape[:3], self.source_size
+        lines = [
+            f"{self.path}: {num_frames} frames of {width} x {height}"
+            + (f" at {self.fps:.4g} per second" if self.fps else ""),
+            f"  shown as {own_width} x {own_height}"
+            + (f", {self.source_fps:.4g} frames per second" if self.source_fps else ", without times"),
+        ]
+        if self.fps:
+            lines.append(f"  from second {self.times[0]:.2f} to {self.times[-1]:.2f}")
+        return "\n".join(
+            [*lines, *(f"  {note}" for note in self.notes), *(f"  Note: {each}" for each in self.warnings)]
+        )
+
+
+def read_video(
+    path: str | Path,
+    num_frames: int | None = None,
+    *,
+    height: int | None = None,
+    width: int | None = None,
+    start: int = 0,
+    stride: int = 1,
+    fps: float | None = None,
+    start_seconds: float | None = None,
+    num_seconds: float | None = None,
+    background: str = "black",
+) -> np.ndarray:
+    """Read frames of a reference as a player shows them; `read_reference` also says what was done to them.
+
+    Args:
+        path: As in `read_reference`, like all others.
+        num_frames: How many frames to return; None returns all, or those of `num_seconds`.
+        height: In pixels.
+        width: In pixels.
+        start: First frame used, from 0.
+        stride: Every how many frames one is used.
+        fps: Frames per second to read.
+        start_seconds: First moment used.
+        num_seconds: Length of what is used.
+        background: Colour under transparent pixels.
+
+    Returns:
+        Frames, (num_frames, height, width, 3), uint8 from 0 to 255.
+
+    Raises:
+        FileNotFoundError: If there is nothing at `path`.
+        VideoError: If it is empty, no video, damaged, or shorter than asked for.
+        ValueError: If a number makes no sense.
+    """
+    clip = read_reference(
+        path,
+        num_frames,
+        height=height,
+        width=width,
+        start=start,
+        stride=stride,
+        fps=fps,
+        start_seconds=start_seconds,
+        num_seconds=num_seconds,
+        background=background,
+    )
+    for warning in clip.warnings:
+        warnings.warn(f"{clip.path}: {warning}.", stacklevel=2)
+    return clip.frames
+
+
+def read_reference(
+    path: str | Path,
+    num_frames: int | None = None,
+    *,
+    height: int | None = None,
+    width: int | None = None,
+    start: int = 0,
+    stride: int = 1,
+    fps: float | None = None,
+    start_seconds: float | None = None,
+    num_seconds: float | None = None,
+    background: str = "black",
+) -> ReferenceClip:
+    """Read frames of a video file, an animated picture or a folder of pictures, as a player shows them.
+
+    Frames are chosen by their times, at an even rate: `fps`, or the file's average. They are upright, of square
+    pixels, deinterlaced, and in the colours of an ordinary screen.
+
+    Args:
+        path: A video file of any kind that FFmpeg reads, an animated GIF, WebP, AVIF or APNG, or a folder of pictures,
+            which are taken in the order of names, numbers in that of numbers; hidden files are passed over.
+        num_frames: How many frames to read; None reads all from the start on, or those of `num_seconds`.
+        height: In pixels; the frames are scaled to cover height and width, and cut around the centre. The video's
+            own by default.
+        width: As `height`.
+        start: First frame used, from 0, counted at the rate that is read.
+        stride: Every how many frames one is used, counted at the rate that is read.
+        fps: Frames per second to read, whatever the file has; by default the file's average rate. Of pictures without
+            times, such as a folder, the rate at which they follow each other.
+        start_seconds: In place of `start`, the first moment used, in seconds from the first frame.
+        num_seconds: Length of what is used, in seconds. With `num_frames`, so many frames are spread evenly over it;
+            else it gives their number.
+        background: Colour under transparent pixels, a name or "#rrggbb".
+
+    Returns:
+        The frames, their rate, and what was done to them.
+
+    Raises:
+        FileNotFoundError: If there is nothing at `path`.
+        VideoError: If it is empty, no video, damaged, or shorter than asked for.
+        ValueError: If a number makes no sense, or numbers contradict each other.
+    """
+    request = _checked(Request(num_frames, start, stride, fps, start_seconds, num_seconds))
+    height, width = optional_whole_number("height", height, 1), optional_whole_number("width", width, 1)
+    background_colour(background)
+    path = expanded(path)
+    if not path.exists():
+        raise FileNotFoundError(f"There is no video at {path}.")
+    if not path.is_dir() and not path.is_file():
+        raise VideoError(f"{path} is neither a file nor a folder.")
+    source = _open(path, fps, background, Notes())
+    moments = choose_moments(request, source)
+    pictures, times, size = _read_pictures(source, moments, height, width)
+    if len(pictures) < (1 if moments.is_open else len(moments.times)):
+        raise VideoError(_too_short(path, source, moments, len(pictures)))
+    if source.damaged_after is not None:
+        source.notes.warn(f"the file is damaged or cut off after {source.damaged_after:.1f} s")
+    if len({picture.shape for picture in pictures}) > 1:
+        raise VideoError(f"The images in {path} differ in size; give height and width.")
+    frames = np.stack(pictures)
+    said = source.notes
+    return ReferenceClip(path, frames, moments.rate, times, size, source.rate, (*said.done,), (*said.warnings,))
+
+
+def _open(path: Path, fps: float | None, background: str, notes: Notes) -> Source:
+    if path.is_dir():
+        return PictureFolder(path, fps, background, notes)
+    if is_picture_inside(path) and not has_high_range(path):
+        return AnimatedPicture(path, fps, background, notes)
+    return VideoFile(path, background, notes)
+
+
+def _read_pictures(
+    source: Source, moments: Moments, height: int | None, width: int | None
+) -> tuple[list[np.ndarray], tuple[float, ...], tuple[int, int]]:
+    """Pixels of the wanted size, the times of their frames, and the size of the first as it is shown."""
+    pictures: list[np.ndarray] = []
+    times: list[float] = []
+    size = (0, 0)
+    for frame in frames_on_screen(source, moments):
+        if times and times[-1] == frame.time:
+            pictures.append(pictures[-1])
+        else:
+            picture = frame.load()
+            size = size if pictures else picture.size
+            pictures.append(fit(picture, height, width))
+        times.append(frame.time)
+    return pictures, tuple(times), size
+
+
+def _too_short(path: Path, source: Source, moments: Moments, found: int) -> str:
+    """Why there are too few frames, and what to do."""
+    wanted = len(moments.times)
+    if moments.rate is None:
+        span = f"picture {moments.times[0]:.0f} to {moments.times[-1]:.0f}"
+    else:
+        span = f"second {moments.times[0]:.2f} to {moments.times[-1]:.2f}"
+    stored = source.stored_frames
+    text = f"{path} is too short: {wanted} frames, from {span}, were asked for, and only {found} could be read"
+    if source.damaged_after is not None or source.is_cut:
+        end = source.end if source.damaged_after is None else source.damaged_after + 1 / (source.rate or 1.0)
+        sound = round(end * (source.rate or 1.0))
+        text += f". {sound} of {stored} frames are sound" if stored else f". {sound} frames are sound"
+        text += f"; the file is damaged or cut off after {end:.1f} s"
+    elif stored is not None:
+        text += f" of the {stored} that it has"
+    return text + ". Ask for fewer frames, an earlier start, or a smaller stride."
+
+
+def _checked(request: Request) -> Request:
+    """The request with whole numbers as ints; what makes no sense is refused."""
+    for name in ("fps", "num_seconds", "start_seconds"):
+        _check_number(name, getattr(request, name), is_zero_allowed=name == "start_seconds")
+    if request.start and request.start_seconds is not None:
+        raise ValueError("Give start, in frames, or start_seconds, not both.")
+    is_spread = request.num_frames is not None and request.num_seconds is not None
+    if is_spread and (request.fps is not None or request.stride != 1):
+        raise ValueError(
+            "num_frames and num_seconds together say the rate already: leave out fps and stride, or one of the two."
+        )
+    return replace(
+        request,
+        num_frames=optional_whole_number("num_frames", request.num_frames, 1),
+        start=whole_number("start", request.start, 0),
+        stride=whole_number("stride", request.stride, 1),
+        fps=None if request.fps is None else float(request.fps),
+    )
+
+
+def _check_number(name: str, value: float | None, is_zero_allowed: bool) -> None:
+    if value is None:
+        return
+    is_number = isinstance(value, Real) and not isinstance(value, bool) and np.isfinite(float(value))
+    if not is_number or value < 0 or (value == 0 and not is_zero_allowed):
+        least = "at least 0" if is_zero_allowed else "more than 0"
+        raise ValueError(f"{name} must be None or a number of {least}, got {value!r}.")

@@ -1,0 +1,80 @@
+"""What every kind of reference has in common: frames with times, and notes of what was done to them."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+
+@dataclass
+class Notes:
+    """What happened to a reference on its way to frames, each thing once.
+
+    Args:
+        done: What was put right.
+        warnings: What may differ from what its owner expects.
+    """
+
+    done: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    def add(self, text: str) -> None:
+        """Note something that was put right."""
+        if text not in self.done:
+            self.done.append(text)
+
+    def warn(self, text: str) -> None:
+        """Note something that may be unexpected."""
+        if text not in self.warnings:
+            self.warnings.append(text)
+
+
+class Picture(NamedTuple):
+    """A frame to look at.
+
+    Args:
+        pixels: (height, width, 3), uint8, RGB and upright, as many as are stored.
+        size: Width and height in square pixels, at which it is to be shown.
+    """
+
+    pixels: np.ndarray
+    size: tuple[int, int]
+
+
+class TimedFrame(NamedTuple):
+    """A frame that is not a picture yet, because most frames are never asked for.
+
+    Args:
+        time: When it comes on screen, in seconds from the first frame; its number where there are no times.
+        load: Makes the picture.
+    """
+
+    time: float
+    load: Callable[[], Picture]
+
+
+class Source(Protocol):
+    """A file or folder that frames come from.
+
+    Attributes:
+        rate: Average frames per second, or None where pictures have no times.
+        end: When the last frame leaves the screen, in seconds from the first, if known.
+        longest: No less than `end`, also where that is not known.
+        stored_frames: How many frames there should be, if known.
+        is_cut: Whether it is known to end before them.
+        damaged_after: Time of the last frame before damage, once damage was met.
+        notes: Of everything that is done.
+    """
+
+    rate: float | None
+    end: float | None
+    longest: float
+    stored_frames: int | None
+    is_cut: bool
+    damaged_after: float | None
+    notes: Notes
+
+    def frames_from(self, time: float) -> Iterator[TimedFrame]:
+        """Frames in order; the first is on screen at `time`, or was before."""
+        ...

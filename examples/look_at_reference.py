@@ -1,0 +1,81 @@
+"""Look at what would be learned from a reference, before anything is trained.
+
+    python -m examples.look_at_reference skateboard.mp4 --reference_fps 8 --start_seconds 1.5 --height 512 --width 512
+
+For each video or folder of pictures it writes a sheet of all frames with their times (PNG) and a small animation (GIF)
+of exactly the frames that training would get from the same arguments, and says their size, their rate and what was
+done to them.
+"""
+
+import argparse
+from pathlib import Path
+
+from PIL import Image, ImageDraw, ImageFont
+
+from diffusers_motion_embed import MotionEmbeddingError, ReferenceClip, read_reference
+from diffusers_motion_embed.video.files import clip_name
+from examples.training_arguments import add_frames, frame_settings, preview_fps
+
+
+COLUMNS = 8
+SHEET_SIDE, GIF_SIDE = 192, 320  # longest side of a frame there, in pixels
+MARGIN, TEXT_HEIGHT = 4, 18
+
+
+def small(clip: ReferenceClip, side: int) -> list[Image.Image]:
+    """The frames, their longer side no longer than a number of pixels."""
+    pictures = [Image.fromarray(frame) for frame in clip.frames]
+    for picture in pictures:
+        picture.thumbnail((side, side))
+    return pictures
+
+
+def contact_sheet(clip: ReferenceClip) -> Image.Image:
+    """All frames, each above its number and the time at which the reference shows it."""
+    pictures = small(clip, SHEET_SIDE)
+    width, height = pictures[0].width + MARGIN, pictures[0].height + TEXT_HEIGHT
+    columns = min(COLUMNS, len(pictures))
+    sheet = Image.new("RGB", (columns * width + MARGIN, -(-len(pictures) // columns) * height + MARGIN), "white")
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(12)
+    for number, (picture, time) in enumerate(zip(pictures, clip.times, strict=True)):
+        left, top = number % columns * width + MARGIN, number // columns * height + MARGIN
+        sheet.paste(picture, (left, top))
+        text = f"{number + 1}: {time:.2f} s" if clip.fps else f"{number + 1}"
+        draw.text((left, top + picture.height), text, fill="black", font=font)
+    return sheet
+
+
+def write_look(clip: ReferenceClip, fps: float, output_dir: Path) -> list[Path]:
+    """Write sheet and animation, and return where they are."""
+    output_dir.mkdir(parents=True, exist_ok=True)
+    sheet, animation = (output_dir / f"{clip_name(clip.path)}.{suffix}" for suffix in ("png", "gif"))
+    contact_sheet(clip).save(sheet)
+    first, *others = small(clip, GIF_SIDE)
+    first.save(animation, save_all=True, append_images=others, duration=round(1000 / fps), loop=0)
+    return [sheet, animation]
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("videos", type=Path, nargs="+", metavar="VIDEO", help="Video files or folders of pictures.")
+    add_frames(parser)
+    parser.add_argument("--fps", type=float, help="Of the animation; by default the rate of the reference.")
+    parser.add_argument("--output_dir", type=Path, default=Path("outputs/references"))
+    options = parser.parse_args(arguments)
+    failed = 0
+    for video in options.videos:
+        try:
+            clip = read_reference(video, **frame_settings(options))
+        except (MotionEmbeddingError, OSError) as error:
+            print(error)
+            failed += 1
+            continue
+        print(clip.summary())
+        for path in write_look(clip, preview_fps(options, clip), options.output_dir):
+            print(f"  {path}")
+    if failed:
+        raise SystemExit(f"{failed} of {len(options.videos)} could not be read.")
+
+
+if __name__ == "__main__":
+    main()
