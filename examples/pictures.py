@@ -8,7 +8,7 @@ from diffusers.utils import export_to_gif, export_to_video
 from PIL import Image, ImageDraw, ImageFont
 
 
-MARGIN = 4  # pixels between the pictures of a sheet
+MARGIN, LINE_HEIGHT = 4, 14  # of sheets, in pixels
 
 
 def scaled(frames: np.ndarray, width: int) -> list[Image.Image]:
@@ -38,7 +38,30 @@ def write_clip(frames: np.ndarray, path: Path, fps: int, factor: int = 4) -> Non
     export_to_gif(pictures, f"{path}.gif", fps=fps)
 
 
-def write_comparison(rows: list[list[tuple[str, np.ndarray]]], path: Path, fps: float, width: int = 112) -> None:
+def labelled_sheet(rows: list[list[tuple[str, Image.Image]]], wrap: bool = True) -> Image.Image:
+    """Pictures in rows, each under its label.
+
+    Args:
+        rows: Labels and pictures.
+        wrap: Break labels at the width of a picture. Otherwise they run on to the right.
+    """
+    width = max(picture.width for row in rows for _, picture in row)
+    texts = [[textwrap.wrap(text, width // 6) if wrap else [text] for text, _ in row] for row in rows]
+    text_heights = [LINE_HEIGHT * max(map(len, row)) + MARGIN for row in texts]
+    heights = [max(picture.height for _, picture in row) + MARGIN for row in rows]
+    size = (max(map(len, rows)) * (width + MARGIN) + MARGIN, sum(text_heights) + sum(heights) + MARGIN)
+    sheet, top = Image.new("RGB", size, "white"), MARGIN
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(11)
+    for row, row_texts, text_height, height in zip(rows, texts, text_heights, heights, strict=True):
+        for column, ((_, picture), lines) in enumerate(zip(row, row_texts, strict=True)):
+            left = MARGIN + column * (width + MARGIN)
+            draw.multiline_text((left, top), "\n".join(lines), fill="black", font=font, spacing=2)
+            sheet.paste(picture, (left, top + text_height))
+        top += text_height + height
+    return sheet
+
+
+def write_comparison(rows: list[list[tuple[str, np.ndarray]]], path: Path | str, fps: float, width: int = 112) -> None:
     """Write clips beside one another, each under its label, as an animated WebP. Shorter clips begin again.
 
     Args:
@@ -47,24 +70,13 @@ def write_comparison(rows: list[list[tuple[str, np.ndarray]]], path: Path, fps: 
         fps: Frames per second.
         width: The width of every clip in pixels.
     """
-    font, line_height, top, placed = ImageFont.load_default(11), 14, MARGIN, []
-    for row in rows:
-        texts = [textwrap.wrap(text, width // 6) for text, _ in row]
-        clips = [scaled(frames, width) for _, frames in row]
-        text_height = line_height * max(map(len, texts)) + MARGIN
-        for column, cell in enumerate(zip(texts, clips, strict=True)):
-            placed.append((MARGIN + column * (width + MARGIN), top, top + text_height, *cell))
-        top += text_height + max(clip[0].height for clip in clips) + MARGIN
-    sheet = Image.new("RGB", (max(map(len, rows)) * (width + MARGIN) + MARGIN, top), "white")
-    draw = ImageDraw.Draw(sheet)
-    for left, upper, _, lines, _ in placed:
-        draw.multiline_text((left, upper), "\n".join(lines), fill="black", font=font, spacing=2)
-    pictures = [sheet.copy() for _ in range(max(len(clip) for *_, clip in placed))]
-    for number, picture in enumerate(pictures):
-        for left, _, lower, _, clip in placed:
-            picture.paste(clip[number % len(clip)], (left, lower))
+    clips = [[(text, scaled(frames, width)) for text, frames in row] for row in rows]
+    first, *others = [
+        labelled_sheet([[(text, clip[number % len(clip)]) for text, clip in row] for row in clips])
+        for number in range(max(len(clip) for row in clips for _, clip in row))
+    ]
     settings = {"duration": round(1000 / fps), "loop": 0, "quality": 80, "method": 6}
-    pictures[0].save(path, save_all=True, append_images=pictures[1:], **settings)
+    first.save(path, save_all=True, append_images=others, **settings)
 
 
 def contact_sheet(rows: list[tuple[str, np.ndarray]], columns: int = 8, width: int = 128) -> Image.Image:
@@ -75,17 +87,9 @@ def contact_sheet(rows: list[tuple[str, np.ndarray]], columns: int = 8, width: i
         columns: Frames shown of each clip.
         width: The width of every frame in pixels.
     """
-    chosen = [frames[np.linspace(0, len(frames) - 1, columns).round().astype(int)] for _, frames in rows]
-    pictures, text_height = [scaled(frames, width) for frames in chosen], 18
-    row_height = pictures[0][0].height + text_height + MARGIN
-    sheet = Image.new("RGB", (columns * (width + MARGIN) + MARGIN, len(rows) * row_height + MARGIN), "white")
-    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(13)
-    for row, (text, _) in enumerate(rows):
-        top = row * row_height + MARGIN
-        draw.text((MARGIN, top), text, fill="black", font=font)
-        for column, picture in enumerate(pictures[row]):
-            sheet.paste(picture, (MARGIN + column * (width + MARGIN), top + text_height))
-    return sheet
+    chosen = [(text, frames[np.linspace(0, len(frames) - 1, columns).round().astype(int)]) for text, frames in rows]
+    labelled = [zip([text] + [""] * (columns - 1), scaled(frames, width), strict=True) for text, frames in chosen]
+    return labelled_sheet([list(row) for row in labelled], wrap=False)
 
 
 def moving_path(frames: np.ndarray) -> np.ndarray:
