@@ -77,14 +77,8 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     add = group.add_argument
     add("--reference_videos", type=Path, nargs="+", required=True, help="Video files or folders of images.")
     add_frames(group)
-    add(
-        "--reference_prompts",
-        nargs="+",
-        help="What they show, to learn from them; by default the text files beside them.",
-    )
-    add(
-        "--embeddings", nargs="+", help="Folders or repositories, one for each reference; by default they are learned."
-    )
+    add("--reference_prompts", nargs="+", help="What they show; by default the text files beside them.")
+    add("--embeddings", nargs="+", help="Folders or repositories, one for each; by default they are learned.")
     add("--prompts", nargs="+", required=True, help="The prompts of the clips to make with each embedding.")
     add("--num_seeds", type=int, default=1, help="Clips of each prompt.")
     add("--motion_scales", type=float, nargs="+", default=[1.0])
@@ -244,9 +238,8 @@ class Evaluation:
         for reference, source in embeddings.items():
             page.add(f"## {reference}\n\nEmbedding: `{source}`")
             page.add(table_of(grouped((label, row) for name, label, row in self.measured if name == reference)))
-            page.sheet(
-                self.sheets[reference], reference, f"The reference {reference}, and clips without and with its motion"
-            )
+            title = f"The reference {reference}, and clips without and with its motion"
+            page.sheet(self.sheets[reference], reference, title)
         return page.write(self.options.output_dir / "report")
 
 

@@ -38,11 +38,7 @@ from diffusers_motion_embed import (
     save_inverted_noise,
 )
 from diffusers_motion_embed.storage.files import check_save_directory
-from diffusers_motion_embed.training import (
-    CheckpointConfig,
-    TrainingProgress,
-    train_motion_embedding,
-)
+from diffusers_motion_embed.training import CheckpointConfig, TrainingProgress, train_motion_embedding
 from diffusers_motion_embed.training.captions import read_caption, visible
 from diffusers_motion_embed.training.checks import ignored_settings
 from diffusers_motion_embed.training.fleet import Job, read_jobs, run_jobs
@@ -58,7 +54,6 @@ from examples.training_arguments import (
 
 
 ADAPTER_NAME = "trained"
-SAVE_DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 LOGGING_STEPS = 10
 
 
@@ -160,7 +155,7 @@ def write_results(
     """The embedding's folder: its files, validation videos, a preview; on request on the Hub too."""
 
     def save(**arguments: Any) -> None:
-        stored = {"dtype": SAVE_DTYPES[options.save_dtype], "max_error": options.max_error}
+        stored = {"dtype": getattr(torch, options.save_dtype), "max_error": options.max_error}
         pipe.save_motion_embedding(output_dir, ADAPTER_NAME, **stored, **arguments)
 
     save()

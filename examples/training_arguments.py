@@ -13,6 +13,7 @@ from diffusers_motion_embed.training import RECIPES, TIMESTEP_SAMPLING, Recipe, 
 from diffusers_motion_embed.training.config import LearningRateSchedule, Loss
 
 
+DTYPES = ("float32", "float16", "bfloat16")
 FULL_GRIDS = [0, 0]  # as --value_grid
 OF_ACCELERATE = ("mixed_precision", "gradient_accumulation_steps")  # accelerate may set them too
 NUM_FRAMES = 16
@@ -117,37 +118,19 @@ def tracker(text: str) -> str | None:
 def add_base(group) -> None:
     add = group.add_argument
     add("--pretrained_model_name_or_path", required=True, help="Base pipeline: a folder or a Hub repository.")
-    add(
-        "--motion_adapter", help="AnimateDiff motion adapter, if the base is an image model: a folder or a repository."
-    )
+    add("--motion_adapter", help="AnimateDiff motion adapter for an image model: a folder or a repository.")
     add("--component", help="Which model to train in a pipeline with two; by default the first.")
-    add(
-        "--call_arguments",
-        type=json.loads,
-        default={},
-        help='Further arguments of the pipeline\'s call as JSON, such as {"max_sequence_length": 64}.',
-    )
+    add("--call_arguments", type=json.loads, default={}, help="Further arguments of the pipeline's call, as JSON.")
     add("--revision", help="Which revision of the base pipeline's repository.")
     add("--variant", help="Which variant of the base pipeline's files, such as fp16.")
-    add(
-        "--dtype",
-        choices=["float32", "float16", "bfloat16"],
-        default="float32",
-        help="The type of the base's weights.",
-    )
+    add("--dtype", choices=DTYPES, default="float32", help="The type of the base's weights.")
 
 
 def _add_reference(group) -> None:
     sources = group.add_mutually_exclusive_group(required=True)
-    sources.add_argument(
-        "--reference_video",
-        type=Path,
-        nargs="+",
-        help="A video file or a folder of pictures; several show one motion.",
-    )
-    sources.add_argument(
-        "--reference_videos", type=Path, help="A folder of clips or a list in JSON lines: one embedding for each."
-    )
+    add = sources.add_argument
+    add("--reference_video", type=Path, nargs="+", help="A video or a folder of pictures; several show one motion.")
+    add("--reference_videos", type=Path, help="A folder of clips, or a list in JSON lines: one embedding for each.")
     add = group.add_argument
     add("--prompt", help="What the reference shows; by default the text file beside it, clip.txt for clip.mp4.")
     add_frames(group)
@@ -172,9 +155,7 @@ def add_training(group) -> None:
         default = None if name in OF_ACCELERATE else getattr(TrainingConfig, name)
         group.add_argument(f"--{name}", default=default, **settings)
 
-    group.add_argument(
-        "--recipe", choices=RECIPES, default="default", help="A set of defaults for the options that follow."
-    )
+    group.add_argument("--recipe", choices=RECIPES, default="default", help="Defaults for the options that follow.")
     add("max_train_steps", type=int)
     add("learning_rate", type=float)
     add("qk_learning_rate", type=float, help="The rate of the query-key part, if it differs.")
@@ -192,23 +173,12 @@ def add_training(group) -> None:
         help=f"{', '.join(TIMESTEP_SAMPLING)}, or a range such as 0.3-0.9, where 1 is noise alone.",
     )
     add("timestep_power", type=float, help="Above 1, high noise levels of that range are drawn more often.")
-    add(
-        "antithetic_noise",
-        action=argparse.BooleanOptionalAction,
-        help="Every second sample gets the opposite of the noise before.",
-    )
-    add(
-        "color_negative",
-        action=argparse.BooleanOptionalAction,
-        help="Half of the samples show the clip's colour negative, with an empty prompt.",
-    )
-    add("debias_in_training", action=argparse.BooleanOptionalAction)
+    switch = argparse.BooleanOptionalAction
+    add("antithetic_noise", action=switch, help="Every second sample gets the opposite of the noise before.")
+    add("color_negative", action=switch, help="Half of the samples show the colour negative, with an empty prompt.")
+    add("debias_in_training", action=switch, help="Train the value part through its debiasing.")
     add("train_batch_size", type=int, help="Samples in one pass, each with a noise level of its own.")
-    add(
-        "gradient_accumulation_steps",
-        type=int,
-        help="Passes to one optimizer step; default: as for accelerate, or as in TrainingConfig.",
-    )
+    add("gradient_accumulation_steps", type=int, help="Passes to a step; by default accelerate's or TrainingConfig's.")
     add("gradient_checkpointing", action="store_true", help="Less memory, more time.")
     add("mixed_precision", choices=["no", "fp16", "bf16"], help="Default: as for accelerate.")
     add("seed", type=int)
@@ -227,12 +197,7 @@ def add_embedding(group) -> None:
     )
     add("--debias", choices=DEBIAS_MODES, default=MotionEmbeddingConfig.debias)
     add("--timing", type=float, nargs=2, metavar=("START", "END"), help="Default: the noise levels trained at.")
-    add(
-        "--save_dtype",
-        choices=["float32", "float16", "bfloat16"],
-        default="float32",
-        help="The type of the stored numbers; half precision halves the file.",
-    )
+    add("--save_dtype", choices=DTYPES, default="float32", help="Half precision halves the file.")
     add("--max_error", type=float, help="Store the embedding in compact form, with this relative error at most.")
 
 
@@ -243,9 +208,7 @@ def _add_output(group) -> None:
     add("--checkpoints_total_limit", type=int, help="Keep at most this many checkpoints.")
     add("--resume_from_checkpoint", help='Folder of a checkpoint, or "latest" for the last one of --output_dir.')
     add("--save_spatial_lora", action="store_true", help="Keep the LoRA of debiased_hybrid, as spatial_lora.")
-    add(
-        "--save_inverted_noise", action="store_true", help="Keep the reference's inverted noise, see docs/training.md."
-    )
+    add("--save_inverted_noise", action="store_true", help="Keep the reference's noise, see docs/training.md.")
     add("--report_to", type=tracker, help="A tracker of accelerate, such as tensorboard or wandb; or none.")
     add("--validation_prompt", nargs="+", default=[], help="Videos of these are made with the trained embedding.")
     add("--push_to_hub", action="store_true", help="Upload the embedding, with a model card and a preview.")
