@@ -49,6 +49,7 @@ style: install
 quality: install
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/mypy
 
 clean:
 	rm -rf $(VENV) outputs/demo build *.egg-info

@@ -57,6 +57,6 @@ setup(
         "demo": demo,
         "docs": docs,
         "test": test,
-        "dev": [*test, "ruff>=0.17"],
+        "dev": [*test, "mypy>=2.4", "pre-commit>=4.7", "ruff>=0.17"],
     },
 )

@@ -5,12 +5,14 @@ what else was tried. Weighted sums need no new embedding: `set_motion_embeddings
 """
 
 import math
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, Unpack
+from typing import Literal, Unpack
 
 from torch import Tensor
 
+from diffusers_motion_embed.config import ValueGrid
 from diffusers_motion_embed.errors import IncompatibleEmbeddingError
 from diffusers_motion_embed.functional import combine, concatenate, debiased, resample_grid
 from diffusers_motion_embed.storage.embedding import Embedding, EmbeddingTensors
@@ -19,9 +21,13 @@ from diffusers_motion_embed.storage.hub import HubArguments, fetch_embedding
 
 
 CombinationType = Literal["linear", "cat"]
+Combine = Callable[[list[Tensor], list[float], int], Tensor]
 
 # How parts become one, and lengths.
-COMBINATIONS = {"linear": (combine, max), "cat": (concatenate, sum)}
+COMBINATIONS: dict[str, tuple[Combine, Callable[[Iterable[int]], int]]] = {
+    "linear": (combine, max),
+    "cat": (concatenate, sum),
+}
 
 
 def reverse_motion_embedding(
@@ -131,13 +137,14 @@ def combined_embedding(
             _check_alike(name.replace("_", " "), getattr(configs[0], name), getattr(config, name))
     added, lengths = [_added(embedding) for embedding in embeddings], [config.num_latent_frames for config in configs]
     function, total = COMBINATIONS[combination_type]
+    paths = list(dict.fromkeys(path for tensors in added for path in tensors))
     config = replace(
         configs[0],
         num_frames=total(config.num_frames for config in configs),
         num_latent_frames=total(lengths),
         value_grid=_finest([config.value_grid for config in configs]),
         parts=tuple({part for config in configs for part in config.parts}),
-        target_modules=list(dict.fromkeys(path for tensors in added for path in tensors)),
+        target_modules=paths,
         debias="identity",
     )
     combined = {
@@ -145,7 +152,7 @@ def combined_embedding(
             part: function(pieces, weights, config.num_latent_frames)
             for part, pieces in _pieces(path, config.parts, added, lengths).items()
         }
-        for path in config.target_modules
+        for path in paths
     }
     return Embedding(config, combined)
 
@@ -172,12 +179,12 @@ def _pieces(
     widths = sorted({tensor.shape[-1] for tensor in present})
     if len(widths) > 1:
         raise IncompatibleEmbeddingError(f"Embeddings to combine must not differ in the width of {path}: {widths}.")
-    grid = tuple(map(max, zip((1, 1), *(tensor.shape[:2] for tensor in present if tensor.ndim == 4), strict=True)))
+    height, width = map(max, zip((1, 1), *(tensor.shape[:2] for tensor in present if tensor.ndim == 4), strict=True))
 
     def piece(part: str, tensor: Tensor | None, num_frames: int) -> Tensor:
         if tensor is None:
-            return present[0].new_zeros(*(grid if part == "v" else ()), num_frames, *widths)
-        return resample_grid(tensor, grid) if part == "v" else tensor
+            return present[0].new_zeros(*((height, width) if part == "v" else ()), num_frames, *widths)
+        return resample_grid(tensor, (height, width)) if part == "v" else tensor
 
     return {
         part: [piece(part, each.get(part), num_frames) for each, num_frames in zip(here, lengths, strict=True)]
@@ -185,12 +192,15 @@ def _pieces(
     }
 
 
-def _finest(grids: list) -> Any:
+def _finest(grids: list[ValueGrid]) -> ValueGrid:
     """The setting of value grids that are stretched to the finest."""
     if all(grid == grids[0] for grid in grids):
         return grids[0]
-    known = all(isinstance(grid, tuple) for grid in grids)
-    return tuple(map(max, zip(*grids, strict=True))) if known else "full"
+    known = [grid for grid in grids if isinstance(grid, tuple)]
+    if len(known) < len(grids):
+        return "full"
+    height, width = map(max, zip(*known, strict=True))
+    return height, width
 
 
 def _shapes(tensors: EmbeddingTensors) -> dict[tuple[str, str], tuple[int, ...]]:

@@ -3,15 +3,18 @@
 import numbers
 import re
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from peft import PeftConfig
 
-from diffusers_motion_embed.functional import DEBIAS_MODES, FRAME_POLICIES
+from diffusers_motion_embed.functional import DEBIAS_MODES, FRAME_POLICIES, Debias, FramePolicy
 
 
 PEFT_TYPE = "MOTION_EMBEDDING"
 PARTS = ("qk", "v")
+
+# Height and width in positions, each layer's own full grid, or a choice by model class.
+ValueGrid = tuple[int, int] | Literal["full"] | None
 
 
 @dataclass
@@ -56,18 +59,18 @@ class MotionEmbeddingConfig(PeftConfig):
     """
 
     num_frames: int = 16
-    num_latent_frames: int | None = None
+    num_latent_frames: int = cast(int, None)  # a number once it is made
     height: int | None = None
     width: int | None = None
     latent_height: int | None = None
     latent_width: int | None = None
-    value_grid: tuple[int, int] | Literal["full"] | None = None
+    value_grid: ValueGrid = None
     target_modules: list[str] | str | None = None
     exclude_modules: list[str] | str | None = None
     parts: tuple[str, ...] = ("qk", "v")
-    debias: str = "difference"
+    debias: Debias = "difference"
     timing: tuple[float, float] | None = None
-    frame_policy: str = "resample"
+    frame_policy: FramePolicy = "resample"
     model_class: str | None = None
     component: str | None = None
     generation: dict[str, Any] = field(default_factory=dict)
@@ -88,10 +91,12 @@ class MotionEmbeddingConfig(PeftConfig):
         self.unknown: dict[str, Any] = {}
         self._check()
         self.parts = tuple(part for part in PARTS if part in self.parts)
-        if self.value_grid not in (None, "full"):
-            self.value_grid = tuple(self.value_grid)
+        if self.value_grid is not None and not isinstance(self.value_grid, str):
+            height, width = self.value_grid
+            self.value_grid = (height, width)
         if self.timing is not None:
-            self.timing = tuple(map(float, self.timing))
+            start, end = self.timing
+            self.timing = (float(start), float(end))
 
     @classmethod
     def from_pretrained(

@@ -5,7 +5,7 @@ Every function takes a pipeline or a bare model first; `pipelines.MotionEmbeddin
 
 from typing import Any
 
-from torch import nn
+from diffusers.models.modeling_utils import ModelMixin
 
 from diffusers_motion_embed.adapter.choice import choose_embeddings, models_of
 from diffusers_motion_embed.adapter.registry import registry_of, sync
@@ -147,7 +147,7 @@ def enable_motion_embedding_layers(pipe_or_model: Any) -> None:
     _set_enabled(pipe_or_model, True)
 
 
-def _check_scales(chosen: list[tuple[nn.Module, list[str]]], scales: list[Scale]) -> None:
+def _check_scales(chosen: list[tuple[ModelMixin, list[str]]], scales: list[Scale]) -> None:
     for model, _ in chosen:  # all before the first is set
         for scale in scales:
             registry_of(model).resolve(scale)

@@ -1,17 +1,22 @@
 """What can go wrong, as types. Every error is also the built-in type that a caller would expect.
 
 MotionEmbeddingError
-├── UnsupportedModelError (TypeError)      the model or pipeline has no table entry
-├── TargetModulesError (ValueError)        no layer to put an embedding on
-├── AdapterNameError (ValueError)          an unknown or a repeated adapter name
-├── MotionScaleError (ValueError)          a scale that is no finite number
-├── IncompatibleEmbeddingError (ValueError) a sound embedding that does not fit the model
-├── EmbeddingFileError (ValueError)        a file that is no sound motion embedding
-├── EmbeddingNotFoundError (FileNotFoundError) nothing where the embedding should be
-├── MissingLayersError (RuntimeError)      layers that an embedding adapts were taken away
-├── NotFiniteError (ArithmeticError)       numbers became infinite or NaN
-├── VideoError (ValueError)                a reference video that cannot be used
-└── CaptionError (ValueError)              a caption, or a list of references, that cannot be used
+├── UnsupportedModelError (TypeError)            the model or pipeline has no table entry
+├── TargetModulesError (ValueError)              no layer to put an embedding on
+├── AdapterNameError (ValueError)                an unknown or a repeated adapter name
+├── MotionScaleError (ValueError)                a scale that is no finite number
+├── IncompatibleEmbeddingError (ValueError)      a sound embedding that does not fit the model
+├── EmbeddingFileError (ValueError)              a file that is no sound motion embedding
+├── EmbeddingNotFoundError (FileNotFoundError)   nothing where the embedding should be
+├── EmbeddingAccessError (PermissionError)       the Hub refuses the repository to this user
+├── EmbeddingDownloadError (ConnectionError)     an embedding that does not arrive from the Hub
+├── EmbeddingUploadError (ConnectionError)       an embedding that does not reach the Hub
+├── MissingLayersError (RuntimeError)            layers that an embedding adapts were taken away
+├── CheckpointError (ValueError)                 a checkpoint that a run cannot go on from
+├── NotFiniteError (ArithmeticError)             numbers became infinite or NaN
+│   └── TrainingDivergedError                    the loss or the embedding did so in training
+├── VideoError (ValueError)                      a reference video that cannot be used
+└── CaptionError (ValueError)                    a caption, or a list of references, that cannot be used
 """
 
 
@@ -63,8 +68,16 @@ class MissingLayersError(MotionEmbeddingError, RuntimeError):
     """The model was rebuilt without layers that a loaded embedding adapts."""
 
 
+class CheckpointError(MotionEmbeddingError, ValueError):
+    """A checkpoint is missing, damaged, or of another run."""
+
+
 class NotFiniteError(MotionEmbeddingError, ArithmeticError):
     """A VAE or a model made infinite numbers or NaN."""
+
+
+class TrainingDivergedError(NotFiniteError):
+    """The loss or the embedding is no longer of finite numbers."""
 
 
 class VideoError(MotionEmbeddingError, ValueError):

@@ -57,8 +57,9 @@ def as_clips(clips: Clip | Sequence[Clip]) -> list[np.ndarray]:
         VideoError: As `as_frames`.
         FileNotFoundError: As `as_frames`.
     """
-    is_list = isinstance(clips, Sequence) and not isinstance(clips, str)
-    return [as_frames(clip) for clip in clips] if is_list and not any(map(_is_picture, clips)) else [as_frames(clips)]
+    if isinstance(clips, Sequence) and not isinstance(clips, str) and not any(map(_is_picture, clips)):
+        return [as_frames(clip) for clip in clips]
+    return [as_frames(clips)]
 
 
 def _is_picture(value: Any) -> bool:

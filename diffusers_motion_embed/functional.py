@@ -10,6 +10,7 @@ Source of all formulas: "Motion Inversion for Video Customization", arXiv 2403.2
 The two parts of an embedding are `qk`, (f, c), and `v`, (h, w, f, c).
 """
 
+from functools import reduce
 from typing import Literal, get_args
 
 import torch
@@ -136,7 +137,7 @@ def combine(embeddings: list[Tensor], weights: list[float], num_frames: int) -> 
         num_frames: Of the sum.
     """
     stretched = [resample_frames(embedding, num_frames) for embedding in embeddings]
-    return sum(weight * embedding for weight, embedding in zip(weights, stretched, strict=True))
+    return reduce(torch.add, (weight * embedding for weight, embedding in zip(weights, stretched, strict=True)))
 
 
 def concatenate(embeddings: list[Tensor], weights: list[float], num_frames: int) -> Tensor:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Unpack
 
+from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, nn
 
 from diffusers_motion_embed.adapter.choice import models_of
@@ -24,7 +25,7 @@ from diffusers_motion_embed.adapter.registry import (
 )
 from diffusers_motion_embed.adapter.selection import check_fits
 from diffusers_motion_embed.architectures import base_name, component_name, find_architecture, noise_levels
-from diffusers_motion_embed.config import MotionEmbeddingConfig
+from diffusers_motion_embed.config import PARTS, MotionEmbeddingConfig
 from diffusers_motion_embed.errors import AdapterNameError, UnsupportedModelError
 from diffusers_motion_embed.functional import Debias
 from diffusers_motion_embed.storage.embedding import Embedding
@@ -34,7 +35,7 @@ from diffusers_motion_embed.storage.hub import HubArguments, check_hub_arguments
 
 logger = logging.getLogger(__name__)
 
-Models = dict[str, nn.Module]
+Models = dict[str, ModelMixin]
 
 
 @dataclass(frozen=True)
@@ -178,7 +179,7 @@ def _read(
 
 def _inferred_config(state_dict: Mapping[str, Tensor]) -> MotionEmbeddingConfig:
     """What the shapes of bare tensors tell; anything wrong with them is found when they are parsed."""
-    parts, frames, grid = set(), 1, (1, 1)
+    parts, frames, height, width = set(), 1, 1, 1
     for key, tensor in state_dict.items():
         match = KEY.fullmatch(key)
         if match is None or not isinstance(tensor, Tensor) or tensor.ndim < 2:
@@ -186,8 +187,8 @@ def _inferred_config(state_dict: Mapping[str, Tensor]) -> MotionEmbeddingConfig:
         parts.add(match["part"])
         frames = max(1, tensor.shape[-2])
         if match["part"] == "v":
-            grid = tuple(map(max, grid, tensor.shape[:2]))
-    return MotionEmbeddingConfig(num_frames=frames, parts=tuple(parts) or ("qk", "v"), value_grid=grid)
+            height, width = max(height, tensor.shape[0]), max(width, tensor.shape[1])
+    return MotionEmbeddingConfig(num_frames=frames, parts=tuple(parts) or PARTS, value_grid=(height, width))
 
 
 def _choose_models(
@@ -226,29 +227,28 @@ def _new_name(chosen: Models, adapter_name: str | None) -> str:
 
 
 def _name_to_swap(chosen: Models, adapter_name: str | None) -> str:
-    for component, model in chosen.items():
-        if adapter_name not in registry_of(model).loaded:
-            raise AdapterNameError(
-                f"hotswap writes over a loaded motion embedding, and none is named {adapter_name!r} on {component}; "
-                f"loaded: {sorted(registry_of(model).loaded)}. Load the first one without hotswap."
-            )
+    without = [component for component, model in chosen.items() if adapter_name not in registry_of(model).loaded]
+    if adapter_name is None or without:
+        raise AdapterNameError(
+            f"hotswap writes over a loaded motion embedding, and none is named {adapter_name!r} on {without[0]}; "
+            f"loaded: {sorted(registry_of(chosen[without[0]]).loaded)}. Load the first one without hotswap."
+        )
     return adapter_name
 
 
-def _fitted(embedding: Embedding, component: str, model: nn.Module) -> Embedding:
+def _fitted(embedding: Embedding, component: str, model: ModelMixin) -> Embedding:
     """The embedding as a model of its own has it: tensors where the model is, and the model's names in the config."""
     config = embedding.config.changed(component=component, model_class=find_architecture(model).model_class)
     device = next(model.parameters()).device
-    if device.type == "meta":  # as under sequential offloading; the layer then moves what it adds
-        device = None
+    is_offloaded = device.type == "meta"  # one by one; the layer then moves what it adds
     tensors = {
-        path: {part: tensor.to(device or tensor.device, copy=True) for part, tensor in parts.items()}
+        path: {part: tensor.to(tensor.device if is_offloaded else device, copy=True) for part, tensor in parts.items()}
         for path, parts in embedding.tensors.items()
     }
     return Embedding(config, tensors)
 
 
-def _put(model: nn.Module, adapter_name: str, embedding: Embedding, hotswap: bool) -> None:
+def _put(model: ModelMixin, adapter_name: str, embedding: Embedding, hotswap: bool) -> None:
     if hotswap:
         replace_embedding(model, adapter_name, embedding)
         return

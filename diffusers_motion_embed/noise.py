@@ -6,12 +6,13 @@ guess at what the reference showed.
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 import torch
 import torch.nn.functional as F
-from diffusers import DDIMInverseScheduler
+from diffusers.schedulers.scheduling_ddim_inverse import DDIMInverseScheduler
 from diffusers.utils.torch_utils import randn_tensor
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
@@ -110,7 +111,11 @@ def _diffusion_steps(scheduler: Any, num_inference_steps: int) -> Iterator[tuple
     inverse.alphas_cumprod = scheduler.alphas_cumprod.float()  # CogVideoX's schedulers make their own, in float64
     inverse.set_timesteps(num_inference_steps)
     for timestep in inverse.timesteps:
-        yield timestep, lambda prediction, latents, t=timestep: inverse.step(prediction, t, latents).prev_sample
+        yield timestep, partial(_diffusion_step, inverse, timestep)
+
+
+def _diffusion_step(scheduler: Any, timestep: Tensor, prediction: Tensor, latents: Tensor) -> Tensor:
+    return scheduler.step(prediction, timestep, latents).prev_sample
 
 
 def _flow_steps(scheduler: Any, num_inference_steps: int) -> Iterator[tuple[float, Step]]:
@@ -122,10 +127,11 @@ def _flow_steps(scheduler: Any, num_inference_steps: int) -> Iterator[tuple[floa
     levels = shift * even / (1 + (shift - 1) * even)
     for low, high in zip(levels[:-1].tolist(), levels[1:].tolist(), strict=True):
         share = 1 - high if sign < 0 else high
-        yield (
-            share * config.num_train_timesteps,
-            lambda prediction, latents, size=high - low: latents + sign * size * prediction,
-        )
+        yield share * config.num_train_timesteps, partial(_flow_step, sign * (high - low))
+
+
+def _flow_step(size: float, prediction: Tensor, latents: Tensor) -> Tensor:
+    return latents + size * prediction
 
 
 def mix_noise(

@@ -5,7 +5,7 @@ import inspect
 import logging
 import warnings
 from collections.abc import Sized
-from typing import Any
+from typing import Any, TypeVar
 
 from diffusers.loaders import PeftAdapterMixin
 from diffusers.loaders.lora_base import LoraBaseMixin
@@ -37,6 +37,8 @@ from diffusers_motion_embed.sharing import push_motion_embedding_to_hub, save_mo
 
 logger = logging.getLogger(__name__)
 
+P = TypeVar("P")
+
 
 class MotionEmbeddingLoaderMixin:
     """Motion embedding calls as methods of a pipeline. `enable_motion_embedding` gives them to any pipeline."""
@@ -57,7 +59,7 @@ class MotionEmbeddingLoaderMixin:
     push_motion_embedding_to_hub = push_motion_embedding_to_hub
 
 
-def enable_motion_embedding(pipe: Any) -> Any:
+def enable_motion_embedding(pipe: P) -> P:
     """Give a pipeline the methods of `MotionEmbeddingLoaderMixin`. Doing so again changes nothing.
 
     The pipeline stays the same object; its class becomes a subclass of the same name, so that what it saves still
@@ -71,7 +73,8 @@ def enable_motion_embedding(pipe: Any) -> Any:
             later, by `load_components()`.
 
     Returns:
-        The same pipeline.
+        The same pipeline. Type checkers and editors take it for what it was before; after
+        `assert isinstance(pipe, MotionEmbeddingLoaderMixin)` they know the methods of both.
 
     Raises:
         UnsupportedModelError: If it has no such model.
@@ -84,7 +87,8 @@ def enable_motion_embedding(pipe: Any) -> Any:
             "AnimateDiffPipeline or TextToVideoSDPipeline."
         )
     _repair_lora_calls(pipe)
-    pipe.__class__ = _enabled_class(type(pipe))
+    pipeline_class: type = type(pipe)
+    pipe.__class__ = _enabled_class(pipeline_class)
     return pipe
 
 
@@ -116,7 +120,7 @@ def _check_call(pipe: Any, arguments: dict[str, Any]) -> None:
 @functools.cache
 def _enabled_class(pipeline_class: type) -> type:
     @functools.wraps(pipeline_class.__call__)
-    def call(self, *args: Any, **kwargs: Any) -> Any:
+    def call(self: Any, *args: Any, **kwargs: Any) -> Any:
         models = supported_models(self).values()
         _check_call(self, inspect.signature(pipeline_class.__call__).bind_partial(self, *args, **kwargs).arguments)
         for model in models:
@@ -135,10 +139,10 @@ def _enabled_class(pipeline_class: type) -> type:
             )
         return result
 
-    def reduce(self, protocol: int) -> tuple:
+    def reduce(self: Any, protocol: int) -> tuple:
         return _rebuild, (pipeline_class,), self.__dict__
 
-    def set_state(self, state: dict) -> None:
+    def set_state(self: Any, state: dict) -> None:
         self.__dict__.update(state)
         _repair_lora_calls(self)  # in a process that only unpickled the pipeline, nobody has done so yet
 
@@ -154,5 +158,5 @@ def _enabled_class(pipeline_class: type) -> type:
 
 
 def _rebuild(pipeline_class: type) -> Any:
-    enabled_class = _enabled_class(pipeline_class)
+    enabled_class: Any = _enabled_class(pipeline_class)
     return enabled_class.__new__(enabled_class)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from diffusers.models.modeling_utils import ModelMixin
 
 from diffusers_motion_embed.adapter.choice import choose_embeddings
 from diffusers_motion_embed.adapter.registry import embedding_tensors, registry_of
@@ -177,7 +177,7 @@ def _push(
         )
 
 
-def _only_one(chosen: list[tuple[nn.Module, list[str]]]) -> tuple[nn.Module, str]:
+def _only_one(chosen: list[tuple[ModelMixin, list[str]]]) -> tuple[ModelMixin, str]:
     found = [(model, name) for model, names in chosen for name in names]
     if len(found) != 1:
         names = [name for _, name in found]

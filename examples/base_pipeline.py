@@ -39,7 +39,7 @@ def load_pipeline(options: argparse.Namespace, device: torch.device | str) -> An
 
 def generation_settings(options: argparse.Namespace, pipe: Any) -> dict[str, Any]:
     """What an embedding's configuration says about the pipeline that it was trained on."""
-    settings = {"pipeline": type(pipe).__name__, "scheduler": type(pipe.scheduler).__name__}
+    settings: dict[str, Any] = {"pipeline": type(pipe).__name__, "scheduler": type(pipe.scheduler).__name__}
     if options.motion_adapter:
         adapter = Path(options.motion_adapter)
         settings["motion_adapter"] = adapter.name if adapter.is_dir() else options.motion_adapter

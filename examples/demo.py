@@ -51,7 +51,7 @@ def main() -> None:
     pipe = DiffusionPipeline.from_pretrained(options.pretrained_model_name_or_path, dtype=torch.float32)
     pipe.set_progress_bar_config(disable=True)
     enable_motion_embedding(pipe)
-    reference = read_video(options.reference_video, **SIZE)
+    reference = read_video(options.reference_video, SIZE["num_frames"], height=SIZE["height"], width=SIZE["width"])
 
     print(f"Learning the motion of {options.reference_video.name} ...")
     started = time.perf_counter()

@@ -60,8 +60,10 @@ from examples.training_arguments import (
 
 ADAPTER_NAME = "evaluated"
 # What a clip depends on besides prompt, seed, size and motion.
-GENERATION_OPTIONS = ("pretrained_model_name_or_path", "motion_adapter", "revision", "variant", "dtype")
-GENERATION_OPTIONS += ("num_inference_steps", "guidance_scale", "call_arguments")
+GENERATION_OPTIONS = (
+    *("pretrained_model_name_or_path", "motion_adapter", "revision", "variant", "dtype"),
+    *("num_inference_steps", "guidance_scale", "call_arguments"),
+)
 SHEET_PROMPTS = 2  # how many prompts a contact sheet shows
 EXPLANATION = """\
 Motion fidelity compares the tracks of points with those in the reference, by the named tracker; 1 is the same, and
@@ -231,7 +233,7 @@ class Evaluation:
         page.add(table_of(groups))
         fidelity, leakage, *_ = self.measured[0][-1]
         points = {
-            label: tuple(interval(row[name] for row in rows) for name in (leakage, fidelity))
+            label: (interval(row[leakage] for row in rows), interval(row[fidelity] for row in rows))
             for label, rows in groups.items()
         }
         page.plot(scatter(points, leakage, fidelity), "fidelity_and_leakage", f"{fidelity} against {leakage}")

@@ -75,8 +75,8 @@ def write_comparison(rows: list[list[tuple[str, np.ndarray]]], path: Path | str,
         labelled_sheet([[(text, clip[number % len(clip)]) for text, clip in row] for row in clips])
         for number in range(max(len(clip) for row in clips for _, clip in row))
     ]
-    settings = {"duration": round(1000 / fps), "loop": 0, "quality": 80, "method": 6}
-    first.save(path, save_all=True, append_images=others, **settings)
+    duration = round(1000 / fps)  # milliseconds
+    first.save(path, save_all=True, append_images=others, duration=duration, loop=0, quality=80, method=6)
 
 
 def contact_sheet(rows: list[tuple[str, np.ndarray]], columns: int = 8, width: int = 128) -> Image.Image:

@@ -159,14 +159,14 @@ def write_results(
         pipe.save_motion_embedding(output_dir, ADAPTER_NAME, **stored, **arguments)
 
     save()
-    fps = preview_fps(options, clip)
+    fps: Any = preview_fps(options, clip)  # a float, where diffusers' exports say int
     if options.save_inverted_noise:
         save_inverted_noise(output_dir, invert_clip(pipe, clip.frames, call_arguments=options.call_arguments))
     shown = [("reference", clip.frames)]
     for number, prompt in enumerate(options.validation_prompt):
         video = generate_clip(pipe, options, clip.frames, prompt, options.seed)
         path = output_dir / f"validation_{number}.mp4"
-        export_to_video(video, str(path), fps=fps)
+        export_to_video(list(video), str(path), fps=fps)
         print(f"{path}: {prompt}")
         shown.append((prompt, (video * 255).round().astype(np.uint8)))
         if accelerator is not None:
@@ -193,7 +193,7 @@ def track_video(accelerator: Accelerator, name: str, frames: np.ndarray, fps: fl
             tracker.log({name: wandb.Video(video, fps=round(fps))}, step=step)
 
 
-def write_preview(video: Path, num_frames: int, fps: float) -> None:
+def write_preview(video: Path, num_frames: int, fps: Any) -> None:
     """Write what the model card shows: the video, and a GIF for pages that do not play videos."""
     shutil.copyfile(video, video.with_name("preview.mp4"))
     pictures = [Image.fromarray(frame) for frame in read_video(video, num_frames)]

@@ -115,7 +115,7 @@ def tracker(text: str) -> str | None:
     return None if text.lower() == "none" else text
 
 
-def add_base(group) -> None:
+def add_base(group: argparse._ActionsContainer) -> None:
     add = group.add_argument
     add("--pretrained_model_name_or_path", required=True, help="Base pipeline: a folder or a Hub repository.")
     add("--motion_adapter", help="AnimateDiff motion adapter for an image model: a folder or a repository.")
@@ -126,7 +126,7 @@ def add_base(group) -> None:
     add("--dtype", choices=DTYPES, default="float32", help="The type of the base's weights.")
 
 
-def _add_reference(group) -> None:
+def _add_reference(group: argparse._ActionsContainer) -> None:
     sources = group.add_mutually_exclusive_group(required=True)
     add = sources.add_argument
     add("--reference_video", type=Path, nargs="+", help="A video or a folder of pictures; several show one motion.")
@@ -136,7 +136,7 @@ def _add_reference(group) -> None:
     add_frames(group)
 
 
-def add_frames(group) -> None:
+def add_frames(group: argparse._ActionsContainer) -> None:
     """Which part of a video is used, see `read_reference`."""
     add = group.add_argument
     add("--num_frames", type=int, help=f"{NUM_FRAMES} by default, or what --num_seconds and --reference_fps give.")
@@ -150,8 +150,8 @@ def add_frames(group) -> None:
     add("--background", default="black", help='Colour under transparent pixels, a name or "#rrggbb".')
 
 
-def add_training(group) -> None:
-    def add(name: str, **settings) -> None:
+def add_training(group: argparse._ActionsContainer) -> None:
+    def add(name: str, **settings: Any) -> None:
         default = None if name in OF_ACCELERATE else getattr(TrainingConfig, name)
         group.add_argument(f"--{name}", default=default, **settings)
 
@@ -184,7 +184,7 @@ def add_training(group) -> None:
     add("seed", type=int)
 
 
-def add_embedding(group) -> None:
+def add_embedding(group: argparse._ActionsContainer) -> None:
     add = group.add_argument
     add("--target_modules", help="Regular expression for the paths of the attention layers to adapt.")
     add(
@@ -201,7 +201,7 @@ def add_embedding(group) -> None:
     add("--max_error", type=float, help="Store the embedding in compact form, with this relative error at most.")
 
 
-def _add_output(group) -> None:
+def _add_output(group: argparse._ActionsContainer) -> None:
     add = group.add_argument
     add("--output_dir", type=Path, required=True)
     add("--checkpointing_steps", type=int, help="Save a checkpoint, checkpoint-N, after every this many steps.")
@@ -217,7 +217,7 @@ def _add_output(group) -> None:
     add("--license", default="other", help="The license that the model card names.")
 
 
-def add_generation(group) -> None:
+def add_generation(group: argparse._ActionsContainer) -> None:
     """How videos are made."""
     add = group.add_argument
     add("--num_inference_steps", type=int, default=25)

@@ -130,16 +130,12 @@ def follow_new_projections() -> None:
         _registration_hook = register_module_module_registration_hook(_on_registration)
 
 
-def base_module(projection: nn.Module) -> nn.Module:
-    """The original projection below any LoRA."""
+def query_projection(attention: nn.Module) -> nn.Linear:
+    """The original query projection of `attention`, below any LoRA."""
+    projection: Any = attention.to_q if hasattr(attention, "to_q") else attention.to_query
     while hasattr(projection, "base_layer"):
         projection = projection.base_layer
     return projection
-
-
-def query_projection(attention: nn.Module) -> nn.Module:
-    """The original query projection of `attention`."""
-    return base_module(attention.to_q if hasattr(attention, "to_q") else attention.to_query)
 
 
 def embed_dim(attention: nn.Module) -> int:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from diffusers.models.modeling_utils import ModelMixin
 from torch import nn
 
 from diffusers_motion_embed.adapter.registry import MotionEmbeddingRegistry, registry_of, sync
@@ -10,7 +11,7 @@ from diffusers_motion_embed.architectures.components import expects_supported_mo
 from diffusers_motion_embed.errors import AdapterNameError, UnsupportedModelError
 
 
-def models_of(pipe_or_model: Any) -> dict[str, nn.Module]:
+def models_of(pipe_or_model: Any) -> dict[str, ModelMixin]:
     """The models that take motion embeddings, by component name.
 
     Raises:
@@ -34,7 +35,7 @@ def models_of(pipe_or_model: Any) -> dict[str, nn.Module]:
 
 def choose_embeddings(
     pipe_or_model: Any, adapter_names: str | list[str] | None = None
-) -> list[tuple[nn.Module, list[str]]]:
+) -> list[tuple[ModelMixin, list[str]]]:
     """The models with motion embeddings, each with those of the named ones that it has.
 
     Args:

@@ -6,7 +6,9 @@ LoRA alike, (W + ΔW)(x + m), whatever was loaded first, and every attention pro
 attentions and keeping the hooks in place is the business of `adapter.attachment`.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Self
 
 import torch
 import torch.nn.functional as F
@@ -170,7 +172,7 @@ class MotionEmbeddingLayer(nn.Module):
                 output = self.layout.add(output, F.pad(projected[..., columns], around), self.size)
         return output
 
-    def _apply(self, fn, recurse: bool = True):
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         """Follow the model to another device, but never to another dtype."""
         super()._apply(fn, recurse)
         for embedding in self.embeddings.values():

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
+from diffusers.models.modeling_utils import ModelMixin
 from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor, nn
 
@@ -27,7 +28,6 @@ from diffusers_motion_embed.adapter.layer import LayerEmbedding, MotionEmbedding
 from diffusers_motion_embed.adapter.scales import LayerScales, Scale, resolve_scale
 from diffusers_motion_embed.adapter.state import EmbeddingState
 from diffusers_motion_embed.architectures import Architecture, find_architecture
-from diffusers_motion_embed.config import PARTS
 from diffusers_motion_embed.errors import AdapterNameError, IncompatibleEmbeddingError, MissingLayersError
 from diffusers_motion_embed.functional import Debias
 from diffusers_motion_embed.storage.embedding import Embedding, EmbeddingTensors
@@ -68,6 +68,8 @@ class MotionEmbeddingRegistry:
 
     def observe_timestep(self, model: nn.Module, args: tuple, kwargs: dict) -> None:
         """Pre-hook of the model: tells every embedding how far the denoising has come."""
+        if self.architecture is None:
+            return
         timestep = kwargs["timestep"] if "timestep" in kwargs else args[self.architecture.timestep_position]
         done = self.architecture.share_done(timestep)
         for state in self.loaded.values():
@@ -83,8 +85,9 @@ class MotionEmbeddingRegistry:
         for name in self.active if self.enabled else ():
             frames = self.loaded[name].config.num_latent_frames
             for layer in self.layers.values():
-                if name in layer.embeddings and layer.num_frames not in (None, frames):
-                    yield name, frames, layer.num_frames
+                seen = layer.num_frames
+                if name in layer.embeddings and seen is not None and seen != frames:
+                    yield name, frames, seen
                     break
 
     def idle(self) -> list[str]:
@@ -201,7 +204,7 @@ def registry_of(model: nn.Module) -> MotionEmbeddingRegistry:
     return getattr(model, ATTRIBUTE, None) or MotionEmbeddingRegistry()
 
 
-def add_embedding(model: nn.Module, adapter_name: str, embedding: Embedding) -> None:
+def add_embedding(model: ModelMixin, adapter_name: str, embedding: Embedding) -> None:
     """Put a checked embedding on the model. The tensors themselves, not copies, are used from now on.
 
     Only inference tensors are copied: they could not be written to outside `torch.inference_mode`.
@@ -210,17 +213,15 @@ def add_embedding(model: nn.Module, adapter_name: str, embedding: Embedding) -> 
     """
     registry = registry_of(model)
     check_addable(model)
-    registry.architecture = find_architecture(model)
+    registry.architecture = architecture = find_architecture(model)
     # The layers of before count also while other tools hide them, as FreeNoise's split inference does.
-    registry.places |= {
-        path: registry.architecture.place(path) for path in registry.architecture.attention_paths(model)
-    }
+    registry.places |= {path: architecture.place(path) for path in architecture.attention_paths(model)}
     state = EmbeddingState(copy.deepcopy(embedding.config), factors=registry.resolve(1.0))
     registry.loaded[adapter_name] = state
-    layout = registry.architecture.layout(model)
+    layout = architecture.layout(model)
     for path, parts in embedding.tensors.items():
         layer = registry.layers.setdefault(path, MotionEmbeddingLayer(layout))
-        layer.embeddings[adapter_name] = LayerEmbedding(*(_ordinary(parts.get(part)) for part in PARTS), state)
+        layer.embeddings[adapter_name] = LayerEmbedding(_ordinary(parts.get("qk")), _ordinary(parts.get("v")), state)
     object.__setattr__(model, ATTRIBUTE, registry)
     registry.enable(registry.enabled)
     sync(model)
@@ -314,7 +315,7 @@ def embedding_tensors(model: nn.Module, adapter_name: str) -> EmbeddingTensors:
 
 
 @contextlib.contextmanager
-def in_training(model: nn.Module, adapter_name: str, embedding: Embedding, debias: Debias) -> Iterator[None]:
+def in_training(model: ModelMixin, adapter_name: str, embedding: Embedding, debias: Debias) -> Iterator[None]:
     """The embedding on the model as its training wants it: alone, at scale 1 and at all noise levels.
 
     Afterwards it is the only active one, acts as its config says, and wants no gradients. If something goes wrong, it

@@ -2,9 +2,12 @@
 
 import copy
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
+from diffusers.models.modeling_utils import ModelMixin
 from peft.tuners.tuners_utils import check_target_module_exists
 from torch import nn
 
@@ -50,7 +53,7 @@ def select_layers(model: nn.Module, config: MotionEmbeddingConfig) -> list[str]:
     return chosen
 
 
-def embedding_shapes(model: nn.Module, config: MotionEmbeddingConfig, paths: list[str]) -> dict[str, EmbeddingShape]:
+def embedding_shapes(model: ModelMixin, config: MotionEmbeddingConfig, paths: list[str]) -> dict[str, EmbeddingShape]:
     """The shapes of a new embedding of `paths`.
 
     A value grid finer than a layer's own would hold numbers that are only ever averaged, so it is cut to the layer's.
@@ -58,12 +61,15 @@ def embedding_shapes(model: nn.Module, config: MotionEmbeddingConfig, paths: lis
     Raises:
         ValueError: If the config does not tell the size of a clip that is needed, or the embedding would be too large.
     """
-    if config.value_grid == (1, 1):
+    wanted = config.value_grid or find_architecture(model).value_grid
+    if wanted == (1, 1):
         grids = dict.fromkeys(paths, (1, 1))
     else:
         own = layer_grids(model, config)
         grids = {
-            path: own[path] if config.value_grid == "full" else tuple(map(min, config.value_grid, own[path]))
+            path: own[path]
+            if isinstance(wanted, str)
+            else (min(wanted[0], own[path][0]), min(wanted[1], own[path][1]))
             for path in paths
         }
     shapes = {
@@ -85,11 +91,12 @@ def stored_shapes(tensors: EmbeddingTensors) -> dict[str, EmbeddingShape]:
     shapes = {}
     for path, parts in tensors.items():
         num_frames, channels = next(iter(parts.values())).shape[-2:]
-        shapes[path] = EmbeddingShape(num_frames, channels, tuple(parts["v"].shape[:2]) if "v" in parts else (1, 1))
+        height, width = parts["v"].shape[:2] if "v" in parts else (1, 1)
+        shapes[path] = EmbeddingShape(num_frames, channels, (height, width))
     return shapes
 
 
-def layer_grids(model: nn.Module, config: MotionEmbeddingConfig) -> dict[str, tuple[int, int]]:
+def layer_grids(model: ModelMixin, config: MotionEmbeddingConfig) -> dict[str, tuple[int, int]]:
     """Height and width, in positions, that each layer which mixes frames sees at the size of `config`.
 
     Where layers see several sizes, they are found by a forward pass without numbers (torch's meta device) through a
@@ -101,11 +108,12 @@ def layer_grids(model: nn.Module, config: MotionEmbeddingConfig) -> dict[str, tu
         _, patch_height, patch_width = architecture.layout(model).patch_size
         return dict.fromkeys(architecture.attention_paths(model), (height // patch_height, width // patch_width))
     with torch.device("meta"):  # which some tensors do not follow
-        twin = type(model).from_config(model.config).eval().to("meta")
+        model_class: Any = type(model)
+        twin = model_class.from_config(model.config).eval().to("meta")
     layout = architecture.layout(twin)
     grids: dict[str, tuple[int, int]] = {}
 
-    def note_grid(size_path: str):
+    def note_grid(size_path: str) -> Callable[[nn.Module, tuple, dict], None]:
         def hook(module: nn.Module, args: tuple, kwargs: dict) -> None:
             size = layout.video_size(args, kwargs)
             grids[size_path] = (size.height, size.width)
@@ -120,7 +128,7 @@ def layer_grids(model: nn.Module, config: MotionEmbeddingConfig) -> dict[str, tu
     return {path: grids[architecture.size_module(path)] for path in paths}
 
 
-def latent_size(model: nn.Module, config: MotionEmbeddingConfig) -> tuple[int, int]:
+def latent_size(model: ModelMixin, config: MotionEmbeddingConfig) -> tuple[int, int]:
     """Height and width of the model's input: the config's, or else the model's own sample size.
 
     Raises:
@@ -128,13 +136,13 @@ def latent_size(model: nn.Module, config: MotionEmbeddingConfig) -> tuple[int, i
     """
     sample_size = getattr(model.config, "sample_size", None)
     height, width = sample_size if isinstance(sample_size, (list, tuple)) else (sample_size, sample_size)
-    size = (config.latent_height or height, config.latent_width or width)
-    if None in size:
+    height, width = config.latent_height or height, config.latent_width or width
+    if height is None or width is None:
         raise ValueError(
             f"latent_height and latent_width are needed for value_grid={config.value_grid!r}: a "
             f"{type(model).__name__} has no size of its own. Or use value_grid=(1, 1)."
         )
-    return size
+    return height, width
 
 
 def check_fits(model: nn.Module, embedding: Embedding) -> None:

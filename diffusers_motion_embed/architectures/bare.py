@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any
 
-from torch import nn
+from diffusers.models.modeling_utils import ModelMixin
 
 from diffusers_motion_embed.architectures.components import supported_models, unwrap
 from diffusers_motion_embed.errors import UnsupportedModelError
@@ -23,7 +23,7 @@ CACHES = (
 
 
 @contextlib.contextmanager
-def bare_models(pipe: Any) -> Iterator[list[nn.Module]]:
+def bare_models(pipe: Any) -> Iterator[list[ModelMixin]]:
     """The pipeline with its models alone: not wrapped, not compiled, without caches; afterwards as it was.
 
     Args:
@@ -56,7 +56,7 @@ def _alone(pipe: Any, name: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _uncompiled(model: nn.Module) -> Iterator[None]:
+def _uncompiled(model: ModelMixin) -> Iterator[None]:
     """Without what `model.compile()` and `compile_repeated_blocks()` made, which is not compiled for training."""
     compiled = {module: module._compiled_call_impl for module in model.modules() if module._compiled_call_impl}
     for module in compiled:
@@ -69,7 +69,7 @@ def _uncompiled(model: nn.Module) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _uncached(model: nn.Module) -> Iterator[None]:
+def _uncached(model: ModelMixin) -> Iterator[None]:
     config = getattr(model, "_cache_config", None)
     if config is not None:
         model.disable_cache()
@@ -81,9 +81,9 @@ def _uncached(model: nn.Module) -> Iterator[None]:
             model.enable_cache(config)
 
 
-def _check_uncached(model: nn.Module) -> None:
-    registries = (module._diffusers_hook for module in model.modules() if hasattr(module, "_diffusers_hook"))
-    hooks = (name for registry in registries for name in registry.hooks)
+def _check_uncached(model: ModelMixin) -> None:
+    registries = (getattr(module, "_diffusers_hook", None) for module in model.modules())
+    hooks = (name for registry in registries if registry is not None for name in registry.hooks)
     found = next((name for name in hooks if name.startswith(CACHES)), None)
     if found is not None:
         raise UnsupportedModelError(

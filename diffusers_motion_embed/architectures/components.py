@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from diffusers.models.modeling_utils import ModelMixin
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -18,7 +19,7 @@ WRAPPERS = (nn.DataParallel, DistributedDataParallel)
 _names: WeakKeyDictionary[nn.Module, str] = WeakKeyDictionary()
 
 
-def supported_models(pipe_or_model: Any) -> dict[str, nn.Module]:
+def supported_models(pipe_or_model: Any) -> dict[str, ModelMixin]:
     """The models that take motion embeddings, by component name; empty if there is none."""
     is_model = isinstance(pipe_or_model, nn.Module)
     candidates = {None: pipe_or_model} if is_model else getattr(pipe_or_model, "components", {})
@@ -54,7 +55,7 @@ def expects_supported_model(pipe: Any) -> bool:
     return any(isinstance(each, type) and is_supported(each) for each in expected)
 
 
-def component_name(model: nn.Module) -> str | None:
+def component_name(model: ModelMixin) -> str | None:
     """What a pipeline calls the model: one that was seen with it, or whose folder it was loaded from; None if unknown.
 
     Args:

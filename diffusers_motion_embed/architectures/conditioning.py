@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from diffusers import ModularPipeline
+from diffusers.modular_pipelines.modular_pipeline import ModularPipeline
 from PIL import Image
 from torch import Tensor, nn
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, nn
 
 from diffusers_motion_embed.architectures.table import find_architecture, patch_size
@@ -15,7 +16,7 @@ SPATIAL_FACTORS = ("vae_scale_factor_spatial", "vae_spatial_compression_ratio", 
 TEMPORAL_FACTORS = ("vae_scale_factor_temporal", "vae_temporal_compression_ratio", "vae_temporal_scale_factor")
 
 
-def check_clip(pipe: Any, clip: np.ndarray, model: nn.Module) -> None:
+def check_clip(pipe: Any, clip: np.ndarray, model: ModelMixin) -> None:
     """Raise a `VideoError` unless the clip is of a size that the pipeline takes.
 
     Args:

@@ -135,7 +135,7 @@ def _num_channels(pipe: Any) -> int:
     return getattr(config, "latent_channels", None) or config.z_dim
 
 
-def _own_latents(pipe: Any, noise: Tensor, call_arguments: Mapping[str, Any]) -> Tensor:
+def _own_latents(pipe: Any, noise: Tensor, call_arguments: Mapping[str, Any] | None) -> Tensor:
     """What the pipeline makes itself of one clip where no `latents` are given."""
     frames, height, width = noise.shape[2:]
     spatial, temporal = first_factor(pipe, SPATIAL_FACTORS), first_factor(pipe, TEMPORAL_FACTORS)

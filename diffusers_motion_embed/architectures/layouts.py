@@ -48,8 +48,8 @@ class Layout:
             ValueError: If a size is missing.
         """
         if self.axes == "packed":
-            sizes = [kwargs.get(name) for name in ("num_frames", "height", "width")]
-            if None in sizes:
+            sizes = [kwargs[name] for name in ("num_frames", "height", "width") if kwargs.get(name) is not None]
+            if len(sizes) < 3:
                 raise ValueError(
                     "The pipeline does not tell its model num_frames, height and width, so a motion embedding cannot "
                     "find the frames. Use another pipeline of the same model, or unload the motion embedding."

@@ -25,6 +25,7 @@ class Noising(Protocol):
         Returns:
             What the model receives, its timesteps (batch,), and what it is to predict.
         """
+        ...
 
 
 class Diffusion:

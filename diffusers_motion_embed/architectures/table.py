@@ -1,14 +1,16 @@
 """The table of model classes: which attention layers of each mix frames, and how their input is laid out.
 
-Models are known by the names of their classes, so nothing of diffusers is imported. A new class of a known layout is
+Models are known by the names of their classes, so none of these classes is imported. A new class of a known layout is
 one entry here.
 """
 
 import re
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
+from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, nn
 
 from diffusers_motion_embed.architectures.layouts import Layout, Tokens
@@ -70,7 +72,7 @@ class Architecture:
         """Whether layers see pictures of several sizes."""
         return "(?P<pictures>" in self.attention
 
-    def check_frames(self, model: nn.Module, num_frames: int) -> None:
+    def check_frames(self, model: ModelMixin, num_frames: int) -> None:
         """Raise a `VideoError` unless `model` has a position for each of so many frames."""
         limit = getattr(model.config, self.frame_positions) if self.frame_positions else None
         if limit is None or num_frames == limit:
@@ -82,11 +84,11 @@ class Architecture:
                 f"clip has {num_frames}. Use {limit} of them."
             )
 
-    def input_layout(self, model: nn.Module) -> Layout:
+    def input_layout(self, model: ModelMixin) -> Layout:
         """How `model` wants a clip."""
         return Layout(self.tokens, self.axes, patch_size(model))
 
-    def layout(self, model: nn.Module) -> Layout:
+    def layout(self, model: ModelMixin) -> Layout:
         """How the layers of `model` arrange a clip."""
         return Layout(self.tokens, "nchw") if self.has_levels else self.input_layout(model)
 
@@ -98,14 +100,14 @@ class Architecture:
             ("mid", 0), ("transformer_in",) or ("blocks", 12).
         """
         section, *names = (self.size_module(path) or path).split(".")
-        *blocks, transformer = [name for name in names if name.isdigit()] or [None]
+        numbers = [name for name in names if name.isdigit()]
         section = section.removesuffix("s").removesuffix("_block") if self.has_levels else section
-        place = (section, *(f"block_{number}" for number in blocks))
-        return place if transformer is None else (*place, int(transformer))
+        return (section, *(f"block_{number}" for number in numbers[:-1]), *map(int, numbers[-1:]))
 
     def size_module(self, path: str) -> str:
         """Path of the module whose input shows the clip's size to the attention at `path`; "" is the model."""
-        return re.fullmatch(self.attention, path)["pictures"] if self.has_levels else ""
+        match = re.fullmatch(self.attention, path) if self.has_levels else None
+        return match["pictures"] if match else ""
 
     def share_done(self, timestep: Tensor | float) -> Tensor | None:
         """How much of the noise schedule is done, from 0, pure noise, to 1; a 0-dim tensor, or None if unknown.
@@ -139,7 +141,7 @@ class Architecture:
         """Text features as the model wants them, from (batch, tokens, channels)."""
         return prompt_embeds.repeat_interleave(num_frames, dim=0) if self.text_per_frame else prompt_embeds
 
-    def dry_run_inputs(self, model: nn.Module, num_frames: int, height: int, width: int) -> dict[str, Any]:
+    def dry_run_inputs(self, model: ModelMixin, num_frames: int, height: int, width: int) -> dict[str, Any]:
         """Arguments of a forward pass of a UNet without numbers (torch's meta device), at a latent size."""
         config = model.config
 
@@ -149,7 +151,7 @@ class Architecture:
         sizes = {"b": 1, "c": config.in_channels, "f": num_frames, "h": height, "w": width}
         text_width = config.cross_attention_dim
         text_width = text_width[0] if isinstance(text_width, (list, tuple)) else text_width
-        inputs = {
+        inputs: dict[str, Any] = {
             "sample": empty(*(sizes[axis] for axis in self.axes)),
             "timestep": torch.empty(1, dtype=torch.long, device="meta"),
             "encoder_hidden_states": self.text_features(empty(1, 1, text_width), num_frames),
@@ -169,47 +171,47 @@ class Architecture:
         return inputs
 
 
-def patch_size(model: nn.Module) -> tuple[int, int, int]:
+def patch_size(model: ModelMixin) -> tuple[int, int, int]:
     """Frames, height and width of the model's input that make one token, in diffusers' two ways to say it."""
     size = getattr(model.config, "patch_size", 1)
     if isinstance(size, (list, tuple)):
-        return tuple(size)
+        frames, height, width = size
+        return frames, height, width
     return (getattr(model.config, "patch_size_t", None) or 1, size, size)
 
 
 _SECTION = r"(?:down_blocks\.\d+|mid_block|up_blocks\.\d+)"
-_UNET = {
-    "component": "unet",
-    "tokens": "rows",
-    "value_grid": (4, 4),
-    "default_paths": r"(down|up)_blocks\..*",
+_unet = partial(
+    Architecture,
+    component="unet",
+    tokens="rows",
+    value_grid=(4, 4),
+    default_paths=r"(down|up)_blocks\..*",
     # What keeps most for the least work. Convolutions over pictures and the smallest pictures are the other way round.
     # The last two temporal blocks are left out: when their turn comes there is most room, as nothing is had again yet.
-    "layers": (
+    layers=(
         r"(?!up_blocks\.3\.(temp_attentions|motion_modules)\.[12]\.)"
         r"(down|up)_blocks\..*(transformer_blocks\.\d+|temp_convs\.\d+\.conv\d|temporal_res_block)"
     ),
-    "spatial_attention": rf"{_SECTION}\.attentions\.\d+\.transformer_blocks\.\d+\.attn[12]",
-}
-_TEMPORAL_UNET = _UNET | {
-    "attention": rf"(?P<pictures>{_SECTION}\.temp_attentions\.\d+|transformer_in)\.transformer_blocks\.\d+\.attn[12]"
-}
-_TEXT_BEFORE_TIMESTEP = {"timestep_position": 2}
+    spatial_attention=rf"{_SECTION}\.attentions\.\d+\.transformer_blocks\.\d+\.attn[12]",
+)
+_temporal_unet = partial(
+    _unet,
+    attention=rf"(?P<pictures>{_SECTION}\.temp_attentions\.\d+|transformer_in)\.transformer_blocks\.\d+\.attn[12]",
+)
 
 ARCHITECTURES = (
     # Layers of their own mix frames.
-    Architecture(model_class="UNet3DConditionModel", **_TEMPORAL_UNET),  # ZeroScope, ModelScope, VideoCrafter2
-    Architecture(model_class="I2VGenXLUNet", **_TEMPORAL_UNET),
-    Architecture(  # AnimateDiff, PIA
+    _temporal_unet(model_class="UNet3DConditionModel"),  # ZeroScope, ModelScope, VideoCrafter2
+    _temporal_unet(model_class="I2VGenXLUNet"),
+    _unet(  # AnimateDiff, PIA
         model_class="UNetMotionModel",
-        **_UNET,
         attention=rf"(?P<pictures>{_SECTION}\.motion_modules\.\d+)\.transformer_blocks\.\d+\.attn[12]",
         text_per_frame=True,
         frame_positions="motion_max_seq_length",
     ),
-    Architecture(  # Stable Video Diffusion; the second attention of its temporal blocks sees the picture, not frames
+    _unet(  # Stable Video Diffusion; the second attention of its temporal blocks sees the picture, not frames
         model_class="UNetSpatioTemporalConditionModel",
-        **_UNET,
         attention=rf"(?P<pictures>{_SECTION}\.attentions\.\d+)\.temporal_transformer_blocks\.\d+\.attn1",
         axes="bfchw",
         timesteps=(1.64, -1.55),  # a quarter of the logarithm of the noise's strength, from 700 to 0.002
@@ -238,14 +240,14 @@ ARCHITECTURES = (
         attention=r"transformer_blocks\.\d+\.attn1",
         tokens="video_last",
         axes="bfchw",
-        **_TEXT_BEFORE_TIMESTEP,
+        timestep_position=2,
     ),
     Architecture(
         model_class="ConsisIDTransformer3DModel",
         attention=r"transformer_blocks\.\d+\.attn1",
         tokens="video_last",
         axes="bfchw",
-        **_TEXT_BEFORE_TIMESTEP,
+        timestep_position=2,
     ),
     Architecture(
         model_class="HunyuanVideoTransformer3DModel",
@@ -256,7 +258,7 @@ ARCHITECTURES = (
         model_class="LTXVideoTransformer3DModel",
         attention=r"transformer_blocks\.\d+\.attn1",
         axes="packed",
-        **_TEXT_BEFORE_TIMESTEP,
+        timestep_position=2,
     ),
     Architecture(
         model_class="LTX2VideoTransformer3DModel",
@@ -268,13 +270,13 @@ ARCHITECTURES = (
         model_class="MochiTransformer3DModel",
         attention=r"transformer_blocks\.\d+\.attn1",
         timesteps=(0.0, 1000.0),
-        **_TEXT_BEFORE_TIMESTEP,
+        timestep_position=2,
     ),
     Architecture(
         model_class="AllegroTransformer3DModel",
         attention=r"transformer_blocks\.\d+\.attn1",
         first_frame_alone=False,
-        **_TEXT_BEFORE_TIMESTEP,
+        timestep_position=2,
     ),
     Architecture(
         model_class="EasyAnimateTransformer3DModel",
@@ -285,13 +287,13 @@ ARCHITECTURES = (
         model_class="Kandinsky5Transformer3DModel",
         attention=r"visual_transformer_blocks\.\d+\.self_attention",
         axes="bfhwc",
-        **_TEXT_BEFORE_TIMESTEP,
+        timestep_position=2,
     ),
     Architecture(model_class="CosmosTransformer3DModel", attention=r"transformer_blocks\.\d+\.attn1", timesteps=None),
     Architecture(
         model_class="SanaVideoTransformer3DModel",
         attention=r"transformer_blocks\.\d+\.attn1",
-        **_TEXT_BEFORE_TIMESTEP,
+        timestep_position=2,
     ),
     Architecture(model_class="MotifVideoTransformer3DModel", attention=r"(single_)?transformer_blocks\.\d+\.attn"),
 )

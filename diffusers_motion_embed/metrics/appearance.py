@@ -65,7 +65,8 @@ def appearance_leakage(
     Raises:
         VideoError: If a video is none.
     """
-    features = features or ColorHistogram()
+    if features is None:
+        features = ColorHistogram()
     # The mean of all pairs' products is the product of the means.
     means = [features(video).mean(0) for video in (generated, plain, reference)]
     of_generated, of_plain = (float(mean @ means[2]) for mean in means[:2])

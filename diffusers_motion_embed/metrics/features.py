@@ -12,16 +12,21 @@ from diffusers_motion_embed.metrics.clips import Video, as_clip
 
 
 # Lightness goes from 0 to 100; a and b of all sRGB colours lie within these.
-LAB_LOWEST, LAB_HIGHEST = np.float32([0, -110, -110]), np.float32([100, 110, 110])
+LAB_LOWEST = np.array([0, -110, -110], np.float32)
+LAB_HIGHEST = np.array([100, 110, 110], np.float32)
 
 
 class FrameFeatures(Protocol):
     """Anything that describes frames by vectors, with a name that results are reported under."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """For reports; scores of different features do not compare."""
+        ...
 
     def __call__(self, video: Video) -> np.ndarray:
         """Vectors of length one, (frames, channels)."""
+        ...
 
 
 @dataclass(frozen=True)

@@ -72,13 +72,14 @@ def track_fidelity(generated: Tracks, reference: Tracks) -> MotionFidelity:
     if generated.tracker != reference.tracker:
         raise ValueError(f"Tracks of {generated.tracker!r} and of {reference.tracker!r} do not compare.")
     directions = [moving_tracks(tracks) for tracks in (generated, reference)]
-    counts = [len(entry) for entry in directions]
-    if not all(counts):
-        scores = [0.0 if any(counts) else float("nan")] * 2
-    else:
+    num_generated, num_reference = map(len, directions)
+    if num_generated and num_reference:
         correlations = correlate(*directions)
-        scores = [float(correlations.max(axis).mean()) for axis in (1, 0)]
-    return MotionFidelity(float(np.mean(scores)), *scores, *counts, generated.tracker)
+        of_generated, of_reference = (float(correlations.max(axis).mean()) for axis in (1, 0))
+    else:
+        of_generated = of_reference = 0.0 if num_generated or num_reference else float("nan")
+    score = (of_generated + of_reference) / 2
+    return MotionFidelity(score, of_generated, of_reference, num_generated, num_reference, generated.tracker)
 
 
 @dataclass(frozen=True)

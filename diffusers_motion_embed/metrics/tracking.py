@@ -16,7 +16,10 @@ from diffusers_motion_embed.metrics.clips import Video, as_clip
 class Tracker(Protocol):
     """Anything that follows points through a clip, with a name that results are reported under."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """For reports; scores of different trackers do not compare."""
+        ...
 
     def __call__(self, clip: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Follow points of the first frame.
@@ -27,6 +30,7 @@ class Tracker(Protocol):
         Returns:
             Positions, (tracks, frames, 2), and whether they can be relied on there, (tracks, frames).
         """
+        ...
 
 
 @dataclass(frozen=True)
@@ -72,8 +76,11 @@ def track(video: Video, tracker: Tracker | None = None) -> Tracks:
         VideoError: If the video is none.
         ValueError: If the tracker gives something else than tracks of this video.
     """
-    clip, tracker = as_clip(video), tracker or LucasKanadeTracker()
-    tracks = Tracks(*tracker(clip), clip.shape[1:3], tracker.name)
+    clip = as_clip(video)
+    if tracker is None:
+        tracker = LucasKanadeTracker()
+    _, height, width, _ = clip.shape
+    tracks = Tracks(*tracker(clip), (height, width), tracker.name)
     if tracks.points.shape[1] != len(clip):
         raise ValueError(f"The tracker {tracker.name!r} gave {tracks.points.shape[1]} of {len(clip)} frames.")
     return tracks
@@ -124,10 +131,11 @@ class LucasKanadeTracker:
 
     def _follow(self, before: np.ndarray, after: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         window = (self.window_size, self.window_size)
+        start = points[:, None]
         there, status, _ = cv2.calcOpticalFlowPyrLK(
-            before, after, points[:, None], None, winSize=window, maxLevel=self.max_level
+            before, after, start, np.empty_like(start), winSize=window, maxLevel=self.max_level
         )
-        return there[:, 0], status[:, 0].astype(bool)
+        return np.asarray(there)[:, 0], np.asarray(status)[:, 0].astype(bool)
 
 
 def _tones(frames: np.ndarray) -> np.ndarray:
@@ -144,4 +152,4 @@ def _tones(frames: np.ndarray) -> np.ndarray:
     colors = frames.reshape(-1, 3).astype(np.float32)
     _, axes = np.linalg.eigh(np.cov(colors.T))
     tones = (colors @ axes[:, -1].astype(np.float32)).reshape(frames.shape[:3])
-    return ((tones - tones.min()) * (255 / max(np.ptp(tones), 1.0))).round().astype(np.uint8)
+    return ((tones - tones.min()) * (255 / max(float(np.ptp(tones)), 1.0))).round().astype(np.uint8)

@@ -4,9 +4,10 @@ Inside a pipeline's model such layers would poison diffusers' LoRA calls, which 
 there, `loaders` puts plain `MotionEmbeddingLayer`s. Both doors read each other's files.
 """
 
-from typing import Any, ClassVar
+from typing import Any, cast
 
 import torch
+from diffusers.models.modeling_utils import ModelMixin
 from peft import PeftConfig
 from peft.tuners.tuners_utils import BaseTuner, BaseTunerLayer
 from torch import Tensor, nn
@@ -93,6 +94,9 @@ class MotionEmbeddingTunerLayer(MotionEmbeddingLayer, BaseTunerLayer):
     unmerge = merge
 
 
+NO_TARGETS: dict[str, list[str]] = {}  # by model type, where PEFT looks for them; here the table of model classes says
+
+
 class MotionEmbeddingModel(BaseTuner):
     """Puts motion embeddings on the attention layers of a video model that mix frames.
 
@@ -108,9 +112,10 @@ class MotionEmbeddingModel(BaseTuner):
         ```
     """
 
+    model: ModelMixin
     prefix = PREFIX
     tuner_layer_cls = MotionEmbeddingTunerLayer
-    target_module_mapping: ClassVar[dict[str, list[str]]] = {}
+    target_module_mapping = NO_TARGETS
     # Makes `inject_adapter_in_model` and `add_adapter` of diffusers' models refuse before they change anything.
     uses_shared_state = True
     _combined: Embedding | None = None  # what the adapter that is being added consists of
@@ -121,7 +126,7 @@ class MotionEmbeddingModel(BaseTuner):
                 "The model has motion embeddings through load_motion_embedding already, and the two do not mix. Call "
                 "unload_motion_embedding() first, or load all of them that way."
             )
-        architecture = find_architecture(self.model)
+        peft_config, architecture = _checked(peft_config), find_architecture(self.model)
         if peft_config.model_class not in (None, architecture.model_class):
             raise IncompatibleEmbeddingError(
                 f"The motion embedding belongs to a {peft_config.model_class}, and the model is a "
@@ -156,17 +161,25 @@ class MotionEmbeddingModel(BaseTuner):
         parameter_name: str | None = None,
     ) -> None:
         architecture = find_architecture(self.model)
-        layer = target._modules.get(CHILD_NAME) or MotionEmbeddingTunerLayer(architecture.layout(self.model))
-        layer.update_layer(adapter_name, self._shapes[current_key], peft_config)
+        layer = target._modules.get(CHILD_NAME)
+        if not isinstance(layer, MotionEmbeddingTunerLayer):
+            layer = MotionEmbeddingTunerLayer(architecture.layout(self.model))
+        layer.update_layer(adapter_name, self._shapes[current_key], _checked(peft_config))
         layer.device = query_projection(target).weight.device
         layer._move_adapter_to_device_of_base_layer(adapter_name)
         attach(target, self.model.get_submodule(architecture.size_module(current_key)), layer)
 
-    def _unload_and_optionally_merge(self, merge: bool = True, **kwargs: Any) -> nn.Module:
+    def _unload_and_optionally_merge(  # PEFT declares None, and returns what this returns
+        self,
+        merge: bool = True,
+        progressbar: bool = True,
+        safe_merge: bool = False,
+        adapter_names: list[str] | None = None,
+    ) -> Any:
         if merge:
             raise ValueError(MERGE_MESSAGE)
         for path in self.targeted_module_names:
-            detach(self.model, self.model.get_submodule(f"{path}.{CHILD_NAME}"))
+            detach(self.model, self._layer(path))
         if hasattr(self.model, "peft_config"):  # as other tuners do: the model is plain again
             del self.model.peft_config
         return self.model
@@ -209,19 +222,21 @@ class MotionEmbeddingModel(BaseTuner):
         finally:
             self._combined = None
         for path, parts in combined.tensors.items():
-            for part, parameters in self.model.get_submodule(f"{path}.{CHILD_NAME}").parameters_by_part().items():
+            for part, parameters in self._layer(path).parameters_by_part().items():
                 if part in parts:
                     new = parameters[adapter_name].requires_grad_(False)
                     new.data = parts[part].to(new)
 
     def _embedding(self, adapter_name: str) -> Embedding:
         """A loaded adapter as one value; its tensors are the parameters' own."""
-        config, tensors = self.peft_config[adapter_name], {}
-        for path in config.target_modules:
-            layer = self.model.get_submodule(f"{path}.{CHILD_NAME}")
-            parts = layer.parameters_by_part().items()
+        config, tensors = _checked(self.peft_config[adapter_name]), {}
+        for path in config.target_modules or ():
+            parts = self._layer(path).parameters_by_part().items()
             tensors[path] = {part: each[adapter_name].detach() for part, each in parts if adapter_name in each}
         return Embedding(config, tensors)
+
+    def _layer(self, path: str) -> MotionEmbeddingTunerLayer:
+        return cast(MotionEmbeddingTunerLayer, self.model.get_submodule(f"{path}.{CHILD_NAME}"))
 
     @classmethod
     def _remove_adapter_name_from_key(cls, key: str, adapter_name: str) -> str:
@@ -234,6 +249,12 @@ class MotionEmbeddingModel(BaseTuner):
         cls, model: nn.Module, config: PeftConfig, adapter_name: str, state_dict: dict[str, Tensor]
     ) -> dict[str, Tensor]:
         return super()._remap_adapter_state_dict_for_load(model, config, adapter_name, expand_codes(state_dict))
+
+
+def _checked(config: PeftConfig) -> MotionEmbeddingConfig:
+    if not isinstance(config, MotionEmbeddingConfig):
+        raise TypeError(f"Motion embeddings need a MotionEmbeddingConfig, got a {type(config).__name__}.")
+    return config
 
 
 def expand_codes(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:

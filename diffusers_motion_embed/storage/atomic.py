@@ -14,7 +14,9 @@ from typing import BinaryIO
 try:
     import fcntl
 except ImportError:  # Windows, where a file that is open cannot be removed, lock or no lock
-    fcntl = None
+    HAS_LOCKS = False
+else:
+    HAS_LOCKS = True
 
 
 def expanded(path: str | Path) -> Path:
@@ -38,7 +40,7 @@ def replace_files(folder: Path, contents: Mapping[str, bytes]) -> None:
             file.write(contents[name])
             file.flush()
             os.fsync(file.fileno())
-            if fcntl is None:
+            if not HAS_LOCKS:
                 file.close()
         for name in contents:
             os.replace(_beside(folder, name), folder / name)
@@ -77,7 +79,7 @@ def _new_file(path: Path) -> Iterator[BinaryIO]:
 
 
 def _lock(file: BinaryIO, wait: bool) -> None:
-    if fcntl is not None:
+    if HAS_LOCKS:
         fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 

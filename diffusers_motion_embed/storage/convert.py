@@ -70,7 +70,7 @@ def from_authors_checkpoint(
         width=width,
         value_grid="full",
         target_modules=list(tensors),
-        parts=[part for part, there in (("qk", with_qk), ("v", with_v)) if there],
+        parts=tuple(part for part, there in (("qk", with_qk), ("v", with_v)) if there),
         model_class="UNet3DConditionModel",
         component="unet",
         base_model_name_or_path=base_model_name_or_path,

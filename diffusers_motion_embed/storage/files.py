@@ -12,7 +12,6 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import fields
-from operator import gt
 from pathlib import Path
 from typing import Any
 
@@ -327,8 +326,8 @@ def _check_tensor(key: str, tensor: Tensor, part: str, form: str, config: Motion
         if len(tensor) not in {2**bits for bits in range(1, MAX_BITS + 1)}:
             raise EmbeddingFileError(f"{source}: {key} has {len(tensor)} levels; expected a power of two up to 256.")
         return
-    limited = part == "v" and config.value_grid not in (None, "full")
-    if limited and any(map(gt, tensor.shape[:2], config.value_grid)):
+    grid = config.value_grid
+    if part == "v" and isinstance(grid, tuple) and (tensor.shape[0] > grid[0] or tensor.shape[1] > grid[1]):
         raise EmbeddingFileError(
             f"{source}: {key} has a grid of {tuple(tensor.shape[:2])}, and the config's value_grid is "
             f"{config.value_grid}."

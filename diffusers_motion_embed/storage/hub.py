@@ -198,10 +198,14 @@ def _located(name: str, arguments: HubArguments) -> tuple[str, HubArguments]:
         raise EmbeddingNotFoundError(f"{name} is a {place.type}; a motion embedding is in a model repository.")
     inside = PurePosixPath(place.path_in_repo)
     folder = inside.parent if inside.suffix else inside
-    said = {"revision": place.revision, "subfolder": "" if folder == PurePosixPath() else str(folder)}
-    said["weight_name"] = inside.name if inside.suffix == ".safetensors" else None
-    said = {argument: value for argument, value in said.items() if value}
-    contradicted = sorted(argument for argument in said if arguments.get(argument) not in (None, said[argument]))
+    said: HubArguments = {}
+    if place.revision:
+        said["revision"] = place.revision
+    if folder != PurePosixPath():
+        said["subfolder"] = str(folder)
+    if inside.suffix == ".safetensors":
+        said["weight_name"] = inside.name
+    contradicted = sorted(name for name, value in said.items() if arguments.get(name) not in (None, value))
     if contradicted:
         raise ValueError(f"{name} says another {', '.join(contradicted)} than the argument; leave one of them out.")
     return place.id, {**arguments, **said}

@@ -30,24 +30,23 @@ def make_model_card(
         license: Identifier as on the Hub.
     """
     base = config.base_model_name_or_path
-    previews = [{"name": name, "text": text} for name, text in previews]
+    shown = [{"name": name, "text": text} for name, text in previews]
+    is_on_hub = bool(base and "/" in base)  # a local folder's name is no repository
     data = ModelCardData(
-        base_model=base if base and "/" in base else None,  # a local folder's name is no repository
+        base_model=base if is_on_hub else None,
         license=license,
         library_name="diffusers",
         pipeline_tag="text-to-video",
         tags=TAGS,
+        base_model_relation="adapter" if is_on_hub else None,
+        widget=[{"text": preview["text"], "output": {"url": preview["name"]}} for preview in shown] or None,
     )
-    if data.base_model:
-        data.base_model_relation = "adapter"
-    if previews:
-        data.widget = [{"text": preview["text"], "output": {"url": preview["name"]}} for preview in previews]
     return ModelCard.from_template(
         data,
         template_path=str(TEMPLATE),
         title=repo_id.rpartition("/")[2],
-        base_text=f"[{base}](https://huggingface.co/{base})" if data.base_model else base or config.model_class,
-        previews=previews,
+        base_text=f"[{base}](https://huggingface.co/{base})" if is_on_hub else base or config.model_class,
+        previews=shown,
         example=example_code(config, repo_id),
         facts=[(name, _cell(value)) for name, value in _facts(config).items()],
     )

@@ -1,9 +1,9 @@
 """Training motion embeddings. Not imported by the package root, so that those who only load never pay for it."""
 
-from diffusers_motion_embed.training.checkpoints import CheckpointConfig, CheckpointError
+from diffusers_motion_embed.errors import CheckpointError, TrainingDivergedError
+from diffusers_motion_embed.training.checkpoints import CheckpointConfig
 from diffusers_motion_embed.training.config import TIMESTEP_SAMPLING, TrainingConfig
 from diffusers_motion_embed.training.losses import base_loss, debiased_temporal_loss, motion_distillation_loss
-from diffusers_motion_embed.training.optimization import TrainingDivergedError
 from diffusers_motion_embed.training.recipes import RECIPES, Recipe
 from diffusers_motion_embed.training.trainer import TrainingProgress, train_motion_embedding
 

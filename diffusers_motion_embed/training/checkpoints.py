@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from diffusers_motion_embed.errors import MotionEmbeddingError
+from diffusers_motion_embed.errors import CheckpointError
 from diffusers_motion_embed.storage.atomic import remove_leftovers, replace_files
 from diffusers_motion_embed.values import optional_whole_number
 
@@ -28,10 +28,6 @@ STATE_NAME = "training_state.safetensors"
 VALUES_KEY = "training_state"
 FOLDER = re.compile(r"checkpoint-(\d+)")
 LATEST = "latest"
-
-
-class CheckpointError(MotionEmbeddingError, ValueError):
-    """A checkpoint is missing, damaged, or of another run."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,8 +83,9 @@ class CheckpointConfig:
 def list_checkpoints(output_dir: str | Path) -> list[Path]:
     """The complete checkpoints of a folder, by their number of steps."""
     folders = Path(output_dir).iterdir() if Path(output_dir).is_dir() else []
-    complete = [path for path in folders if FOLDER.fullmatch(path.name) and (path / STATE_NAME).is_file()]
-    return sorted(complete, key=lambda path: int(FOLDER.fullmatch(path.name)[1]))
+    complete = (path for path in folders if (path / STATE_NAME).is_file())
+    steps = {path: int(match[1]) for path in complete if (match := FOLDER.fullmatch(path.name))}
+    return sorted(steps, key=steps.__getitem__)
 
 
 def write_state(folder: Path, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:

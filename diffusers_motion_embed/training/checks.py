@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torch import nn
+from diffusers.models.modeling_utils import ModelMixin
 
 from diffusers_motion_embed.architectures import supported_models
 from diffusers_motion_embed.architectures.conditioning import call_parameters, gives_text
@@ -14,12 +14,13 @@ from diffusers_motion_embed.architectures.encoding import check_clip
 from diffusers_motion_embed.architectures.noising import noising_of
 from diffusers_motion_embed.errors import UnsupportedModelError, VideoError
 from diffusers_motion_embed.training.config import TrainingConfig
+from diffusers_motion_embed.training.losses import LOSSES
 
 
 logger = logging.getLogger(__name__)
 
 
-def check_pipeline(pipe: Any, component: str | None = None) -> tuple[str, nn.Module]:
+def check_pipeline(pipe: Any, component: str | None = None) -> tuple[str, ModelMixin]:
     """Name and model that are trained.
 
     Args:
@@ -55,7 +56,7 @@ def check_pipeline(pipe: Any, component: str | None = None) -> tuple[str, nn.Mod
     return component, model
 
 
-def check_references(pipe: Any, model: nn.Module, clips: list[np.ndarray], prompts: list[str | None]) -> None:
+def check_references(pipe: Any, model: ModelMixin, clips: list[np.ndarray], prompts: list[str | None]) -> None:
     """Raise unless there is a prompt for each clip, and all clips are of one shape that the pipeline takes.
 
     Raises:
@@ -94,10 +95,14 @@ def check_options(
             "color_negative shows the negative with an empty prompt, and call_arguments has features of a prompt "
             "for both. Leave prompt_embeds out, or set color_negative=False."
         )
-    if config.loss == "motion_distillation" and len(clips[0]) < 2:
-        raise VideoError("The loss 'motion_distillation' compares frames with the next ones; the clip has only one.")
-    if spatial_lora_directory is not None and config.loss != "debiased_hybrid":
-        raise ValueError(f"There is a spatial LoRA to save with the loss 'debiased_hybrid' only, not {config.loss!r}.")
+    loss = LOSSES[config.loss]
+    if len(clips[0]) < loss.least_frames:
+        raise VideoError(
+            f"The loss {config.loss!r} needs at least {loss.least_frames} frames, and the clip has {len(clips[0])}."
+        )
+    if spatial_lora_directory is not None and not loss.trains_spatial_lora:
+        names = " or ".join(repr(name) for name, entry in LOSSES.items() if entry.trains_spatial_lora)
+        raise ValueError(f"There is a spatial LoRA to save with the loss {names} only, not {config.loss!r}.")
     for setting in ignored_settings(accelerator, config) if accelerator is not None else ():
         logger.warning("accelerate's %s is not used", setting)
 

@@ -115,7 +115,8 @@ class TrainingConfig:
     def timestep_range(self) -> tuple[float, float]:
         """Lowest and highest noise level, as fractions of the noise schedule."""
         if not isinstance(self.timestep_sampling, str):
-            return tuple(self.timestep_sampling)
+            low, high = self.timestep_sampling
+            return low, high
         if self.timestep_sampling not in TIMESTEP_SAMPLING:
             raise ValueError(
                 f"timestep_sampling must be one of {', '.join(TIMESTEP_SAMPLING)}, or a range; "

@@ -1,6 +1,11 @@
-"""Losses: from predictions and targets, (batch, channels, frames, height, width), to a scalar, and nothing else."""
+"""Losses: from predictions and targets, (batch, channels, frames, height, width), to a scalar, and nothing else.
+
+A new loss is a function here, an entry in `LOSSES`, and a name in `training.config.Loss`.
+"""
 
 import math
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -52,4 +57,29 @@ def motion_distillation_loss(prediction: Tensor, target: Tensor) -> Tensor:
         target: As `prediction`.
     """
     changes = [frames.float().diff(dim=2).transpose(1, 2).flatten(2) for frames in (prediction, target)]
-    return 1 - F.cosine_similarity(*changes, dim=-1).mean()
+    return 1 - F.cosine_similarity(changes[0], changes[1], dim=-1).mean()
+
+
+@dataclass(frozen=True)
+class LossEntry:
+    """A loss that can be trained with, and what it needs.
+
+    Args:
+        function: Of prediction and target, and of anchor frames if it takes them.
+        takes_anchors: Whether it takes the number of a random frame of each clip, (batch,), int64.
+        least_frames: How many frames a clip must have.
+        trains_spatial_lora: Whether a LoRA on the spatial layers learns with it how single frames look.
+    """
+
+    function: Callable[..., Tensor]
+    takes_anchors: bool = False
+    least_frames: int = 1
+    trains_spatial_lora: bool = False
+
+
+LOSSES = {
+    "base": LossEntry(base_loss),
+    "debiased_temporal": LossEntry(debiased_temporal_loss, takes_anchors=True),
+    "debiased_hybrid": LossEntry(debiased_temporal_loss, takes_anchors=True, trains_spatial_lora=True),
+    "motion_distillation": LossEntry(motion_distillation_loss, least_frames=2),
+}

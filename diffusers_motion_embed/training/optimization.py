@@ -9,25 +9,21 @@ from typing import Any
 
 import numpy as np
 import torch
+from diffusers.models.modeling_utils import ModelMixin
 from diffusers.optimization import get_scheduler
 from torch import Tensor, nn
 
 from diffusers_motion_embed.adapter.registry import registry_of
 from diffusers_motion_embed.architectures.conditioning import Conditioning, batches
 from diffusers_motion_embed.architectures.noising import Noising
-from diffusers_motion_embed.errors import NotFiniteError
+from diffusers_motion_embed.errors import CheckpointError, TrainingDivergedError
 from diffusers_motion_embed.storage.embedding import EmbeddingTensors
-from diffusers_motion_embed.training.checkpoints import CheckpointError
 from diffusers_motion_embed.training.config import TrainingConfig
-from diffusers_motion_embed.training.losses import base_loss, debiased_temporal_loss, motion_distillation_loss
+from diffusers_motion_embed.training.losses import LOSSES, base_loss
 from diffusers_motion_embed.training.sampling import Samples, draw_samples
 
 
 NOISE_BINS = 4  # of the range of noise levels, in which losses are told apart
-
-
-class TrainingDivergedError(NotFiniteError):
-    """The loss is no longer a finite number."""
 
 
 class Optimization:
@@ -47,7 +43,7 @@ class Optimization:
 
     def __init__(
         self,
-        model: nn.Module,
+        model: ModelMixin,
         noising: Noising,
         clips: Tensor,
         conditionings: list[Conditioning],
@@ -65,7 +61,7 @@ class Optimization:
         self.process_index = accelerator.process_index if accelerator else 0
         self.device = clips.device.type
         self.dtype = {"fp16": torch.float16, "bf16": torch.bfloat16}.get(config.mixed_precision)
-        groups = [
+        groups: list[dict[str, Any]] = [
             {
                 "params": [parts[part] for parts in tensors.values() if part in parts],
                 "lr": config.learning_rate_of(part),
@@ -192,11 +188,8 @@ class Optimization:
         prediction, target = self._denoise(latents, samples.noise, samples, self.conditionings)
         with torch.no_grad():
             self._note(samples, (prediction.float() - target.float()).square().mean((1, 2, 3, 4)))
-        if self.config.loss == "base":
-            return base_loss(prediction, target)
-        if self.config.loss == "motion_distillation":
-            return motion_distillation_loss(prediction, target)
-        return debiased_temporal_loss(prediction, target, samples.frames)
+        loss = LOSSES[self.config.loss]
+        return loss.function(prediction, target, *([samples.frames] if loss.takes_anchors else []))
 
     def _spatial_loss(self, samples: Samples) -> Tensor:
         """The base loss on one frame of each clip, without the embedding (arXiv 2310.08465)."""
@@ -232,7 +225,7 @@ class Optimization:
 
     def _average_gradients(self, parameters: list[Tensor]) -> None:
         if self.num_processes > 1:
-            gradients = [parameter.grad for parameter in parameters]
+            gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
             mean = self.accelerator.reduce(torch.cat([gradient.flatten() for gradient in gradients]), "mean")
             for gradient, part in zip(gradients, mean.split([each.numel() for each in gradients]), strict=True):
                 gradient.copy_(part.view_as(gradient))

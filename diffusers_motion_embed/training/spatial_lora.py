@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from diffusers.models.modeling_utils import ModelMixin
 from peft import LoraConfig, get_peft_model_state_dict
-from torch import Tensor, nn
+from torch import Tensor
 
 from diffusers_motion_embed.architectures import find_architecture
 from diffusers_motion_embed.errors import UnsupportedModelError
@@ -18,7 +19,7 @@ NAME = "spatial"
 PROJECTIONS = r"to_q|to_k|to_v|to_out\.0"
 
 
-def add_spatial_lora(model: nn.Module, rank: int) -> dict[str, Tensor]:
+def add_spatial_lora(model: ModelMixin, rank: int) -> dict[str, Tensor]:
     """Put a fresh LoRA on the attention layers that see single frames.
 
     Args:
@@ -52,13 +53,13 @@ def add_spatial_lora(model: nn.Module, rank: int) -> dict[str, Tensor]:
     return {name: parameter for name, parameter in model.named_parameters() if ".lora_" in name}
 
 
-def save_spatial_lora(pipe: Any, model: nn.Module, folder: str | Path) -> None:
+def save_spatial_lora(pipe: Any, model: ModelMixin, folder: str | Path) -> None:
     """Write the LoRA as an ordinary LoRA file of diffusers."""
     layers: Mapping[str, Tensor] = get_peft_model_state_dict(model, adapter_name=NAME)
     pipe.save_lora_weights(folder, unet_lora_layers=layers)
 
 
-def remove_spatial_lora(model: nn.Module) -> None:
+def remove_spatial_lora(model: ModelMixin) -> None:
     """Take the LoRA off; the model is then what it was."""
     model.unload_lora()
     del model._hf_peft_config_loaded  # which diffusers leaves behind; the class's own value is what it was

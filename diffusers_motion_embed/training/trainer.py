@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from torch import nn
+from diffusers.models.modeling_utils import ModelMixin
 from tqdm.auto import tqdm
 
 from diffusers_motion_embed.adapter.registry import in_training, registry_of
@@ -34,6 +34,7 @@ from diffusers_motion_embed.storage.files import write_embedding
 from diffusers_motion_embed.training.checkpoints import CheckpointConfig, read_state, tidy, write_state
 from diffusers_motion_embed.training.checks import check_options, check_pipeline, check_references
 from diffusers_motion_embed.training.config import TrainingConfig
+from diffusers_motion_embed.training.losses import LOSSES
 from diffusers_motion_embed.training.optimization import Optimization
 from diffusers_motion_embed.training.recompute import recomputation
 from diffusers_motion_embed.training.spatial_lora import add_spatial_lora, remove_spatial_lora, save_spatial_lora
@@ -137,7 +138,7 @@ def train_motion_embedding(
     """
     config, embedding_config = config or TrainingConfig(), embedding_config or MotionEmbeddingConfig()
     clips = as_clips(frames)
-    prompts = [prompt] if isinstance(prompt, str | None) else list(prompt)
+    prompts: list[str | None] = [prompt] if isinstance(prompt, str | None) else list(prompt)
     component, model = check_pipeline(pipe, embedding_config.component)
     check_references(pipe, model, clips, prompts)
     check_options(config, clips, call_arguments or {}, spatial_lora_directory, accelerator)
@@ -199,7 +200,7 @@ class _Reference(NamedTuple):
                 conditioning.check_size(latents[:, :, :num_frames])
             return found
 
-        return cls(latents, conditionings(None), conditionings(1) if config.loss == "debiased_hybrid" else [])
+        return cls(latents, conditionings(None), conditionings(1) if LOSSES[config.loss].trains_spatial_lora else [])
 
 
 def _debias_of(config: TrainingConfig, embedding_config: MotionEmbeddingConfig) -> Debias:
@@ -214,7 +215,7 @@ def _with_negatives(clips: list[np.ndarray], prompts: list[str | None]) -> list[
     return [each for clip, text in pairs for each in ((clip, text), (255 - clip, None if text is None else ""))]
 
 
-def new_embedding(model: nn.Module, config: MotionEmbeddingConfig, paths: list[str]) -> EmbeddingTensors:
+def new_embedding(model: ModelMixin, config: MotionEmbeddingConfig, paths: list[str]) -> EmbeddingTensors:
     """Zero tensors that require gradients: an embedding with which the model still computes what it did before."""
     device = next(model.parameters()).device
     tensors: EmbeddingTensors = {}
@@ -306,10 +307,10 @@ def _run_steps(
 
 @contextlib.contextmanager
 def _spatial_lora(
-    pipe: Any, model: nn.Module, config: TrainingConfig, directory: str | Path | None
+    pipe: Any, model: ModelMixin, config: TrainingConfig, directory: str | Path | None
 ) -> Iterator[dict[str, torch.Tensor]]:
     """The parameters of the hybrid loss's LoRA while it is trained; none with other losses."""
-    if config.loss != "debiased_hybrid":
+    if not LOSSES[config.loss].trains_spatial_lora:
         yield {}
         return
     with torch.random.fork_rng():
@@ -324,7 +325,7 @@ def _spatial_lora(
 
 
 @contextlib.contextmanager
-def _frozen(model: nn.Module) -> Iterator[None]:
+def _frozen(model: ModelMixin) -> Iterator[None]:
     """The model in evaluation mode and without weight gradients, as it was afterwards."""
     was_training = model.training
     trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]

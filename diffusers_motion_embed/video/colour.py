@@ -5,14 +5,21 @@ FFmpeg's own filters need zscale for this, which PyAV's FFmpeg lacks; its `scale
 seconds for every file.
 """
 
+from __future__ import annotations
+
 import struct
 from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image, ImageColor
 
 from diffusers_motion_embed.errors import VideoError
 from diffusers_motion_embed.video.source import Notes
+
+
+if TYPE_CHECKING:  # an extra, which pictures do not need
+    from av import VideoFrame
 
 
 # As FFmpeg numbers them (ITU-T H.273).
@@ -42,7 +49,7 @@ def pq_to_nits(code: np.ndarray) -> np.ndarray:
     return 10000 * np.power(np.maximum(power - 107 / 128, 0) / (2413 / 128 - 2392 / 128 * power), 8192 / 1305)
 
 
-def nits_to_pq(nits: np.ndarray) -> np.ndarray:
+def nits_to_pq(nits: np.ndarray | float) -> np.ndarray:
     """The inverse of `pq_to_nits`."""
     power = np.power(np.asarray(nits, np.float64) / 10000, 1305 / 8192)
     return np.power((107 / 128 + 2413 / 128 * power) / (1 + 2392 / 128 * power), 2523 / 32)
@@ -68,7 +75,7 @@ def tone_curve(nits: np.ndarray, peak: float) -> np.ndarray:
     return pq_to_nits(np.where(code < knee, code, above) * brightest)
 
 
-def to_rgb(frame, background: str, notes: Notes) -> np.ndarray:
+def to_rgb(frame: VideoFrame, background: str, notes: Notes) -> np.ndarray:
     """A decoded frame in the colours of an ordinary screen, over `background` where it is transparent.
 
     Returns:
@@ -94,14 +101,14 @@ def to_rgb(frame, background: str, notes: Notes) -> np.ndarray:
     return np.asarray(over_background(Image.fromarray(array), background, notes)) if has_alpha else array
 
 
-def _pixels(frame, pixel_format: str) -> np.ndarray:
+def _pixels(frame: VideoFrame, pixel_format: str) -> np.ndarray:
     """(height, width, channels); interpolated as FFmpeg's own program does, where colours are stored more coarsely."""
     return frame.reformat(format=pixel_format, interpolation="BICUBIC").to_ndarray()
 
 
 def over_background(image: Image.Image, background: str, notes: Notes) -> Image.Image:
     """An RGBA image laid over a colour, as RGB."""
-    if image.getextrema()[3][0] < 255:
+    if np.asarray(image.getchannel("A")).min() < 255:
         notes.add(f"transparent pixels laid over {background}")
     return Image.alpha_composite(Image.new("RGBA", image.size, background_colour(background)), image).convert("RGB")
 
@@ -158,11 +165,11 @@ def _tone_table(peak: float) -> tuple[np.ndarray, np.ndarray]:
     return grid, tone_curve(grid, peak)
 
 
-def _peak(frame) -> float:
+def _peak(frame: VideoFrame) -> float:
     """The brightest light of a frame's content, or else of the screen it was made on, in nits."""
-    content = frame.side_data.get("CONTENT_LIGHT_LEVEL")
+    content: Any = frame.side_data.get("CONTENT_LIGHT_LEVEL")
     peak = struct.unpack_from("=I", bytes(content))[0] if content is not None else 0
-    screen = frame.side_data.get("MASTERING_DISPLAY_METADATA")
+    screen: Any = frame.side_data.get("MASTERING_DISPLAY_METADATA")
     if not peak and screen is not None:  # AVMasteringDisplayMetadata: ten fractions, of which the last is the maximum
         numerator, denominator = struct.unpack_from("=2i", bytes(screen), 72)
         peak = numerator / denominator if denominator else 0

@@ -1,9 +1,13 @@
 """Video files, by FFmpeg: the stream that is the video, its times, and decoding from a moment on."""
 
-from collections.abc import Iterator
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -11,6 +15,16 @@ from diffusers_motion_embed.errors import VideoError
 from diffusers_motion_embed.video.colour import to_rgb
 from diffusers_motion_embed.video.geometry import deinterlaced, display_matrix, upright
 from diffusers_motion_embed.video.source import Notes, Picture, TimedFrame
+
+
+if TYPE_CHECKING:  # an extra, which pictures do not need
+    from fractions import Fraction
+    from types import ModuleType
+
+    from av import VideoCodecContext, VideoFrame
+    from av.container import InputContainer
+    from av.stream import Stream
+    from av.video.stream import VideoStream
 
 
 # Packets of the beginning whose times are looked at, without decoding, before anything else.
@@ -81,22 +95,22 @@ class VideoFile:
             frames.close()
         return self._decoded(0.0)
 
-    def _decoded(self, time: float) -> Iterator[TimedFrame]:
+    def _decoded(self, time: float) -> Generator[TimedFrame, None, None]:
         """Frames from the key frame before a moment on."""
         with self._open() as container:
-            stream = container.streams[self._timing.index]
+            stream = next(each for each in container.streams.video if each.index == self._timing.index)
             stream.thread_type = "AUTO"
             if time > 0:
-                container.seek(round((self._timing.first + time) / stream.time_base), stream=stream)
+                container.seek(round((self._timing.first + time) / _time_base(stream)), stream=stream)
             aspect = float(stream.sample_aspect_ratio or 1)
             last = time - 1 / self.rate
             for frame in deinterlaced(self._sound_frames(container, stream), self.notes):
-                before, last = last, last + 1 / self.rate if frame.pts is None else frame.time - self._timing.first
-                if self.is_cut and before > self.end - 1 and last - before > 1.5 / self.rate:
+                before, last = last, last + 1 / self.rate if frame.time is None else frame.time - self._timing.first
+                if self.is_cut and before > self.longest - 1 and last - before > 1.5 / self.rate:
                     return  # what lies between was cut off, as it is stored after what it is predicted from
-                yield TimedFrame(last, lambda frame=frame: self._picture(frame, aspect))
+                yield TimedFrame(last, partial(self._picture, frame, aspect))
 
-    def _sound_frames(self, container, stream) -> Iterator:
+    def _sound_frames(self, container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
         """Decoded frames, up to the first damage."""
         import av
 
@@ -119,7 +133,9 @@ class VideoFile:
             begun = 0.0 if last is None or last.pts is None else last.time - self._timing.first
             self.damaged_after = max(begun, 0.0)
 
-    def _pending(self, decoder, time_base, last) -> Iterator:
+    def _pending(
+        self, decoder: VideoCodecContext, time_base: Fraction | None, last: VideoFrame | None
+    ) -> Iterator[VideoFrame]:
         """What a decoder still holds of before the damage: frames that follow each other without a gap."""
         import av
 
@@ -134,7 +150,7 @@ class VideoFile:
             last = frame
             yield frame
 
-    def _picture(self, frame, aspect: float) -> Picture:
+    def _picture(self, frame: VideoFrame, aspect: float) -> Picture:
         import av
 
         try:
@@ -158,12 +174,12 @@ class VideoFile:
                 raise
             raise VideoError(f"{self.path} is no video that can be read, or is damaged from its beginning.") from error
 
-    def _open(self):
+    def _open(self) -> InputContainer:
         # "file:" keeps FFmpeg from taking "12:30.mp4" for an address.
         return _import_av().open(f"file:{self.path}", metadata_errors="replace")
 
 
-def _import_av():
+def _import_av() -> ModuleType:
     try:
         import av
     except ImportError as error:
@@ -174,19 +190,26 @@ def _import_av():
     return av
 
 
-def _decoder(stream):
+def _decoder(stream: VideoStream) -> VideoCodecContext:
     """The stream's own decoder, or one that reads transparency."""
     import av
 
     name = _ALPHA_DECODERS.get(stream.codec_context.name)
     if name is None or stream.metadata.get("alpha_mode") != "1":
         return stream.codec_context
-    decoder = av.CodecContext.create(name, "r")
+    decoder = cast("VideoCodecContext", av.CodecContext.create(name, "r"))
     decoder.extradata = stream.codec_context.extradata
     return decoder
 
 
-def _measure(container, path: Path, notes: Notes) -> _Timing:
+def _time_base(stream: Stream) -> Fraction:
+    """Seconds in one unit of the stream's times."""
+    if stream.time_base is None:
+        raise ValueError(f"stream {stream.index} does not say in which unit its times are")
+    return stream.time_base
+
+
+def _measure(container: InputContainer, path: Path, notes: Notes) -> _Timing:
     """Choose the stream and measure its times by its first packets."""
     from av.stream import Disposition
 
@@ -203,22 +226,26 @@ def _measure(container, path: Path, notes: Notes) -> _Timing:
     return _timing(container, stream, packets[stream.index], is_whole)
 
 
-def _rank(stream, packets: int) -> tuple:
+def _rank(stream: VideoStream, packets: int) -> tuple:
     """Moving before still, the container's choice before others, then the larger."""
     from av.stream import Disposition
 
     return packets > 1, bool(stream.disposition & Disposition.default), stream.width * stream.height
 
 
-def _packets(container, streams: list) -> tuple[dict[int, list], bool]:
+def _packets(
+    container: InputContainer, streams: list[VideoStream]
+) -> tuple[dict[int, list[tuple[float, float, bool]]], bool]:
     """Packets of each stream's first frames, without their content, and whether those are all."""
-    packets = {stream.index: [] for stream in streams}
-    first = {}  # time of each stream's first key frame: what should be shown before it cannot be decoded
+    packets: dict[int, list[tuple[float, float, bool]]] = {stream.index: [] for stream in streams}
+    first: dict[
+        int, float
+    ] = {}  # time of each stream's first key frame: what should be shown before it cannot be decoded
     for number, packet in enumerate(container.demux(*streams)):
         if number >= _MEASURED_PACKETS * len(streams):
             return packets, False
         if packet.size:
-            base, index = packet.stream.time_base, packet.stream.index
+            base, index = _time_base(packet.stream), packet.stream.index
             start = float(((packet.dts if packet.pts is None else packet.pts) or 0) * base)
             if packet.is_keyframe:
                 first.setdefault(index, start)
@@ -227,7 +254,9 @@ def _packets(container, streams: list) -> tuple[dict[int, list], bool]:
     return packets, True
 
 
-def _timing(container, stream, packets: list[tuple[float, float, bool]], is_whole: bool) -> _Timing:
+def _timing(
+    container: InputContainer, stream: VideoStream, packets: list[tuple[float, float, bool]], is_whole: bool
+) -> _Timing:
     """What the packets of a stream, each with start, length and whether it is shown, tell."""
     declared = float(stream.average_rate or stream.guessed_rate or 25)
     shown = sorted((start, length) for start, length, is_shown in packets if is_shown)
@@ -247,7 +276,7 @@ def _timing(container, stream, packets: list[tuple[float, float, bool]], is_whol
     return _Timing(stream.index, first, rate, known, known or max(end, promised), count, is_cut, is_vague)
 
 
-def _promised(container, rate: float, end: float) -> int | None:
+def _promised(container: InputContainer, rate: float, end: float) -> int | None:
     """How many frames a container without a table of frames should have, if it says it lasts longer than they do."""
     seconds = (container.duration or 0) / 1_000_000
     is_alone = len(container.streams) == 1  # else something else may last so long

@@ -1,11 +1,19 @@
 """Which way up a frame is, how wide its pixels are, fields, and the size that is asked for."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
 
 from diffusers_motion_embed.video.source import Notes, Picture
+
+
+if TYPE_CHECKING:  # an extra, which pictures do not need
+    from av import VideoFrame
+    from av.filter import Graph
 
 
 def upright(pixels: np.ndarray, aspect: float, matrix: np.ndarray | None, notes: Notes) -> Picture:
@@ -42,13 +50,13 @@ def _orientation(matrix: np.ndarray, notes: Notes) -> tuple[bool, tuple[int, int
     return is_turned, across
 
 
-def display_matrix(frame) -> np.ndarray | None:
+def display_matrix(frame: VideoFrame) -> np.ndarray | None:
     """The (3, 3) display matrix of a decoded frame, if it has one."""
-    data = frame.side_data.get("DISPLAYMATRIX")
+    data: Any = frame.side_data.get("DISPLAYMATRIX")
     return None if data is None else np.frombuffer(bytes(data), np.int32).reshape(3, 3)
 
 
-def deinterlaced(frames: Iterable, notes: Notes) -> Iterator:
+def deinterlaced(frames: Iterable[VideoFrame], notes: Notes) -> Iterator[VideoFrame]:
     """Frames whose fields were taken at two moments, without combs; other frames as they are."""
     graph = None
     for frame in frames:
@@ -65,7 +73,7 @@ def deinterlaced(frames: Iterable, notes: Notes) -> Iterator:
         yield from _pulled(graph)
 
 
-def _deinterlacer(frame):
+def _deinterlacer(frame: VideoFrame) -> Graph:
     from av.filter import Graph
 
     graph = Graph()
@@ -77,13 +85,13 @@ def _deinterlacer(frame):
     return graph
 
 
-def _pulled(graph) -> Iterator:
+def _pulled(graph: Graph) -> Iterator[VideoFrame]:
     """What a graph has ready."""
     import av
 
     while True:
         try:
-            yield graph.pull()
+            yield graph.vpull()
         except (av.BlockingIOError, av.EOFError):
             return
 

@@ -3,6 +3,7 @@
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from io import BytesIO
 from itertools import count
 from pathlib import Path
@@ -62,7 +63,7 @@ class PictureFolder:
         """Pictures in order; the first is the one at `time`."""
         rate = self.rate or 1.0
         for number in range(int(time * rate + 1e-6), len(self.files)):
-            yield TimedFrame(number / rate, lambda file=self.files[number]: self._load(file))
+            yield TimedFrame(number / rate, partial(self._load, self.files[number]))
 
     def _load(self, file: Path) -> Picture:
         if has_high_range(file):
@@ -111,7 +112,7 @@ class AnimatedPicture:
         starts = self._times[:-1]
         first = max((number for number, start in enumerate(starts) if start <= time), default=0)
         for number, start in enumerate(starts[first:], first):
-            yield TimedFrame(start, lambda number=number: self._load(number))
+            yield TimedFrame(start, partial(self._load, number))
         if self._is_damaged:
             self.damaged_after = starts[-1]
 
@@ -122,7 +123,8 @@ class AnimatedPicture:
 
     def _measured(self) -> list[float]:
         """How long each frame stays, up to the first that is damaged."""
-        seconds, image = [], self._image
+        seconds: list[float] = []
+        image = self._image
         for number in count() if image.format in _ANIMATED_FORMATS else range(1):
             try:
                 image.seek(number)
@@ -214,7 +216,7 @@ def _to_srgb(image: Image.Image, profile: bytes, notes: Notes) -> Image.Image:
         notes.warn("a colour profile that does not fit its picture was passed over")
         return image
     notes.add(f"colours of {name} converted to sRGB")
-    return converted
+    return image if converted is None else converted
 
 
 @contextmanager

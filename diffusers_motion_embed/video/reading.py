@@ -211,7 +211,7 @@ def _too_short(path: Path, source: Source, moments: Moments, found: int) -> str:
     stored = source.stored_frames
     text = f"{path} is too short: {wanted} frames, from {span}, were asked for, and only {found} could be read"
     if source.damaged_after is not None or source.is_cut:
-        end = source.end if source.damaged_after is None else source.damaged_after + 1 / (source.rate or 1.0)
+        end = source.longest if source.damaged_after is None else source.damaged_after + 1 / (source.rate or 1.0)
         sound = round(end * (source.rate or 1.0))
         text += f". {sound} of {stored} frames are sound" if stored else f". {sound} frames are sound"
         text += f"; the file is damaged or cut off after {end:.1f} s"

@@ -55,25 +55,42 @@ class TimedFrame(NamedTuple):
 
 
 class Source(Protocol):
-    """A file or folder that frames come from.
+    """A file or folder that frames come from."""
 
-    Attributes:
-        rate: Average frames per second, or None where pictures have no times.
-        end: When the last frame leaves the screen, in seconds from the first, if known.
-        longest: No less than `end`, also where that is not known.
-        stored_frames: How many frames there should be, if known.
-        is_cut: Whether it is known to end before them.
-        damaged_after: Time of the last frame before damage, once damage was met.
-        notes: Of everything that is done.
-    """
+    @property
+    def rate(self) -> float | None:
+        """Average frames per second, or None where pictures have no times."""
+        ...
 
-    rate: float | None
-    end: float | None
-    longest: float
-    stored_frames: int | None
-    is_cut: bool
-    damaged_after: float | None
-    notes: Notes
+    @property
+    def end(self) -> float | None:
+        """When the last frame leaves the screen, in seconds from the first, if known."""
+        ...
+
+    @property
+    def longest(self) -> float:
+        """No less than `end`, also where that is not known."""
+        ...
+
+    @property
+    def stored_frames(self) -> int | None:
+        """How many frames there should be, if known."""
+        ...
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether it is known to end before them."""
+        ...
+
+    @property
+    def damaged_after(self) -> float | None:
+        """Time of the last frame before damage, once damage was met."""
+        ...
+
+    @property
+    def notes(self) -> Notes:
+        """Of everything that is done."""
+        ...
 
     def frames_from(self, time: float) -> Iterator[TimedFrame]:
         """Frames in order; the first is on screen at `time`, or was before."""

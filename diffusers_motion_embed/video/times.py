@@ -1,6 +1,6 @@
 """Which moments of a reference are used, and which frame is on screen at each."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import ceil
 
@@ -75,7 +75,7 @@ def choose_moments(request: Request, source: Source) -> Moments:
             rate = num_frames / request.num_seconds
     first = request.start / rate if request.start_seconds is None else request.start_seconds
     is_open = num_frames is None
-    if is_open:
+    if num_frames is None:
         num_frames = max(1, ceil((source.longest - first) * rate / request.stride))
     times = tuple(first + number * request.stride / rate for number in range(num_frames))
     given = rate != own
@@ -91,10 +91,11 @@ def frames_on_screen(source: Source, moments: Moments) -> Iterator[TimedFrame]:
 
 
 def _run_on_screen(
-    source: Source, times: Iterable[float], tolerance: float, intervals: list[float]
+    source: Source, times: Sequence[float], tolerance: float, intervals: list[float]
 ) -> Iterator[TimedFrame]:
     frames = source.frames_from(times[0])
-    current, following = None, next(frames, None)
+    current: TimedFrame | None = None
+    following = next(frames, None)
     for time in times:
         while following is not None and (current is None or following.time <= time + tolerance):
             if current is not None and following.time >= times[0]:
@@ -103,8 +104,8 @@ def _run_on_screen(
         if current is None or (following is None and not _stays_until(source, current, time)):
             return
         yield current
-    if source.rate and time - current.time > (1 + _UNEVENNESS) / source.rate:
-        intervals.append(time - current.time)  # a pause that is not over at the last moment
+    if source.rate and current is not None and times[-1] - current.time > (1 + _UNEVENNESS) / source.rate:
+        intervals.append(times[-1] - current.time)  # a pause that is not over at the last moment
 
 
 def _stays_until(source: Source, last: TimedFrame, time: float) -> bool:
@@ -117,7 +118,7 @@ def _stays_until(source: Source, last: TimedFrame, time: float) -> bool:
 
 
 def _note_times(source: Source, moments: Moments, intervals: list[float]) -> None:
-    if source.rate is None or not intervals:
+    if source.rate is None or moments.rate is None or not intervals:
         return
     lengths = [interval * source.rate for interval in intervals]
     if max(lengths) > 1 + _UNEVENNESS or min(lengths) < 1 - _UNEVENNESS:

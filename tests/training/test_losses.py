@@ -1,16 +1,23 @@
 """Losses against numbers worked out by hand."""
 
 import math
+from typing import get_args
 
 import pytest
 import torch
 
+from diffusers_motion_embed.training.config import Loss
 from diffusers_motion_embed.training.losses import (
+    LOSSES,
     base_loss,
     debias_by_anchor,
     debiased_temporal_loss,
     motion_distillation_loss,
 )
+
+
+def test_every_loss_of_the_options_is_in_the_table():
+    assert tuple(LOSSES) == get_args(Loss)
 
 
 def clip(*frames):

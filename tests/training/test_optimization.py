@@ -116,7 +116,7 @@ def test_clips_and_prompts_must_fit_each_other(text_to_video, frames, prompts, e
 @pytest.mark.parametrize(
     ("frames", "options", "error", "message"),
     [
-        (clip()[:1], {"loss": "motion_distillation"}, dme.VideoError, "the clip has only one"),
+        (clip()[:1], {"loss": "motion_distillation"}, dme.VideoError, "needs at least 2 frames, and the clip has 1"),
         (clip(), {"spatial_lora_directory": "lora"}, ValueError, "with the loss 'debiased_hybrid' only, not 'base'"),
     ],
 )
