@@ -4,7 +4,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: install demo test test-all benchmark report style quality clean
+.PHONY: install demo test test-all benchmark report docs style quality clean
 
 install: $(VENV)/.installed-dev
 
@@ -36,6 +36,11 @@ report: install
 	$(BIN)/python -m benchmarks.fidelity methods --num_seeds 2
 	$(BIN)/python -m benchmarks.fidelity ablations sizes steps scales --references figure_eight zigzag
 	$(BIN)/python -m benchmarks.fidelity.report
+
+# The site, in build/site; a broken link or a name that does not exist fails.
+docs: export NO_MKDOCS_2_WARNING = 1
+docs: $(VENV)/.installed-docs
+	$(BIN)/mkdocs build --strict
 
 style: install
 	$(BIN)/ruff format .

@@ -12,6 +12,7 @@ VERSION = re.search(r'^__version__ = "(.+)"', (ROOT / "diffusers_motion_embed/__
 training = ["av>=18.1", "imageio[ffmpeg]>=2.38"]  # a video reader; what diffusers' export_to_video needs
 metrics = ["opencv-python-headless>=5.0"]  # following points through a video, colours
 demo = [*training, *metrics, "matplotlib>=3.11"]
+docs = ["mkdocs-material>=9.8", "mkdocstrings[python]>=1.0"]
 test = [
     *demo,
     "gguf>=0.19",  # a base from such a file
@@ -54,6 +55,7 @@ setup(
         "training": training,
         "metrics": metrics,
         "demo": demo,
+        "docs": docs,
         "test": test,
         "dev": [*test, "mypy>=2.4", "pre-commit>=4.7", "ruff>=0.17"],
     },

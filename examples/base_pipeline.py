@@ -23,7 +23,7 @@ ANIMATEDIFF_SCHEDULE = {
 
 def load_pipeline(options: argparse.Namespace, device: torch.device | str) -> Any:
     """The pipeline of --pretrained_model_name_or_path and --motion_adapter, ready for motion embeddings."""
-    # Said for all components alike: left alone, text encoders keep the file's dtype, and the others do not.
+    # For all components alike: without it, text encoders keep the file's dtype, and the others do not.
     dtype = getattr(torch, options.dtype)
     arguments = {"revision": options.revision, "variant": options.variant, "dtype": dtype}
     if options.motion_adapter:
@@ -38,7 +38,7 @@ def load_pipeline(options: argparse.Namespace, device: torch.device | str) -> An
 
 
 def generation_settings(options: argparse.Namespace, pipe: Any) -> dict[str, Any]:
-    """What an embedding's configuration says of the pipeline that it was trained on."""
+    """What an embedding's configuration says about the pipeline that it was trained on."""
     settings: dict[str, Any] = {"pipeline": type(pipe).__name__, "scheduler": type(pipe.scheduler).__name__}
     if options.motion_adapter:
         adapter = Path(options.motion_adapter)
@@ -51,12 +51,12 @@ def generate_clip(pipe: Any, options: argparse.Namespace, like: np.ndarray, prom
     """One clip, by the generation arguments.
 
     Args:
-        pipe: That `load_pipeline` returned.
-        options: With `num_inference_steps`, `guidance_scale` and `call_arguments`.
-        like: A clip of the wanted size, (frames, height, width, 3), uint8, of which pipelines that begin with a
-            picture get the first frame.
-        prompt: What it shall show.
-        seed: Of the noise.
+        pipe: The pipeline that `load_pipeline` returned.
+        options: They have `num_inference_steps`, `guidance_scale` and `call_arguments`.
+        like: A clip of the wanted size, (frames, height, width, 3), uint8. Pipelines that begin with a picture get its
+            first frame.
+        prompt: What the new clip shows.
+        seed: The seed of the noise.
 
     Returns:
         (frames, height, width, 3), from 0 to 1.

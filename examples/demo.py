@@ -2,7 +2,8 @@
 
     python -m examples.demo
 
-Writes videos, a contact sheet, the paths of what moves and metrics.json under outputs/demo, and prints a table.
+Writes videos, a moving picture of all of them, a contact sheet, the paths of what moves and metrics.json under
+outputs/demo, and prints a table.
 """
 
 import argparse
@@ -18,11 +19,11 @@ from diffusers import DiffusionPipeline
 from diffusers_motion_embed import enable_motion_embedding, read_video
 from diffusers_motion_embed.metrics import appearance_leakage, as_clip, track, track_fidelity
 from diffusers_motion_embed.training import TrainingConfig, train_motion_embedding
-from examples.pictures import contact_sheet, draw_paths, moving_path, write_clip
+from examples.pictures import contact_sheet, draw_paths, moving_path, write_clip, write_comparison
 
 
 EXAMPLES = Path(__file__).parent
-SIZE = {"num_frames": 16, "height": 64, "width": 64}  # that the embedded model draws
+SIZE = {"num_frames": 16, "height": 64, "width": 64}  # what the embedded model draws
 GENERATION = {"num_inference_steps": 12, "guidance_scale": 2.0, "output_type": "np"}
 FRAMES_PER_SECOND = 8
 # None has the colour, the shape and the background of the reference.
@@ -45,7 +46,7 @@ def main() -> None:
     parser.add_argument("--max_train_steps", type=int, default=TrainingConfig.max_train_steps)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    torch.set_num_threads(1)  # more hardly speed so small a model up
+    torch.set_num_threads(1)  # more threads hardly speed up so small a model
 
     pipe = DiffusionPipeline.from_pretrained(options.pretrained_model_name_or_path, dtype=torch.float32)
     pipe.set_progress_bar_config(disable=True)
@@ -73,7 +74,7 @@ def main() -> None:
     }
     (options.output_dir / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n")
     print_table(metrics)
-    print(f"\nVideos, contact_sheet.png, paths.png and metrics.json are in {options.output_dir}")
+    print(f"\nVideos, comparison.webp, contact_sheet.png, paths.png and metrics.json are in {options.output_dir}")
 
 
 def generate(pipe: Any, seed: int) -> np.ndarray:
@@ -83,7 +84,7 @@ def generate(pipe: Any, seed: int) -> np.ndarray:
 
 
 def write_clips(folder: Path, title: str, reference: np.ndarray, plain: np.ndarray, moved: np.ndarray) -> None:
-    """Every clip as a video, and all of them on a contact sheet."""
+    """Every clip as a video, and all of them as a moving picture and on a contact sheet."""
     write_clip(reference, folder / "reference", FRAMES_PER_SECOND)
     rows = [(f"reference: {title}", reference)]
     for number, prompt in enumerate(PROMPTS):
@@ -92,10 +93,13 @@ def write_clips(folder: Path, title: str, reference: np.ndarray, plain: np.ndarr
             write_clip(clips[number], folder / f"{name}-{kind}", FRAMES_PER_SECOND)
             rows.append((f"{kind}: {prompt}", clips[number]))
     contact_sheet(rows).save(folder / "contact_sheet.png")
+    without, moving = zip(PROMPTS, plain, strict=True), (("with its motion", clip) for clip in moved)
+    compared = [[("reference", reference), *clips] for clips in (without, moving)]
+    write_comparison(compared, folder / "comparison.webp", FRAMES_PER_SECOND)
 
 
 def measure(folder: Path, reference: np.ndarray, plain: np.ndarray, moved: np.ndarray) -> list[dict[str, Any]]:
-    """What the package's metrics say of each prompt; the paths of what moves are drawn."""
+    """The package's metrics for each prompt. Also draws the paths of what moves."""
     groups = {"without": plain, "with motion embedding": moved}
     paths = {title: [moving_path(clip) for clip in clips] for title, clips in groups.items()}
     draw_paths(moving_path(reference), paths, folder / "paths.png")

@@ -8,8 +8,8 @@
         --num_frames 16 --height 64 --width 64 --num_inference_steps 12 --guidance_scale 2 \
         --output_dir outputs/evaluation
 
-Without --embeddings one is learned from each reference video. Clips and embeddings are kept in the output folder, so
-that the same command goes on where it was stopped. What the figures mean: docs/metrics.md.
+Without --embeddings, one is learned from each reference video. Clips and embeddings are kept in the output folder: the
+same command continues where it was stopped. What the figures mean: docs/metrics.md.
 """
 
 import argparse
@@ -24,19 +24,26 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 from tqdm import tqdm
 
 from diffusers_motion_embed import ReferenceClip, read_reference
 from diffusers_motion_embed.architectures.conditioning import clip_arguments
-from diffusers_motion_embed.metrics import ClipFeatures, as_clip, track
+from diffusers_motion_embed.metrics import (
+    ClipFeatures,
+    Tracks,
+    appearance_leakage,
+    as_clip,
+    temporal_consistency,
+    text_similarity,
+    track,
+    track_fidelity,
+)
 from diffusers_motion_embed.storage.atomic import replace_files
 from diffusers_motion_embed.training import train_motion_embedding
 from diffusers_motion_embed.training.captions import read_caption
 from diffusers_motion_embed.training.fleet import is_done
 from diffusers_motion_embed.video.files import clip_name
 from examples.base_pipeline import generate_clip, generation_settings, load_pipeline
-from examples.measure_clips import measure
 from examples.report import Page, interval, scatter, table
 from examples.training_arguments import (
     add_base,
@@ -52,12 +59,12 @@ from examples.training_arguments import (
 
 
 ADAPTER_NAME = "evaluated"
-# What a clip depends on, beside prompt, seed, size and motion.
+# What a clip depends on besides prompt, seed, size and motion.
 GENERATION_OPTIONS = (
     *("pretrained_model_name_or_path", "motion_adapter", "revision", "variant", "dtype"),
     *("num_inference_steps", "guidance_scale", "call_arguments"),
 )
-SHEET_WIDTH, SHEET_PROMPTS = 112, 2  # of contact sheets: pixels of a frame, and how many prompts they show
+SHEET_PROMPTS = 2  # how many prompts a contact sheet shows
 EXPLANATION = """\
 Motion fidelity compares the tracks of points with those in the reference, by the named tracker; 1 is the same, and
 chance is not 0: compare with the clips without. Leakage is how much more a clip looks like the reference than the clip
@@ -72,9 +79,9 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     add = group.add_argument
     add("--reference_videos", type=Path, nargs="+", required=True, help="Video files or folders of images.")
     add_frames(group)
-    add("--reference_prompts", nargs="+", help="What they show, to learn from them; else the text files beside them.")
-    add("--embeddings", nargs="+", help="Folders or repositories, one for each reference; else they are learned.")
-    add("--prompts", nargs="+", required=True, help="Of the clips that are made with each embedding.")
+    add("--reference_prompts", nargs="+", help="What they show; by default the text files beside them.")
+    add("--embeddings", nargs="+", help="Folders or repositories, one for each; by default they are learned.")
+    add("--prompts", nargs="+", required=True, help="The prompts of the clips to make with each embedding.")
     add("--num_seeds", type=int, default=1, help="Clips of each prompt.")
     add("--motion_scales", type=float, nargs="+", default=[1.0])
     add("--clip_model", help="Folder or id of a CLIP model, for consistency and fit to the prompt.")
@@ -95,7 +102,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
 
 
 def learn(options: argparse.Namespace, pipe: Any, name: str, clip: ReferenceClip, prompt: str) -> str:
-    """The folder of an embedding of a reference, which is learned if that was not done before."""
+    """The folder of a reference's embedding, learned unless that was done before."""
     folder = options.output_dir / "embeddings" / name
     if not is_done(folder):
         training, embedding = make_configs(options)
@@ -108,7 +115,7 @@ def learn(options: argparse.Namespace, pipe: Any, name: str, clip: ReferenceClip
 
 
 def stored_clip(folder: Path, identity: Mapping[str, Any], make: Callable[[], np.ndarray]) -> np.ndarray:
-    """The clip that depends on all this, made if it is not there, or not whole."""
+    """The stored clip of this identity, or a new one if there is none, or only a part of it."""
     name = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:32] + ".npy"
     try:
         return np.load(folder / name)
@@ -122,7 +129,7 @@ def stored_clip(folder: Path, identity: Mapping[str, Any], make: Callable[[], np
 
 
 def digest_of(source: np.ndarray | str | Path) -> str:
-    """What tells clips, or embeddings, from one another; an embedding's id on the Hub stands for itself."""
+    """A digest that tells clips, or embeddings, apart; an embedding's id on the Hub stands for itself."""
     if isinstance(source, np.ndarray):
         return hashlib.sha256(np.ascontiguousarray(source).tobytes()).hexdigest()
     if not Path(source).exists():
@@ -132,16 +139,45 @@ def digest_of(source: np.ndarray | str | Path) -> str:
 
 
 def label_of(scale: float | None) -> str:
-    """How tables, plots and sheets call clips of this motion scale; None is without an embedding."""
+    """The name of this motion scale in tables, plots and sheets; None is without an embedding."""
     return "without" if scale is None else f"scale {scale:g}"
+
+
+def measure(
+    generated: np.ndarray,
+    reference: np.ndarray,
+    plain: np.ndarray,
+    prompt: str,
+    features: ClipFeatures | None = None,
+    reference_tracks: Tracks | None = None,
+) -> dict[str, float]:
+    """All measures of a clip, by name.
+
+    Args:
+        generated: (frames, height, width, 3), uint8.
+        reference: The clip whose motion it should have.
+        plain: The clip of the same prompt and noise without a motion embedding.
+        prompt: The clip's prompt.
+        features: Features of CLIP, for consistency, fit to the prompt, and leakage by these features too.
+        reference_tracks: `track(reference)`, which is the same for many clips.
+    """
+    fidelity = track_fidelity(track(generated), reference_tracks or track(reference))
+    measures = {f"motion fidelity ({fidelity.tracker})": fidelity.score}
+    for each in dict.fromkeys((None, features)):
+        leakage = appearance_leakage(generated, plain, reference, each)
+        measures[f"leakage ({leakage.features})"] = leakage.leakage
+    if features is not None:
+        measures["temporal consistency"] = temporal_consistency(generated, features)
+        measures["text similarity"] = text_similarity(generated, prompt, features)
+    return measures
 
 
 class Evaluation:
     """Generates and measures clips.
 
     Args:
-        options: The command's.
-        pipe: That `load_pipeline` returned.
+        options: The command's options.
+        pipe: The pipeline that `load_pipeline` returned.
     """
 
     def __init__(self, options: argparse.Namespace, pipe: Any) -> None:
@@ -174,7 +210,7 @@ class Evaluation:
     def clip(
         self, reference: np.ndarray, prompt: str, seed: int, embedding: str | None = None, scale: float | None = None
     ) -> np.ndarray:
-        """A clip, (frames, height, width, 3), uint8, kept or made with what is loaded."""
+        """A clip, (frames, height, width, 3), uint8: the stored one, or a new one from what is loaded."""
         needs_reference = not {"image", "video"}.isdisjoint(clip_arguments(self.pipe, reference, prompt))
         identity = {name: getattr(self.options, name) for name in GENERATION_OPTIONS} | {
             "prompt": prompt,
@@ -204,8 +240,8 @@ class Evaluation:
         for reference, source in embeddings.items():
             page.add(f"## {reference}\n\nEmbedding: `{source}`")
             page.add(table_of(grouped((label, row) for name, label, row in self.measured if name == reference)))
-            rows = [(label, shrunk(frames)) for label, frames in self.sheets[reference]]
-            page.sheet(rows, reference, f"The reference {reference}, and clips without and with its motion")
+            title = f"The reference {reference}, and clips without and with its motion"
+            page.sheet(self.sheets[reference], reference, title)
         return page.write(self.options.output_dir / "report")
 
 
@@ -225,15 +261,6 @@ def table_of(groups: dict[str, list[dict[str, float]]]) -> str:
         for label, clips in groups.items()
     ]
     return table(("", "clips", *names), rows)
-
-
-def shrunk(frames: np.ndarray) -> np.ndarray:
-    """A clip, (frames, height, width, 3), uint8, not wider than a contact sheet has room for."""
-    height, width = frames.shape[1:3]
-    if width <= SHEET_WIDTH:
-        return frames
-    size = (SHEET_WIDTH, max(1, round(height * SHEET_WIDTH / width)))
-    return np.stack([np.asarray(Image.fromarray(frame).resize(size)) for frame in frames])
 
 
 def main(arguments: list[str] | None = None) -> None:

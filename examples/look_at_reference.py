@@ -10,16 +10,16 @@ done to them.
 import argparse
 from pathlib import Path
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
 from diffusers_motion_embed import MotionEmbeddingError, ReferenceClip, read_reference
 from diffusers_motion_embed.video.files import clip_name
+from examples.pictures import labelled_sheet
 from examples.training_arguments import add_frames, frame_settings, preview_fps
 
 
 COLUMNS = 8
 SHEET_SIDE, GIF_SIDE = 192, 320  # longest side of a frame there, in pixels
-MARGIN, TEXT_HEIGHT = 4, 18
 
 
 def small(clip: ReferenceClip, side: int) -> list[Image.Image]:
@@ -30,26 +30,18 @@ def small(clip: ReferenceClip, side: int) -> list[Image.Image]:
     return pictures
 
 
-def contact_sheet(clip: ReferenceClip) -> Image.Image:
-    """All frames, each above its number and the time at which the reference shows it."""
-    pictures = small(clip, SHEET_SIDE)
-    width, height = pictures[0].width + MARGIN, pictures[0].height + TEXT_HEIGHT
-    columns = min(COLUMNS, len(pictures))
-    sheet = Image.new("RGB", (columns * width + MARGIN, -(-len(pictures) // columns) * height + MARGIN), "white")
-    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(12)
-    for number, (picture, time) in enumerate(zip(pictures, clip.times, strict=True)):
-        left, top = number % columns * width + MARGIN, number // columns * height + MARGIN
-        sheet.paste(picture, (left, top))
-        text = f"{number + 1}: {time:.2f} s" if clip.fps else f"{number + 1}"
-        draw.text((left, top + picture.height), text, fill="black", font=font)
-    return sheet
+def sheet_of_all_frames(clip: ReferenceClip) -> Image.Image:
+    """All frames, each under its number and the time at which the reference shows it."""
+    texts = [f"{number}: {time:.2f} s" if clip.fps else str(number) for number, time in enumerate(clip.times, 1)]
+    cells = list(zip(texts, small(clip, SHEET_SIDE), strict=True))
+    return labelled_sheet([cells[start : start + COLUMNS] for start in range(0, len(cells), COLUMNS)])
 
 
 def write_look(clip: ReferenceClip, fps: float, output_dir: Path) -> list[Path]:
     """Write sheet and animation, and return where they are."""
     output_dir.mkdir(parents=True, exist_ok=True)
     sheet, animation = (output_dir / f"{clip_name(clip.path)}.{suffix}" for suffix in ("png", "gif"))
-    contact_sheet(clip).save(sheet)
+    sheet_of_all_frames(clip).save(sheet)
     first, *others = small(clip, GIF_SIDE)
     first.save(animation, save_all=True, append_images=others, duration=round(1000 / fps), loop=0)
     return [sheet, animation]

@@ -16,7 +16,8 @@ from matplotlib.figure import Figure
 from examples.pictures import contact_sheet
 
 
-MARK = "<!-- A report, written by a program. -->"  # by which pages that may be replaced are known
+MARK = "<!-- A report, written by a program. -->"  # a page with it may be replaced
+SHEET_WIDTH = 112  # of a frame on a contact sheet, in pixels
 PACKAGES = ("torch", "diffusers", "peft", "diffusers_motion_embed")
 
 
@@ -38,7 +39,7 @@ class Interval:
 
 
 def interval(values: Iterable[float | None]) -> Interval:
-    """The mean of the values that are known, and its interval; NaN if none is."""
+    """The mean of the known values, and its interval; NaN if there are none."""
     known = np.array([np.nan if value is None else value for value in values], float)
     known = known[np.isfinite(known)]
     if not len(known):
@@ -58,9 +59,9 @@ def scatter(points: Mapping[str, tuple[Interval, Interval]], xlabel: str, ylabel
     """One labelled point with intervals for each entry.
 
     Args:
-        points: Along both axes, by label.
-        xlabel: What is along the first.
-        ylabel: What is along the second.
+        points: The values along both axes, by label.
+        xlabel: The label of the first axis.
+        ylabel: The label of the second axis.
     """
     figure = Figure(figsize=(6.4, 4.4), layout="constrained")
     axes = figure.subplots()
@@ -74,11 +75,11 @@ def scatter(points: Mapping[str, tuple[Interval, Interval]], xlabel: str, ylabel
 
 
 class Page:
-    """Collects a report; nothing is on disk before `write`.
+    """Collects a report. Nothing is on disk before `write`.
 
     Args:
-        title: Of the page.
-        commands: With which it is made.
+        title: The page's title.
+        commands: The commands that make it.
     """
 
     def __init__(self, title: str, *commands: str) -> None:
@@ -102,24 +103,25 @@ class Page:
 
     def sheet(self, rows: list[tuple[str, np.ndarray]], name: str, title: str) -> None:
         """Clips under one another, (frames, height, width, 3), uint8, as a WebP."""
-        factor = max(1, 96 // rows[0][1].shape[2])
-        contact_sheet(rows, factor=factor).save(Path(self._folder.name, f"{name}.webp"), quality=80)
+        width = rows[0][1].shape[2]
+        sheet = contact_sheet(rows, width=min(SHEET_WIDTH, width * max(1, 96 // width)))
+        sheet.save(Path(self._folder.name, f"{name}.webp"), quality=80)
         self.parts.append(f"![{title}]({name}.webp)")
 
     def write(self, folder: Path) -> Path:
-        """Put the page and its pictures into `folder`, in the place of an earlier report.
+        """Put the page and its pictures into `folder`, replacing an earlier report.
 
         Returns:
             The page.
 
         Raises:
-            FileExistsError: If the folder has a page that is no report.
+            FileExistsError: If the folder has a page that is not a report.
         """
         folder.mkdir(parents=True, exist_ok=True)
         page = folder / "README.md"
         before = page.read_text(encoding="utf-8") if page.is_file() else ""
         if page.is_file() and MARK not in before:
-            raise FileExistsError(f"{page} is no report; choose another folder than {folder}.")
+            raise FileExistsError(f"{page} is not a report. Choose another folder than {folder}.")
         for name in re.findall(r"!\[[^]]*\]\(([\w-]+\.(?:png|webp))\)", before):
             (folder / name).unlink(missing_ok=True)
         for picture in Path(self._folder.name).iterdir():

@@ -38,15 +38,12 @@ from diffusers_motion_embed import (
     save_inverted_noise,
 )
 from diffusers_motion_embed.storage.files import check_save_directory
-from diffusers_motion_embed.training import (
-    CheckpointConfig,
-    TrainingProgress,
-    train_motion_embedding,
-)
+from diffusers_motion_embed.training import CheckpointConfig, TrainingProgress, train_motion_embedding
 from diffusers_motion_embed.training.captions import read_caption, visible
 from diffusers_motion_embed.training.checks import ignored_settings
 from diffusers_motion_embed.training.fleet import Job, read_jobs, run_jobs
 from examples.base_pipeline import generate_clip, generation_settings, load_pipeline
+from examples.pictures import write_comparison
 from examples.training_arguments import (
     frame_settings,
     make_configs,
@@ -57,7 +54,6 @@ from examples.training_arguments import (
 
 
 ADAPTER_NAME = "trained"
-SAVE_DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 LOGGING_STEPS = 10
 
 
@@ -84,7 +80,7 @@ def read_clips(options: argparse.Namespace, videos: list[Path], say: Callable[[s
 
 
 class Callback:
-    """What happens between steps: figures for the trackers, and an orderly end after Ctrl-C."""
+    """Between steps: sends figures to the trackers, and ends the run in order after Ctrl-C."""
 
     def __init__(self, accelerator: Accelerator | None) -> None:
         self.accelerator = accelerator
@@ -100,7 +96,7 @@ class Callback:
     def interrupt(self, *_: Any) -> None:
         """Ask the run to end after this step."""
         if self.is_interrupted:
-            raise KeyboardInterrupt  # asked twice: at once
+            raise KeyboardInterrupt  # a second Ctrl-C stops at once
         self.is_interrupted = True
 
     def __call__(self, progress: TrainingProgress) -> None:
@@ -159,22 +155,26 @@ def write_results(
     """The embedding's folder: its files, validation videos, a preview; on request on the Hub too."""
 
     def save(**arguments: Any) -> None:
-        stored = {"dtype": SAVE_DTYPES[options.save_dtype], "max_error": options.max_error}
+        stored = {"dtype": getattr(torch, options.save_dtype), "max_error": options.max_error}
         pipe.save_motion_embedding(output_dir, ADAPTER_NAME, **stored, **arguments)
 
     save()
     fps: Any = preview_fps(options, clip)  # a float, where diffusers' exports say int
     if options.save_inverted_noise:
         save_inverted_noise(output_dir, invert_clip(pipe, clip.frames, call_arguments=options.call_arguments))
+    shown = [("reference", clip.frames)]
     for number, prompt in enumerate(options.validation_prompt):
         video = generate_clip(pipe, options, clip.frames, prompt, options.seed)
         path = output_dir / f"validation_{number}.mp4"
         export_to_video(list(video), str(path), fps=fps)
         print(f"{path}: {prompt}")
+        shown.append((prompt, (video * 255).round().astype(np.uint8)))
         if accelerator is not None:
             track_video(accelerator, f"validation_{number}", video, fps, options.max_train_steps)
         if number == 0:
             write_preview(path, len(clip.frames), fps)
+    if options.validation_prompt:
+        write_comparison([shown], output_dir / "comparison.webp", fps, width=192)
     if options.push_to_hub:
         hub = {"repo_id": options.hub_model_id, "token": options.hub_token, "license": options.license}
         save(push_to_hub=True, with_inverted_noise=options.save_inverted_noise, **hub)
@@ -182,9 +182,9 @@ def write_results(
 
 
 def track_video(accelerator: Accelerator, name: str, frames: np.ndarray, fps: float, step: int) -> None:
-    """Give a validation video, (frames, height, width, 3) from 0 to 1, to the trackers that show any."""
+    """Send a validation video, (frames, height, width, 3) from 0 to 1, to the trackers that show videos."""
     for tracker in accelerator.trackers:
-        if tracker.name == "tensorboard":  # which plays no videos: the frames side by side
+        if tracker.name == "tensorboard":  # plays no videos, and gets the frames side by side
             tracker.writer.add_images(name, frames, step, dataformats="NHWC")
         elif tracker.name == "wandb":
             import wandb
@@ -194,7 +194,7 @@ def track_video(accelerator: Accelerator, name: str, frames: np.ndarray, fps: fl
 
 
 def write_preview(video: Path, num_frames: int, fps: Any) -> None:
-    """What the model card shows: the video, and the same as a GIF, which pages play that play no video."""
+    """Write what the model card shows: the video, and a GIF for pages that do not play videos."""
     shutil.copyfile(video, video.with_name("preview.mp4"))
     pictures = [Image.fromarray(frame) for frame in read_video(video, num_frames)]
     export_to_gif(pictures, str(video.with_name("preview.gif")), fps=fps)
@@ -214,7 +214,7 @@ def train_one(options: argparse.Namespace, accelerator: Accelerator) -> None:
 
 
 def train_many(options: argparse.Namespace, accelerator: Accelerator) -> None:
-    """One embedding for each video, every one by one process."""
+    """One embedding for each video, each learned by one process."""
     jobs = read_jobs(options.reference_videos)
     for setting in ignored_settings(accelerator, make_configs(options)[0]) if accelerator.is_main_process else ():
         print(f"accelerate's {setting} is not used")

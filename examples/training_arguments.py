@@ -1,4 +1,4 @@
-"""The arguments of `train_motion_embedding.py`, of which `evaluate.py` takes most, and what they stand for."""
+"""The arguments of `train_motion_embedding.py`, most of which `evaluate.py` takes too, and what they stand for."""
 
 import argparse
 import json
@@ -13,8 +13,9 @@ from diffusers_motion_embed.training import RECIPES, TIMESTEP_SAMPLING, Recipe, 
 from diffusers_motion_embed.training.config import LearningRateSchedule, Loss
 
 
+DTYPES = ("float32", "float16", "bfloat16")
 FULL_GRIDS = [0, 0]  # as --value_grid
-OF_ACCELERATE = ("mixed_precision", "gradient_accumulation_steps")  # which may say them too
+OF_ACCELERATE = ("mixed_precision", "gradient_accumulation_steps")  # accelerate may set them too
 NUM_FRAMES = 16
 USUAL_FPS = 8  # of pictures without times
 
@@ -41,10 +42,10 @@ def parse_with_recipe(parser: argparse.ArgumentParser, arguments: list[str] | No
 
 
 def make_configs(options: argparse.Namespace) -> tuple[TrainingConfig, MotionEmbeddingConfig]:
-    """What the arguments say of training and embedding.
+    """The settings of training and embedding that the arguments ask for.
 
     Raises:
-        ValueError: If an argument is of no sensible value.
+        ValueError: If the value of an argument makes no sense.
     """
     given = {name: getattr(options, name) for name in TrainingConfig.__dataclass_fields__}
     given = {name: value for name, value in given.items() if value is not None}
@@ -64,7 +65,7 @@ def make_configs(options: argparse.Namespace) -> tuple[TrainingConfig, MotionEmb
 
 
 def take_accelerate_settings(options: argparse.Namespace, accelerator: Accelerator) -> None:
-    """Let what accelerate was told count where there is no argument for it, before recipe and defaults."""
+    """Take accelerate's settings where no argument says otherwise; they precede recipe and defaults."""
     if options.mixed_precision is None and accelerator.mixed_precision != "no":
         options.mixed_precision = accelerator.mixed_precision
     if options.gradient_accumulation_steps is None and accelerator.gradient_accumulation_steps > 1:
@@ -94,7 +95,7 @@ def preview_fps(options: argparse.Namespace, clip: ReferenceClip) -> float:
 
 
 def recipe_defaults(recipe: Recipe) -> dict[str, Any]:
-    """What a recipe says, as defaults of arguments, where two zeros stand for full grids."""
+    """A recipe's settings as defaults of arguments, where two zeros stand for full grids."""
     defaults = {**recipe.training, **recipe.embedding}
     defaults = {name: value for name, value in defaults.items() if name not in OF_ACCELERATE}
     return defaults | ({"value_grid": FULL_GRIDS} if defaults.get("value_grid") == "full" else {})
@@ -117,32 +118,19 @@ def tracker(text: str) -> str | None:
 def add_base(group: argparse._ActionsContainer) -> None:
     add = group.add_argument
     add("--pretrained_model_name_or_path", required=True, help="Base pipeline: a folder or a Hub repository.")
-    add(
-        "--motion_adapter", help="AnimateDiff motion adapter, if the base is an image model: a folder or a repository."
-    )
-    add("--component", help="Which model is trained, of a pipeline with two; by default the first.")
-    add(
-        "--call_arguments",
-        type=json.loads,
-        default={},
-        help='Further arguments of the pipeline\'s call as JSON, such as {"max_sequence_length": 64}.',
-    )
-    add("--revision", help="Of the base pipeline's repository.")
-    add("--variant", help="Of the base pipeline's files, such as fp16.")
-    add("--dtype", choices=["float32", "float16", "bfloat16"], default="float32", help="Of the base's weights.")
+    add("--motion_adapter", help="AnimateDiff motion adapter for an image model: a folder or a repository.")
+    add("--component", help="Which model to train in a pipeline with two; by default the first.")
+    add("--call_arguments", type=json.loads, default={}, help="Further arguments of the pipeline's call, as JSON.")
+    add("--revision", help="Which revision of the base pipeline's repository.")
+    add("--variant", help="Which variant of the base pipeline's files, such as fp16.")
+    add("--dtype", choices=DTYPES, default="float32", help="The type of the base's weights.")
 
 
 def _add_reference(group: argparse._ActionsContainer) -> None:
     sources = group.add_mutually_exclusive_group(required=True)
-    sources.add_argument(
-        "--reference_video",
-        type=Path,
-        nargs="+",
-        help="A video file or a folder of pictures; several show one motion.",
-    )
-    sources.add_argument(
-        "--reference_videos", type=Path, help="A folder of clips or a list in JSON lines: one embedding for each."
-    )
+    add = sources.add_argument
+    add("--reference_video", type=Path, nargs="+", help="A video or a folder of pictures; several show one motion.")
+    add("--reference_videos", type=Path, help="A folder of clips, or a list in JSON lines: one embedding for each.")
     add = group.add_argument
     add("--prompt", help="What the reference shows; by default the text file beside it, clip.txt for clip.mp4.")
     add_frames(group)
@@ -167,41 +155,30 @@ def add_training(group: argparse._ActionsContainer) -> None:
         default = None if name in OF_ACCELERATE else getattr(TrainingConfig, name)
         group.add_argument(f"--{name}", default=default, **settings)
 
-    group.add_argument("--recipe", choices=RECIPES, default="default", help="Other defaults for what follows.")
+    group.add_argument("--recipe", choices=RECIPES, default="default", help="Defaults for the options that follow.")
     add("max_train_steps", type=int)
     add("learning_rate", type=float)
-    add("qk_learning_rate", type=float, help="Of the query-key part, if another.")
-    add("v_learning_rate", type=float, help="Of the value part, if another.")
+    add("qk_learning_rate", type=float, help="The rate of the query-key part, if it differs.")
+    add("v_learning_rate", type=float, help="The rate of the value part, if it differs.")
     add("lr_scheduler", choices=get_args(LearningRateSchedule))
     add("lr_warmup_steps", type=int)
     add("weight_decay", type=float)
-    add("max_grad_norm", type=float, help="Longer gradients are shortened to this.")
+    add("max_grad_norm", type=float, help="Longer gradients are shortened to this norm.")
     add("loss", choices=get_args(Loss))
-    add("spatial_learning_rate", type=float, help="Of the LoRA that debiased_hybrid trains besides.")
-    add("spatial_rank", type=int, help="Of that LoRA.")
+    add("spatial_learning_rate", type=float, help="The rate of the LoRA that debiased_hybrid also trains.")
+    add("spatial_rank", type=int, help="The rank of that LoRA.")
     add(
         "timestep_sampling",
         type=timestep_sampling,
         help=f"{', '.join(TIMESTEP_SAMPLING)}, or a range such as 0.3-0.9, where 1 is noise alone.",
     )
     add("timestep_power", type=float, help="Above 1, high noise levels of that range are drawn more often.")
-    add(
-        "antithetic_noise",
-        action=argparse.BooleanOptionalAction,
-        help="Every second sample gets the opposite of the noise before.",
-    )
-    add(
-        "color_negative",
-        action=argparse.BooleanOptionalAction,
-        help="Half of the samples show the clip's colour negative, with an empty prompt.",
-    )
-    add("debias_in_training", action=argparse.BooleanOptionalAction)
+    switch = argparse.BooleanOptionalAction
+    add("antithetic_noise", action=switch, help="Every second sample gets the opposite of the noise before.")
+    add("color_negative", action=switch, help="Half of the samples show the colour negative, with an empty prompt.")
+    add("debias_in_training", action=switch, help="Train the value part through its debiasing.")
     add("train_batch_size", type=int, help="Samples in one pass, each with a noise level of its own.")
-    add(
-        "gradient_accumulation_steps",
-        type=int,
-        help="Passes to one optimizer step; default: as for accelerate, or as in TrainingConfig.",
-    )
+    add("gradient_accumulation_steps", type=int, help="Passes to a step; by default accelerate's or TrainingConfig's.")
     add("gradient_checkpointing", action="store_true", help="Less memory, more time.")
     add("mixed_precision", choices=["no", "fp16", "bf16"], help="Default: as for accelerate.")
     add("seed", type=int)
@@ -220,31 +197,24 @@ def add_embedding(group: argparse._ActionsContainer) -> None:
     )
     add("--debias", choices=DEBIAS_MODES, default=MotionEmbeddingConfig.debias)
     add("--timing", type=float, nargs=2, metavar=("START", "END"), help="Default: the noise levels trained at.")
-    add(
-        "--save_dtype",
-        choices=["float32", "float16", "bfloat16"],
-        default="float32",
-        help="Of the stored numbers; half halves the file.",
-    )
+    add("--save_dtype", choices=DTYPES, default="float32", help="Half precision halves the file.")
     add("--max_error", type=float, help="Store the embedding in compact form, with this relative error at most.")
 
 
 def _add_output(group: argparse._ActionsContainer) -> None:
     add = group.add_argument
     add("--output_dir", type=Path, required=True)
-    add("--checkpointing_steps", type=int, help="Save a checkpoint every so many steps, as checkpoint-N.")
-    add("--checkpoints_total_limit", type=int, help="Keep so many checkpoints.")
+    add("--checkpointing_steps", type=int, help="Save a checkpoint, checkpoint-N, after every this many steps.")
+    add("--checkpoints_total_limit", type=int, help="Keep at most this many checkpoints.")
     add("--resume_from_checkpoint", help='Folder of a checkpoint, or "latest" for the last one of --output_dir.')
     add("--save_spatial_lora", action="store_true", help="Keep the LoRA of debiased_hybrid, as spatial_lora.")
-    add(
-        "--save_inverted_noise", action="store_true", help="Keep the reference's inverted noise, see docs/training.md."
-    )
+    add("--save_inverted_noise", action="store_true", help="Keep the reference's noise, see docs/training.md.")
     add("--report_to", type=tracker, help="A tracker of accelerate, such as tensorboard or wandb; or none.")
     add("--validation_prompt", nargs="+", default=[], help="Videos of these are made with the trained embedding.")
     add("--push_to_hub", action="store_true", help="Upload the embedding, with a model card and a preview.")
-    add("--hub_model_id", help="Repository to upload to; by default the output folder's name, in one's own account.")
-    add("--hub_token", help="Access token; by default the one that is logged in.")
-    add("--license", default="other", help="Of the model card.")
+    add("--hub_model_id", help="Repository to upload to; by default the output folder's name, in your account.")
+    add("--hub_token", help="Access token; by default that of the current login.")
+    add("--license", default="other", help="The license that the model card names.")
 
 
 def add_generation(group: argparse._ActionsContainer) -> None:

@@ -10,7 +10,7 @@ from diffusers.utils import export_to_video
 
 from benchmarks.tiny_world.references import CAMERA_REFERENCES, OBJECT_REFERENCES, as_video
 from benchmarks.tiny_world.scene import FRAMES_PER_SECOND
-from examples.pictures import enlarge
+from examples.pictures import scaled
 
 
 def main() -> None:
@@ -19,9 +19,8 @@ def main() -> None:
     options = parser.parse_args()
     options.output_dir.mkdir(parents=True, exist_ok=True)
     for name, scene in {**OBJECT_REFERENCES, **CAMERA_REFERENCES}.items():
-        export_to_video(
-            enlarge(as_video(scene), 4), str(options.output_dir / f"{name}.mp4"), fps=FRAMES_PER_SECOND, quality=9
-        )
+        path = str(options.output_dir / f"{name}.mp4")
+        export_to_video(scaled(as_video(scene), 256), path, fps=FRAMES_PER_SECOND, quality=9)
 
 
 if __name__ == "__main__":

@@ -149,27 +149,15 @@ def train_motion_embedding(
     state = read_state(resumed) if resumed else None
     with bare_models(pipe):
         reference = _Reference.of(pipe, component, clips, prompts, config, call_arguments)
-        embedding_config = _complete(embedding_config, config, pipe, component, clips[0], reference.latents)
-        embedding_config.training = {"prompt": prompts[0] if len(prompts) == 1 else prompts, **asdict(config)}
-        paths = select_layers(model, embedding_config)
-        embedding_config.target_modules = paths
-        tensors = new_embedding(model, embedding_config, paths)
-        with (
-            in_training(
-                model, adapter_name, Embedding(embedding_config, tensors), _debias_of(config, embedding_config)
-            ),
-            _frozen(model),
-            _spatial_lora(pipe, model, config, spatial_lora_directory) as spatial,
-        ):
-            run = Optimization(model, noising_of(pipe.scheduler), *reference, tensors, spatial, config, accelerator)
+        embedding = _prepare(embedding_config, config, pipe, component, clips, prompts, reference)
+        with _attach(pipe, model, adapter_name, embedding, config, spatial_lora_directory) as spatial:
+            noising = noising_of(pipe.scheduler)
+            run = Optimization(model, noising, *reference, embedding.tensors, spatial, config, accelerator)
             if state is not None:
                 run.load_state(*state)
-            recomputed = find_architecture(model).layers if config.gradient_checkpointing else None
-            with recomputation(model, recomputed):
-                _run_steps(run, checkpoints, embedding_config, callback, progress_bar)
-    return LoadReport(
-        adapter_name, (component,), len(tensors), embedding_config.num_frames, embedding_config.debias, prompts[0]
-    )
+            _run(run, checkpoints, embedding.config, callback, progress_bar)
+    trained, tensors = embedding
+    return LoadReport(adapter_name, (component,), len(tensors), trained.num_frames, trained.debias, prompts[0])
 
 
 class _Reference(NamedTuple):
@@ -201,6 +189,44 @@ class _Reference(NamedTuple):
             return found
 
         return cls(latents, conditionings(None), conditionings(1) if LOSSES[config.loss].trains_spatial_lora else [])
+
+
+def _prepare(
+    embedding_config: MotionEmbeddingConfig,
+    config: TrainingConfig,
+    pipe: Any,
+    component: str,
+    clips: list[np.ndarray],
+    prompts: list[str | None],
+    reference: _Reference,
+) -> Embedding:
+    """The embedding before its first step."""
+    model = supported_models(pipe)[component]
+    completed = _complete(embedding_config, config, pipe, component, clips[0], reference.latents)
+    completed.training = {"prompt": prompts[0] if len(prompts) == 1 else prompts, **asdict(config)}
+    completed.target_modules = select_layers(model, completed)
+    return Embedding(completed, new_embedding(model, completed, completed.target_modules))
+
+
+@contextlib.contextmanager
+def _attach(
+    pipe: Any,
+    model: ModelMixin,
+    adapter_name: str,
+    embedding: Embedding,
+    config: TrainingConfig,
+    spatial_lora_directory: str | Path | None,
+) -> Iterator[dict[str, torch.Tensor]]:
+    """The model with the embedding, and with nothing else that learns but the parameters that are given, by name."""
+    debias = _debias_of(config, embedding.config)
+    recomputed = find_architecture(model).layers if config.gradient_checkpointing else None
+    with (
+        in_training(model, adapter_name, embedding, debias),
+        _frozen(model),
+        _spatial_lora(pipe, model, config, spatial_lora_directory) as spatial,
+        recomputation(model, recomputed),
+    ):
+        yield spatial
 
 
 def _debias_of(config: TrainingConfig, embedding_config: MotionEmbeddingConfig) -> Debias:
@@ -278,7 +304,7 @@ def _at_levels_of(pipe: Any, component: str, config: TrainingConfig) -> Training
     return replace(config, timestep_sampling=(low, high))
 
 
-def _run_steps(
+def _run(
     run: Optimization,
     checkpoints: CheckpointConfig | None,
     embedding_config: MotionEmbeddingConfig,

@@ -30,7 +30,8 @@ def test_the_demo_writes_what_it_says(tmp_path):
         clips = sorted(tmp_path.glob(f"*.{kind}"))
         assert len(clips) == 1 + 2 * len(metrics["prompts"])
         assert all(read_video(clip, 16).shape == (16, 256, 256, 3) for clip in clips)
-    for picture in ("contact_sheet.png", "paths.png"):
+    for picture in ("comparison.webp", "contact_sheet.png", "paths.png"):
         with Image.open(tmp_path / picture) as image:
-            assert min(image.size) > 300
+            assert min(image.size) >= 300
+            assert getattr(image, "n_frames", 1) == (16 if picture.endswith("webp") else 1)
     assert (tmp_path / "embedding/adapter_model.safetensors").stat().st_size == metrics["embedding_bytes"]

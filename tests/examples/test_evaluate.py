@@ -12,8 +12,7 @@ from diffusers_motion_embed import enable_motion_embedding, read_video
 from diffusers_motion_embed.metrics import ClipFeatures, appearance_leakage, motion_fidelity, track
 from examples import evaluate
 from examples.base_pipeline import load_pipeline
-from examples.evaluate import digest_of, stored_clip
-from examples.measure_clips import measure
+from examples.evaluate import digest_of, measure, stored_clip
 from tests.metrics.clip_model import make_clip_model
 
 

@@ -20,8 +20,8 @@ def test_the_animation_shows_the_frames_that_would_be_learned(tmp_path, capsys):
     assert numbers_of(shown[:, :, ::-1]) == numbers_of(learned.frames[:, :, ::-1]) == list(range(12, 45, 3))
     assert read_reference(tmp_path / "clip.gif", 11).fps == pytest.approx(8, rel=0.05)
     sheet = np.asarray(Image.open(tmp_path / "clip.png"))
-    assert sheet.shape[:2] == (2 * (32 + 18) + 4, 8 * (128 + 4) + 4)
-    assert numbers_of(sheet[None, 4:36, 4:132][:, :, ::-1]) == [12]
+    assert sheet.shape[:2] == (2 * (18 + 32 + 4) + 4, 8 * (128 + 4) + 4)
+    assert numbers_of(sheet[None, 22:54, 4:132][:, :, ::-1]) == [12]
     said = capsys.readouterr().out
     for words in (
         "11 frames of 128 x 32 at 8 per second",

@@ -57,7 +57,7 @@ def test_a_page_takes_no_place_of_what_is_not_its_own(tmp_path):
     page.write(tmp_path)
     assert (tmp_path / "photo.png").is_file()
     (tmp_path / "README.md").write_text("# A project\n\n![A photo](photo.png)\n")
-    with pytest.raises(FileExistsError, match="no report"):
+    with pytest.raises(FileExistsError, match="is not a report"):
         page.write(tmp_path)
     assert (tmp_path / "photo.png").is_file()
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from diffusers import DiffusionPipeline
+from PIL import Image
 from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -44,6 +45,8 @@ def test_a_video_file_becomes_an_embedding(make_pipeline, tmp_path):
     assert json.loads((output / "adapter_config.json").read_text())["generation"]["fps"] == 4
     for name in ("validation_0.mp4", "preview.mp4", "preview.gif"):
         assert read_reference(output / name, 4).fps == 4, name
+    with Image.open(output / "comparison.webp") as picture:
+        assert picture.n_frames == 4
 
     pipe = enable_motion_embedding(DiffusionPipeline.from_pretrained(tmp_path / "base"))
     pipe.set_progress_bar_config(disable=True)
@@ -246,3 +249,9 @@ def test_a_video_without_a_prompt_is_told(base, tmp_path):
     assert done.returncode != 0
     assert "No prompt for" in done.stderr
     assert "figure_eight.txt" in done.stderr
+
+
+def test_the_script_needs_no_more_than_the_extra_for_training():
+    code = "import sys; sys.modules |= dict.fromkeys(['matplotlib', 'cv2']); import examples.train_motion_embedding"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr

@@ -36,7 +36,7 @@ def _forget_graphs(caplog):
     torch._dynamo.reset()
 
 
-def make_small():
+def make_small(use_motion_mid_block=False):
     """AnimateDiff with one block, because tracing takes seconds."""
     pipe = make_animatediff()
     unet = UNetMotionModel(
@@ -49,7 +49,7 @@ def make_small():
         cross_attention_dim=16,
         num_attention_heads=2,
         motion_num_attention_heads=2,
-        use_motion_mid_block=False,
+        use_motion_mid_block=use_motion_mid_block,
     )
     for name, parameter in unet.named_parameters():
         if "motion_modules" in name:  # their last projections start at zero
@@ -235,3 +235,21 @@ def test_the_default_backend_notices_a_motion_on_the_embedded_models(name, embed
     pipe.load_motion_embedding(source)
     torch.testing.assert_close(clip(), moved, atol=1e-4, rtol=1e-4)
     assert (moved - plain).abs().max() > 1e-2
+
+
+def test_blocks_that_free_noise_rebuilds_keep_the_motion_when_compiled(motion):
+    eager, pipe = (enable_motion_embedding(make_small(use_motion_mid_block=True)) for _ in range(2))
+    source = motion(eager.unet)
+    pipe.unet.compile(backend="eager")
+    plain = run(pipe, num_frames=6)
+    windows = {"context_length": 4, "context_stride": 2}
+    for call in (
+        lambda each: each.load_motion_embedding(source),
+        lambda each: each.enable_free_noise(**windows),
+        lambda each: each.disable_free_noise(),
+    ):
+        for each in (eager, pipe):
+            call(each)
+        clip = run(pipe, num_frames=6)
+        torch.testing.assert_close(clip, run(eager, num_frames=6), **TOLERANCE)
+        assert_motion_acts(clip, plain)

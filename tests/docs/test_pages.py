@@ -1,0 +1,34 @@
+"""The pages for users: what they name exists, their code is Python, and their pictures move."""
+
+import importlib.util
+import re
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_programs_and_code_of_a_page(page):
+    text = page.read_text(encoding="utf-8")
+    for module in re.findall(r"python -m\s+([\w.]+)", text):
+        assert importlib.util.find_spec(module), module
+    for path in re.findall(r"examples/\w+\.\w+", text):
+        assert (ROOT / path).is_file(), path
+    for code in re.findall(r"^```python\n(.*?)^```", text, re.M | re.S):
+        compile(code, page.name, "exec")
+
+
+def test_the_readme_is_short():
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 100
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "docs/images").glob("*.webp")), ids=lambda path: path.name)
+def test_moving_pictures_move_and_are_small(path):
+    with Image.open(path) as picture:
+        assert picture.n_frames >= 16
+    assert path.stat().st_size <= 1.5e6
