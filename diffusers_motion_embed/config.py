@@ -8,6 +8,7 @@ from typing import Any, Literal, cast
 from peft import PeftConfig
 
 from diffusers_motion_embed.functional import DEBIAS_MODES, FRAME_POLICIES, Debias, FramePolicy
+from diffusers_motion_embed.values import is_whole_number, whole_number
 
 
 PEFT_TYPE = "MOTION_EMBEDDING"
@@ -93,7 +94,7 @@ class MotionEmbeddingConfig(PeftConfig):
         self.parts = tuple(part for part in PARTS if part in self.parts)
         if self.value_grid is not None and not isinstance(self.value_grid, str):
             height, width = self.value_grid
-            self.value_grid = (height, width)
+            self.value_grid = (int(height), int(width))
         if self.timing is not None:
             start, end = self.timing
             self.timing = (float(start), float(end))
@@ -123,11 +124,10 @@ class MotionEmbeddingConfig(PeftConfig):
         return copy
 
     def _check(self) -> None:
+        whole_number("num_frames", self.num_frames, 1)  # which may not be None
         for name in ("num_frames", "num_latent_frames", "height", "width", "latent_height", "latent_width"):
-            value = getattr(self, name)
-            optional = name not in ("num_frames", "num_latent_frames")
-            if not (_is_count(value) or (optional and value is None)):
-                raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}.")
+            if getattr(self, name) is not None:
+                setattr(self, name, whole_number(name, getattr(self, name), 1))
         if self.value_grid not in (None, "full") and not _is_grid(self.value_grid):
             raise ValueError(
                 f'value_grid must be two whole numbers of at least 1, "full", or None; got {self.value_grid!r}.'
@@ -156,12 +156,8 @@ class MotionEmbeddingConfig(PeftConfig):
                 raise ValueError(f"{name} must be a dictionary, got {getattr(self, name)!r}.")
 
 
-def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
-
-
 def _is_grid(value: Any) -> bool:
-    return isinstance(value, (list, tuple)) and len(value) == 2 and all(_is_count(side) for side in value)
+    return isinstance(value, (list, tuple)) and len(value) == 2 and all(is_whole_number(side, 1) for side in value)
 
 
 def _is_timing(value: Any) -> bool:

@@ -33,6 +33,12 @@ def optional_whole_number(name: str, value: Any, least: int) -> int | None:
     return number
 
 
+def is_whole_number(value: Any, least: int) -> bool:
+    """Whether `whole_number` would take it."""
+    number = _as_int(value)
+    return number is not None and number >= least
+
+
 def _as_int(value: Any) -> int | None:
     try:
         return None if isinstance(value, bool) else operator.index(value)

@@ -1,5 +1,8 @@
 """The settings: defaults, what is refused with which message, and the way through PEFT's JSON."""
 
+import json
+
+import numpy as np
 import pytest
 from peft import PeftConfig
 
@@ -46,6 +49,12 @@ def test_settings_get_one_form(name, given, kept):
     config = MotionEmbeddingConfig(**{name: given})
     assert getattr(config, name) == kept
     assert type(getattr(config, name)) is type(kept)
+
+
+def test_whole_numbers_of_numpy_are_plain_ones_afterwards():
+    config = MotionEmbeddingConfig(num_frames=np.int64(9), height=np.int32(64), value_grid=(np.int64(2), 3))
+    assert json.loads(json.dumps(config.to_dict(), default=str))["num_frames"] == 9
+    assert [type(number) for number in (config.num_frames, config.height, *config.value_grid)] == [int] * 4
 
 
 COUNTS = ["num_frames", "num_latent_frames", "height", "width", "latent_height", "latent_width"]
