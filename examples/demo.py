@@ -19,7 +19,8 @@ from diffusers import DiffusionPipeline
 from diffusers_motion_embed import enable_motion_embedding, read_video
 from diffusers_motion_embed.metrics import appearance_leakage, as_clip, track, track_fidelity
 from diffusers_motion_embed.training import TrainingConfig, train_motion_embedding
-from examples.pictures import contact_sheet, draw_paths, moving_path, write_clip, write_comparison
+from diffusers_motion_embed.video.sheets import contact_sheet, write_comparison
+from examples.pictures import draw_paths, moving_path, write_clip
 
 
 EXAMPLES = Path(__file__).parent

@@ -28,16 +28,7 @@ from tqdm import tqdm
 
 from diffusers_motion_embed import ReferenceClip, read_reference
 from diffusers_motion_embed.architectures.conditioning import clip_arguments
-from diffusers_motion_embed.metrics import (
-    ClipFeatures,
-    Tracks,
-    appearance_leakage,
-    as_clip,
-    temporal_consistency,
-    text_similarity,
-    track,
-    track_fidelity,
-)
+from diffusers_motion_embed.metrics import ClipFeatures, as_clip, measure_clip, track
 from diffusers_motion_embed.storage.atomic import replace_files
 from diffusers_motion_embed.training import train_motion_embedding
 from diffusers_motion_embed.training.captions import read_caption
@@ -143,35 +134,6 @@ def label_of(scale: float | None) -> str:
     return "without" if scale is None else f"scale {scale:g}"
 
 
-def measure(
-    generated: np.ndarray,
-    reference: np.ndarray,
-    plain: np.ndarray,
-    prompt: str,
-    features: ClipFeatures | None = None,
-    reference_tracks: Tracks | None = None,
-) -> dict[str, float]:
-    """All measures of a clip, by name.
-
-    Args:
-        generated: (frames, height, width, 3), uint8.
-        reference: The clip whose motion it should have.
-        plain: The clip of the same prompt and noise without a motion embedding.
-        prompt: The clip's prompt.
-        features: Features of CLIP, for consistency, fit to the prompt, and leakage by these features too.
-        reference_tracks: `track(reference)`, which is the same for many clips.
-    """
-    fidelity = track_fidelity(track(generated), reference_tracks or track(reference))
-    measures = {f"motion fidelity ({fidelity.tracker})": fidelity.score}
-    for each in dict.fromkeys((None, features)):
-        leakage = appearance_leakage(generated, plain, reference, each)
-        measures[f"leakage ({leakage.features})"] = leakage.leakage
-    if features is not None:
-        measures["temporal consistency"] = temporal_consistency(generated, features)
-        measures["text similarity"] = text_similarity(generated, prompt, features)
-    return measures
-
-
 class Evaluation:
     """Generates and measures clips.
 
@@ -200,7 +162,7 @@ class Evaluation:
             made |= {(scale, *each): self.clip(reference, *each, embedding, scale) for each in wanted}
         self.pipe.unload_motion_embedding()
         for (scale, prompt, seed), clip in made.items():
-            measures = measure(clip, reference, made[None, prompt, seed], prompt, self.features, tracks)
+            measures = measure_clip(clip, reference, made[None, prompt, seed], prompt, self.features, tracks)
             self.measured.append((name, label_of(scale), measures))
         scales = (None, *options.motion_scales)
         shown = [(scale, prompt) for prompt in options.prompts[:SHEET_PROMPTS] for scale in scales]

@@ -14,7 +14,7 @@ from PIL import Image
 
 from diffusers_motion_embed import MotionEmbeddingError, ReferenceClip, read_reference
 from diffusers_motion_embed.video.files import clip_name
-from examples.pictures import labelled_sheet
+from diffusers_motion_embed.video.sheets import labelled_sheet
 from examples.training_arguments import add_frames, frame_settings, preview_fps
 
 

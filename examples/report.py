@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from examples.pictures import contact_sheet
+from diffusers_motion_embed.video.sheets import contact_sheet
 
 
 MARK = "<!-- A report, written by a program. -->"  # a page with it may be replaced

@@ -42,8 +42,8 @@ from diffusers_motion_embed.training import CheckpointConfig, TrainingProgress, 
 from diffusers_motion_embed.training.captions import read_caption, visible
 from diffusers_motion_embed.training.checks import ignored_settings
 from diffusers_motion_embed.training.fleet import Job, read_jobs, run_jobs
+from diffusers_motion_embed.video.sheets import write_comparison
 from examples.base_pipeline import generate_clip, generation_settings, load_pipeline
-from examples.pictures import write_comparison
 from examples.training_arguments import (
     frame_settings,
     make_configs,

@@ -10,7 +10,7 @@ from diffusers.utils import export_to_video
 
 from benchmarks.tiny_world.references import CAMERA_REFERENCES, OBJECT_REFERENCES, as_video
 from benchmarks.tiny_world.scene import FRAMES_PER_SECOND
-from examples.pictures import scaled
+from diffusers_motion_embed.video.sheets import scaled
 
 
 def main() -> None:

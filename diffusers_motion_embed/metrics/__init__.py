@@ -14,6 +14,7 @@ from diffusers_motion_embed.metrics.consistency import temporal_consistency, tex
 from diffusers_motion_embed.metrics.cotracker import CoTracker
 from diffusers_motion_embed.metrics.features import ClipFeatures, ColorHistogram, FrameFeatures
 from diffusers_motion_embed.metrics.motion import MotionFidelity, motion_fidelity, track_fidelity
+from diffusers_motion_embed.metrics.together import measure_clip
 from diffusers_motion_embed.metrics.tracking import LucasKanadeTracker, Tracker, Tracks, track
 
 
@@ -32,6 +33,7 @@ __all__ = [
     "appearance_leakage",
     "as_clip",
     "color_shift",
+    "measure_clip",
     "motion_fidelity",
     "temporal_consistency",
     "text_similarity",

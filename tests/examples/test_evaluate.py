@@ -9,11 +9,10 @@ import torch
 from diffusers import DiffusionPipeline
 
 from diffusers_motion_embed import enable_motion_embedding, read_video
-from diffusers_motion_embed.metrics import ClipFeatures, appearance_leakage, motion_fidelity, track
+from diffusers_motion_embed.metrics import appearance_leakage, motion_fidelity
 from examples import evaluate
 from examples.base_pipeline import load_pipeline
-from examples.evaluate import digest_of, measure, stored_clip
-from tests.metrics.clip_model import make_clip_model
+from examples.evaluate import digest_of, stored_clip
 
 
 EXAMPLES = Path(evaluate.__file__).parent
@@ -96,21 +95,6 @@ def test_learned_embeddings_are_measured_and_nothing_is_done_twice(video, tmp_pa
     assert {path: path.stat().st_mtime_ns for path in kept} == times
     assert len(list((tmp_path / "out/clips").iterdir())) == 6  # known by what is in them
     assert tables(given)[0] == {name: whole[name] for name in ("without", "scale 1")}
-
-
-def test_a_clip_model_adds_consistency_and_text(tmp_path):
-    for part in make_clip_model():
-        part.save_pretrained(tmp_path)
-    features = ClipFeatures.from_pretrained(str(tmp_path))
-    paths = [EXAMPLES / f"assets/{name}.mp4" for name in ("arc", "bounce", "zigzag")]
-    plain, generated, reference = (read_video(path, 16) for path in paths)
-    found = measure(generated, reference, plain, PROMPTS[0], features, track(reference))
-    frames, text = features(generated), features.of_text(PROMPTS[0])
-    assert found["temporal consistency"] == pytest.approx((frames[1:] * frames[:-1]).sum(1).mean())
-    assert found["text similarity"] == pytest.approx((frames @ text).mean())
-    of_clip = [(features(clip) @ features(reference).T).mean() for clip in (generated, plain)]
-    assert found["leakage (clip)"] == pytest.approx(of_clip[0] - of_clip[1], abs=1e-6)
-    assert found["motion fidelity (lk)"] == pytest.approx(motion_fidelity(generated, reference).score)
 
 
 def test_the_base_is_loaded_as_asked():
