@@ -19,10 +19,10 @@ def as_clip(video: Video) -> np.ndarray:
 
     Args:
         video: (frames, height, width, 3), uint8 or floats from 0 to 1; a tensor (frames, 3, height, width) of floats
-            from 0 to 1, as of `output_type="pt"`; or a list of pictures of one size.
+            from 0 to 1, as `output_type="pt"` gives; or a list of pictures of one size.
 
     Returns:
-        (frames, height, width, 3), uint8, of at least two frames.
+        (frames, height, width, 3), uint8, with at least two frames.
 
     Raises:
         VideoError: If it is anything else.
