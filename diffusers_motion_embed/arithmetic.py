@@ -74,7 +74,7 @@ def concatenate_motion_embeddings(
         EmbeddingDownloadError: If the Hub cannot be reached.
         EmbeddingFileError: If one is not a sound motion embedding.
         IncompatibleEmbeddingError: If they differ in model class, timing, frame policy, layers, widths or value grids.
-        ValueError: If there are none.
+        ValueError: If `sources` is empty.
     """
     embeddings = [read_embedding(fetch_embedding(source, **hub_arguments)) for source in sources]
     return write_embedding(save_directory, concatenated_embedding(embeddings))
@@ -95,7 +95,7 @@ def concatenated_embedding(embeddings: list[Embedding]) -> Embedding:
 
     Raises:
         IncompatibleEmbeddingError: If they differ in model class, timing, frame policy, layers, widths or value grids.
-        ValueError: If there are none.
+        ValueError: If `embeddings` is empty.
     """
     for embedding in embeddings[1:]:
         shapes = _shapes(embeddings[0].tensors), _shapes(embedding.tensors)

@@ -144,7 +144,7 @@ def _enabled_class(pipeline_class: type) -> type:
 
     def set_state(self: Any, state: dict) -> None:
         self.__dict__.update(state)
-        _repair_lora_calls(self)  # in a process that only unpickled the pipeline, nobody has done so yet
+        _repair_lora_calls(self)  # a process that only unpickled the pipeline has not done so yet
 
     namespace = {
         "__call__": call,

@@ -15,7 +15,7 @@ def models_of(pipe_or_model: Any) -> dict[str, ModelMixin]:
     """The models that take motion embeddings, by component name.
 
     Raises:
-        UnsupportedModelError: If there is none.
+        UnsupportedModelError: If there is no such model.
     """
     models = supported_models(pipe_or_model)
     if not models:

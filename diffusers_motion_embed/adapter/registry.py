@@ -57,7 +57,7 @@ class MotionEmbeddingRegistry:
 
     def __setstate__(self, state: dict) -> None:
         self.__dict__.update(state)
-        # In a process that only unpickled the model, nobody has asked for these yet.
+        # A process that only unpickled the model has not asked for these yet.
         follow_new_projections()
         forget_compiled()
 

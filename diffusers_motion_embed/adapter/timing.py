@@ -36,7 +36,7 @@ class Timing:
     def set(self, start: float, end: float) -> None:
         """Set the part of the schedule in which the embedding acts."""
         self.start, self.end = start, end
-        # The ends of the schedule belong to it, whatever rounding says of them.
+        # The ends of the schedule belong to it, however their shares are rounded.
         self._from.fill_(start if start > 0 else -math.inf)
         self._until.fill_(end if end < 1 else math.inf)
 

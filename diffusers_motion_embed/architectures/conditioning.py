@@ -84,7 +84,7 @@ class Conditioning:
         if self.timestep.ndim > 1:
             timesteps = timesteps.view(-1, *[1] * (self.timestep.ndim - 1)) * (self.timestep != 0)
         times = dict.fromkeys([name for name in TIMES if self.arguments.get(name) is not None], timesteps)
-        if "audio_hidden_states" in self.arguments:  # the sound stays noise alone, whatever the clip's noise level
+        if "audio_hidden_states" in self.arguments:  # the sound stays pure noise, whatever the clip's noise level
             times["audio_timestep"] = self.timestep.max().expand(len(timesteps))
             times["audio_sigma"] = times["audio_timestep"]
         noisy = torch.cat([noisy.to(rest), rest], dim=axis)

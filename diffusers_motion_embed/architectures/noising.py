@@ -104,7 +104,7 @@ def noising_of(scheduler: Any) -> Noising:
     if "FlowMatch" in type(scheduler).__name__ or prediction_type == "flow_prediction":
         return Flow(config.num_train_timesteps, invert=config.get("invert_sigmas", False))
     if config.get("timestep_type") == "continuous" and prediction_type == "v_prediction":
-        return ContinuousDiffusion(config.sigma_min or 0.002, config.sigma_max or 700.0)  # as SVD's
+        return ContinuousDiffusion(config.sigma_min or 0.002, config.sigma_max or 700.0)  # SVD's values
     if hasattr(scheduler, "alphas_cumprod") and prediction_type in ("epsilon", "v_prediction"):
         return Diffusion(scheduler.alphas_cumprod, prediction_type)
     raise UnsupportedModelError(

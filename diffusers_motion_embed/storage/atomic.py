@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 try:
     import fcntl
-except ImportError:  # Windows, where a file that is open cannot be removed, lock or no lock
+except ImportError:  # Windows, where an open file cannot be removed even without a lock
     HAS_LOCKS = False
 else:
     HAS_LOCKS = True

@@ -12,7 +12,7 @@ from diffusers_motion_embed.functional import Debias, debiased
 
 
 MAX_BITS = 8
-ROUNDS = 1000  # of improving the levels, at most: 8 levels need fewer than 100, 64 need several hundred
+ROUNDS = 1000  # at most, to improve the levels: 8 levels need fewer than 100, 64 need several hundred
 
 
 def compress(values: Tensor, max_error: float, mode: Debias = "identity") -> tuple[Tensor, Tensor] | None:

@@ -300,7 +300,7 @@ def parse_config(values: Any, place: str) -> MotionEmbeddingConfig:
             f"{FORMAT_VERSION}; a newer release of diffusers_motion_embed may read it."
         )
     for name in ("target_modules", "exclude_modules"):
-        if isinstance(values.get(name), str):  # a regular expression from a stranger can take for ever
+        if isinstance(values.get(name), str):  # a regular expression from a stranger may never finish
             raise EmbeddingFileError(f"{place}: {name} must be a list of paths, got {values[name][:80]!r}.")
     known = {entry.name for entry in fields(MotionEmbeddingConfig)}
     try:

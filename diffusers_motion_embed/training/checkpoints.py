@@ -58,7 +58,7 @@ class CheckpointConfig:
         return Path(self.output_dir, f"checkpoint-{step}")
 
     def find(self) -> Path | None:
-        """The checkpoint to resume from; None to start anew.
+        """The checkpoint to resume from; None to start from the beginning.
 
         Raises:
             CheckpointError: If the named one does not exist.

@@ -132,7 +132,7 @@ class Optimization:
         return logs
 
     def forget_logs(self) -> None:
-        """Start counting anew for `logs`."""
+        """Restart the count for `logs`."""
         self._sums.zero_()
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:

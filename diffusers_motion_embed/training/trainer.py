@@ -73,7 +73,7 @@ class TrainingProgress:
 
         Raises:
             ValueError: If the run has no `CheckpointConfig`.
-            TrainingDivergedError: If there is nothing worth saving.
+            TrainingDivergedError: If the loss or the embedding is not finite.
         """
         if self.checkpoints is None:
             raise ValueError("There is nowhere to save checkpoints: give train_motion_embedding a CheckpointConfig.")
