@@ -165,14 +165,14 @@ def _read(
     if isinstance(source, Mapping):
         if hub_arguments:
             raise ValueError(
-                f"{', '.join(hub_arguments)} would say where a file is, and a dictionary of tensors was given. Leave "
+                f"A dictionary of tensors was given, so there is no file to find with {', '.join(hub_arguments)}. Leave "
                 "one of them out."
             )
         return parse_embedding(source, config or _inferred_config(source), "The given dictionary")
     if config is not None:
         raise ValueError(
-            "config would be the settings of a dictionary of tensors, and a file was given, which has its own. Leave "
-            "config out; to change how the embedding is used, call set_motion_debias and its kin after loading."
+            "config is for a dictionary of tensors, but a file was given, which has its own settings. Leave config "
+            "out. To change how the embedding is used, call functions such as set_motion_debias after loading."
         )
     return read_embedding(fetch_embedding(source, **hub_arguments))
 
