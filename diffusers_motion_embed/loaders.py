@@ -165,8 +165,8 @@ def _read(
     if isinstance(source, Mapping):
         if hub_arguments:
             raise ValueError(
-                f"A dictionary of tensors was given, so there is no file to find with {', '.join(hub_arguments)}. Leave "
-                "one of them out."
+                f"A dictionary of tensors was given, so there is no file to find with {', '.join(hub_arguments)}. "
+                "Leave one of them out."
             )
         return parse_embedding(source, config or _inferred_config(source), "The given dictionary")
     if config is not None:

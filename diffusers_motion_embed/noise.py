@@ -1,7 +1,7 @@
 """Initial noise that remembers the reference: its inversion, and mixes of the inversion with fresh noise.
 
-This is optional beside an embedding. Inverted noise holds the reference's layout as well as its motion. Whoever gets
-it can guess at what the reference showed.
+This is optional: an embedding works without it. Inverted noise holds the reference's layout as well as its motion.
+Whoever gets it can guess at what the reference showed.
 """
 
 import inspect

@@ -1,4 +1,4 @@
-"""What a pipeline gives its model beside the noisy clip: text features, rotations, sizes, a first picture.
+"""What a pipeline gives its model besides the noisy clip: text features, rotations, sizes, a first picture.
 
 Pipelines differ in all of these. So the pipeline itself is asked: it is called, and stopped when it calls its model.
 """
@@ -109,7 +109,7 @@ class Conditioning:
         return (self.timestep[0].flatten().unflatten(0, (num_frames, -1)) == 0).any(1)
 
     def check_size(self, latents: Tensor) -> None:
-        """Raise a `VideoError` unless the pipeline makes a clip of the size of `latents`. Call it before `inputs`."""
+        """Raise a `VideoError` unless the pipeline makes a clip of the size of `latents`, arranged as for `inputs`."""
         made = self.layout.video_size((self.model_input,), self.arguments)
         sizes = zip(latents.shape[2:], self.layout.patch_size, strict=True)
         wanted = VideoSize(*(size // patch for size, patch in sizes))
