@@ -1,7 +1,7 @@
-"""New embeddings from stored ones: a motion backwards, and motions one after the other.
+"""New embeddings from stored ones: a motion reversed, and motions one after the other.
 
-All calculate with what an embedding adds to the model, after its debiasing; docs/motion_arithmetic.md shows why, and
-what else was tried. Weighted sums need no new embedding: `set_motion_embeddings` adds up what is loaded.
+All functions compute with what an embedding adds to the model after debiasing. docs/motion_arithmetic.md shows why,
+and what else was tried. Weighted sums need no new embedding: `set_motion_embeddings` adds up what is loaded.
 """
 
 import math
@@ -23,7 +23,7 @@ from diffusers_motion_embed.storage.hub import HubArguments, fetch_embedding
 CombinationType = Literal["linear", "cat"]
 Combine = Callable[[list[Tensor], list[float], int], Tensor]
 
-# How parts become one, and lengths.
+# How each type combines the parts of embeddings, and their lengths.
 COMBINATIONS: dict[str, tuple[Combine, Callable[[Iterable[int]], int]]] = {
     "linear": (combine, max),
     "cat": (concatenate, sum),
@@ -33,12 +33,12 @@ COMBINATIONS: dict[str, tuple[Combine, Callable[[Iterable[int]], int]]] = {
 def reverse_motion_embedding(
     source: str | Path, save_directory: str | Path, **hub_arguments: Unpack[HubArguments]
 ) -> Path:
-    """Save the same motion backwards, as an embedding of its own.
+    """Save the reversed motion as a new embedding.
 
     Args:
         source: Folder of an embedding, path of its safetensors file, or id of its repository on the Hub.
         save_directory: Folder to write; an embedding that is there already is replaced.
-        **hub_arguments: Where exactly it is, as in `load_motion_embedding`.
+        **hub_arguments: Further location of the embedding, as in `load_motion_embedding`.
 
     Returns:
         The folder, for `load_motion_embedding`. Its debiasing is "identity", because it holds what is added.
@@ -47,7 +47,7 @@ def reverse_motion_embedding(
         EmbeddingNotFoundError: If there is no such folder, repository, revision or file.
         EmbeddingAccessError: If the Hub refuses it.
         EmbeddingDownloadError: If the Hub cannot be reached.
-        EmbeddingFileError: If it is no sound motion embedding.
+        EmbeddingFileError: If it is not a sound motion embedding.
     """
     embedding = read_embedding(fetch_embedding(source, **hub_arguments))
     return write_embedding(save_directory, reversed_embedding(embedding))
@@ -58,12 +58,12 @@ def concatenate_motion_embeddings(
 ) -> Path:
     """Save motions one after the other, as one embedding for clips with as many frames as all of them together.
 
-    Used at fewer frames, it is squeezed into them like any other embedding: everything has to move faster.
+    At fewer frames, it is compressed in time like any other embedding, and everything moves faster.
 
     Args:
         sources: Each as in `reverse_motion_embedding`.
         save_directory: Folder to write; an embedding that is there already is replaced.
-        **hub_arguments: Of all sources, as in `load_motion_embedding`.
+        **hub_arguments: The same for all sources, as in `load_motion_embedding`.
 
     Returns:
         The folder, for `load_motion_embedding`. Its debiasing is "identity", because it holds what is added.
@@ -72,16 +72,16 @@ def concatenate_motion_embeddings(
         EmbeddingNotFoundError: If there is no such folder, repository, revision or file.
         EmbeddingAccessError: If the Hub refuses one.
         EmbeddingDownloadError: If the Hub cannot be reached.
-        EmbeddingFileError: If one is no sound motion embedding.
+        EmbeddingFileError: If one is not a sound motion embedding.
         IncompatibleEmbeddingError: If they differ in model class, timing, frame policy, layers, widths or value grids.
-        ValueError: If there are none.
+        ValueError: If `sources` is empty.
     """
     embeddings = [read_embedding(fetch_embedding(source, **hub_arguments)) for source in sources]
     return write_embedding(save_directory, concatenated_embedding(embeddings))
 
 
 def reversed_embedding(embedding: Embedding) -> Embedding:
-    """As `reverse_motion_embedding`, in memory; the embedding is left as it is."""
+    """`reverse_motion_embedding` in memory. The embedding itself does not change."""
     config = embedding.config
     training = {**config.training, "reversed": not config.training.get("reversed", False)}
     flipped = {
@@ -91,11 +91,11 @@ def reversed_embedding(embedding: Embedding) -> Embedding:
 
 
 def concatenated_embedding(embeddings: list[Embedding]) -> Embedding:
-    """As `concatenate_motion_embeddings`, in memory; the embeddings are left as they are.
+    """`concatenate_motion_embeddings` in memory. The embeddings themselves do not change.
 
     Raises:
         IncompatibleEmbeddingError: If they differ in model class, timing, frame policy, layers, widths or value grids.
-        ValueError: If there are none.
+        ValueError: If `embeddings` is empty.
     """
     for embedding in embeddings[1:]:
         shapes = _shapes(embeddings[0].tensors), _shapes(embedding.tensors)
@@ -110,20 +110,21 @@ def combined_embedding(
 ) -> Embedding:
     """One embedding that adds what several add, each debiased at its own length, as in a pipeline.
 
-    Layers and parts that one of them lacks count as zeros; value grids are stretched to the finest.
+    Missing layers and parts count as zeros; value grids are stretched to the finest.
 
     Args:
-        embeddings: They are left as they are.
+        embeddings: The embeddings to combine; they do not change.
         weights: One for each.
-        combination_type: "linear", the weighted sum: all motions at once, for which shorter ones are stretched to the
-            longest; with weights that sum to one, something between them. "cat", one after the other in time.
+        combination_type: "linear" is the weighted sum: all motions at once, with shorter ones stretched to the
+            longest. Weights that sum to one give something between the motions. "cat" puts them one after the other in
+            time.
 
     Returns:
-        Its debiasing is "identity", because it holds what is added.
+        The combined embedding. Its debiasing is "identity", because it holds what is added.
 
     Raises:
         IncompatibleEmbeddingError: If they differ in model class, timing, frame policy, or the width of a layer.
-        ValueError: If there are none, there is not a finite weight for each, or no such `combination_type`.
+        ValueError: If there are no embeddings, not one finite weight for each, or no such `combination_type`.
     """
     if combination_type not in COMBINATIONS:
         raise ValueError(f'combination_type must be "linear" or "cat", got {combination_type!r}.')
@@ -173,7 +174,7 @@ def _added(embedding: Embedding) -> EmbeddingTensors:
 def _pieces(
     path: str, parts: tuple[str, ...], added: list[EmbeddingTensors], lengths: list[int]
 ) -> dict[str, list[Tensor]]:
-    """The parts of every embedding at one layer, of one grid; zeros where an embedding has none."""
+    """The parts of every embedding at one layer, all on one grid; zeros where an embedding has none."""
     here = [tensors.get(path, {}) for tensors in added]
     present = [tensor for parts_here in here for tensor in parts_here.values()]
     widths = sorted({tensor.shape[-1] for tensor in present})
@@ -193,7 +194,7 @@ def _pieces(
 
 
 def _finest(grids: list[ValueGrid]) -> ValueGrid:
-    """The setting of value grids that are stretched to the finest."""
+    """The `value_grid` setting of value grids that are stretched to the finest."""
     if all(grid == grids[0] for grid in grids):
         return grids[0]
     known = [grid for grid in grids if isinstance(grid, tuple)]
@@ -204,7 +205,7 @@ def _finest(grids: list[ValueGrid]) -> ValueGrid:
 
 
 def _shapes(tensors: EmbeddingTensors) -> dict[tuple[str, str], tuple[int, ...]]:
-    """Without the number of frames, in which embeddings may differ."""
+    """Shapes by path and part, without the number of frames, in which embeddings may differ."""
     return {
         (path, part): (*tensor.shape[:-2], tensor.shape[-1])
         for path, parts in tensors.items()

@@ -26,37 +26,39 @@ class MotionEmbeddingConfig(PeftConfig):
         num_frames: Frames of the reference clip, as pixels.
         num_latent_frames: Frames that the model's attention sees; fewer than `num_frames` where the VAE compresses
             time. The same as `num_frames` by default.
-        height: Of the reference clip, in pixels; None if unknown.
-        width: Of the reference clip, in pixels; None if unknown.
-        latent_height: Of the model's input, in latent pixels; the model's own sample size by default.
-        latent_width: As `latent_height`.
-        value_grid: Height and width of the value part, in positions: stretched bilinearly to the grid of each layer.
-            (1, 1) is one vector per frame. "full" gives every layer its own full grid, as in the paper. None chooses
-            by model class: (4, 4) where layers of their own mix frames, (1, 1) where all tokens attend to each other.
+        height: Height of the reference clip, in pixels; None if unknown.
+        width: Width of the reference clip, in pixels; None if unknown.
+        latent_height: Height of the base model's input, in latent pixels; the model's own sample size by default.
+        latent_width: Width of the base model's input, in latent pixels; the model's own sample size by default.
+        value_grid: Height and width of the value part, in positions. It is stretched bilinearly to the grid of each
+            layer. (1, 1) is one vector per frame. "full" gives every layer its own full grid, as in the paper. None
+            chooses by model class: (4, 4) where separate layers mix frames, (1, 1) where all tokens attend to each
+            other.
         target_modules: Which of the attention layers that mix frames are adapted: a regular expression for whole
             paths, or a list of path endings, as for other PEFT types. None chooses by model class.
-        exclude_modules: Which of them are left out, in the same way.
+        exclude_modules: Which of them are left out, in the same form.
         parts: "qk" (added to the inputs of query and key), "v" (to the input of value), or both.
-        debias: How the value part is freed from appearance at inference, unless the one who loads it says otherwise;
+        debias: How the value part is freed from appearance at inference, unless the user chooses otherwise:
             "identity", "difference", "difference_zero_first", "centered" or "free_placement".
-        timing: Part of the noise schedule in which it acts, unless the one who loads it says otherwise: (start, end),
-            0 is pure noise, 1 the finished clip; None is all of it. Training sets it to the noise levels that it
-            trained at. Through a PeftModel, which knows nothing of noise levels, it acts always.
-        frame_policy: What becomes of it in clips of another length, unless the one who loads it says otherwise:
-            "resample", "loop", "hold" or "error", see `functional.fit_frames`.
+        timing: Part of the noise schedule in which the embedding acts, unless the user chooses otherwise: (start,
+            end), where 0 is pure noise and 1 the finished clip. None is all of it. Training sets it to the noise
+            levels that it trained at. In a PeftModel, which knows nothing of noise levels, the embedding always acts.
+        frame_policy: What happens in clips of another length, unless the user chooses otherwise: "resample", "loop",
+            "hold" or "error", see `functional.fit_frames`.
         model_class: Name of the diffusers model class that the embedding belongs to.
         component: Name of that model in its pipeline.
-        generation: Settings with which previews were made: fps, num_inference_steps, guidance_scale, scheduler, ...
-        training: What made the embedding: prompt, steps, learning rate, loss, ...
-        format_version: Of the file that it comes from, or that PEFT writes; `storage.files` knows the versions.
+        generation: Settings that made the previews: fps, num_inference_steps, guidance_scale, scheduler, ...
+        training: How the embedding was made: prompt, steps, learning rate, loss, ...
+        format_version: Version of the file that it comes from, or that PEFT writes; `storage.files` knows the
+            versions.
 
     Attributes:
-        source: Arguments with which `from_pretrained` found the settings, and with which the numbers are found too;
+        source: The arguments with which `from_pretrained` found the settings. The numbers are found with them too.
             None otherwise.
-        unknown: Settings of a file that this version does not know; they are kept when it is saved again.
+        unknown: Settings of a file that this version does not know. They are kept when the embedding is saved again.
 
     Raises:
-        ValueError: If a setting is of no sensible value.
+        ValueError: If a setting has an invalid value.
     """
 
     num_frames: int = 16
@@ -103,7 +105,7 @@ class MotionEmbeddingConfig(PeftConfig):
     def from_pretrained(
         cls, pretrained_model_name_or_path: str, subfolder: str | None = None, **kwargs: Any
     ) -> "MotionEmbeddingConfig":
-        """The settings of a stored embedding, as `PeftConfig.from_pretrained`, and where they come from."""
+        """The settings of a stored embedding, as `PeftConfig.from_pretrained` reads them, and where they come from."""
         config = super().from_pretrained(pretrained_model_name_or_path, subfolder=subfolder, **kwargs)
         hub_arguments = ("revision", "token", "cache_dir", "force_download", "local_files_only")
         config.source = {
@@ -114,10 +116,10 @@ class MotionEmbeddingConfig(PeftConfig):
         return config
 
     def changed(self, **settings: Any) -> "MotionEmbeddingConfig":
-        """A copy with other settings; what this version does not know stays with it.
+        """A copy with other settings. Settings that this version does not know are kept.
 
         Raises:
-            ValueError: If a setting is of no sensible value.
+            ValueError: If a setting has an invalid value.
         """
         copy = replace(self, **settings)
         copy.source, copy.unknown = self.source, self.unknown

@@ -1,6 +1,6 @@
-"""How loaded motion embeddings act: which, how strongly, when. The words are those of LoRAs.
+"""How loaded motion embeddings act: which, how strongly, when. The names follow those of LoRAs.
 
-Every function takes a pipeline or a bare model first; `pipelines.MotionEmbeddingLoaderMixin` has the same as methods.
+Every function takes a pipeline or a bare model first. `pipelines.MotionEmbeddingLoaderMixin` has the same as methods.
 """
 
 from typing import Any
@@ -47,14 +47,14 @@ def set_motion_scale(pipe_or_model: Any, scale: Scale, adapter_name: str | None 
 
     Args:
         pipe_or_model: A diffusers video pipeline, or its model.
-        scale: A number; or numbers by part, {"qk": 1.0, "v": 0.5}; or either by block of the model, in the words of
+        scale: A number; or numbers by part, {"qk": 1.0, "v": 0.5}; or either by block of the model, in the terms of
             LoRA's block scales: {"down": 0.5, "mid": 0.0, "up": {"block_0": 0.8, "block_1": [1.0, {"v": 0.5}]}}. A
-            list has an entry for each temporal transformer of the block. What is not named has 1.
+            list has an entry for each temporal transformer of the block. Everything that is not named has 1.
         adapter_name: Which one; all active ones by default.
 
     Raises:
         AdapterNameError: If the name is unknown, or nothing is loaded.
-        MotionScaleError: If a number is not finite, or for an unknown part or block.
+        MotionScaleError: If a number is not finite, or is for an unknown part or block.
     """
     chosen = choose_embeddings(pipe_or_model, adapter_name)
     _check_scales(chosen, [scale])
@@ -65,15 +65,15 @@ def set_motion_scale(pipe_or_model: Any, scale: Scale, adapter_name: str | None 
 def set_motion_timing(
     pipe_or_model: Any, start: float = 0.0, end: float = 1.0, adapter_name: str | None = None
 ) -> None:
-    """Let motion embeddings act in a part of the denoising only.
+    """Restrict motion embeddings to a part of the denoising.
 
     Motion is decided early, at high noise; late steps paint details. The denoiser's timestep decides, so `start` and
     `end` are shares of the noise schedule, not of the number of steps.
 
     Args:
         pipe_or_model: A diffusers video pipeline, or its model.
-        start: From where on, 0 is pure noise.
-        end: Until where, 1 is the finished clip.
+        start: Share of the schedule at which they begin to act; 0 is pure noise.
+        end: Share of the schedule at which they stop; 1 is the finished clip.
         adapter_name: Which one; all active ones by default.
 
     Raises:
@@ -89,10 +89,10 @@ def set_motion_debias(pipe_or_model: Any, debias: Debias, adapter_name: str | No
 
     Args:
         pipe_or_model: A diffusers video pipeline, or its model.
-        debias: "identity", the value part as it is; "difference", its change from frame to frame with the first
-            frame kept; "difference_zero_first", the same with nothing in the first frame; "centered", its deviation
-            from the mean of all frames; "free_placement", no value part at all: the query-key part alone moves
-            things, at a place of the new video's own choosing.
+        debias: "identity" keeps the value part as it is. "difference" takes its change from frame to frame and keeps
+            the first frame. "difference_zero_first" does the same but adds nothing in the first frame. "centered"
+            takes its deviation from the mean of all frames. "free_placement" leaves the value part out: the query-key
+            part alone moves things, at a place that the new video chooses.
         adapter_name: Which one; all active ones by default.
 
     Raises:
@@ -104,14 +104,15 @@ def set_motion_debias(pipe_or_model: Any, debias: Debias, adapter_name: str | No
 
 
 def set_motion_frame_policy(pipe_or_model: Any, policy: FramePolicy, adapter_name: str | None = None) -> None:
-    """Set what becomes of motion embeddings in clips of another length than their reference's.
+    """Set what happens to motion embeddings in clips whose length differs from the reference's.
 
-    Frames are those that the model's attention mixes, fewer than the clip's where the VAE compresses time.
+    Frames here are those that the model's attention mixes. They are fewer than the clip's where the VAE compresses
+    time.
 
     Args:
         pipe_or_model: A diffusers video pipeline, or its model.
-        policy: "resample", the default, stretches the motion over the clip; "loop" begins it anew; "hold" stays with
-            its last frame; "error" refuses clips of another length.
+        policy: "resample", the default, stretches the motion over the clip; "loop" starts it again; "hold" keeps its
+            last frame; "error" refuses clips of another length.
         adapter_name: Which one; all active ones by default.
 
     Raises:
@@ -138,7 +139,7 @@ def get_active_motion_embeddings(pipe_or_model: Any) -> list[str]:
 
 
 def disable_motion_embedding_layers(pipe_or_model: Any) -> None:
-    """Switch all motion embeddings off, keeping them loaded and their scales."""
+    """Switch all motion embeddings off. They stay loaded and keep their scales."""
     _set_enabled(pipe_or_model, False)
 
 

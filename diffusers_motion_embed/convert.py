@@ -2,7 +2,7 @@
 
     python -m diffusers_motion_embed.convert motion_embed.pt skateboard-motion --num_frames 24 --height 320 --width 576
 
-What their files hold is said in `storage.convert`.
+`storage.convert` describes what their files hold.
 """
 
 import argparse

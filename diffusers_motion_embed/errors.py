@@ -4,9 +4,9 @@ MotionEmbeddingError
 ├── UnsupportedModelError (TypeError)            the model or pipeline has no table entry
 ├── TargetModulesError (ValueError)              no layer to put an embedding on
 ├── AdapterNameError (ValueError)                an unknown or a repeated adapter name
-├── MotionScaleError (ValueError)                a scale that is no finite number
+├── MotionScaleError (ValueError)                a scale that is not a finite number
 ├── IncompatibleEmbeddingError (ValueError)      a sound embedding that does not fit the model
-├── EmbeddingFileError (ValueError)              a file that is no sound motion embedding
+├── EmbeddingFileError (ValueError)              a file that is not a sound motion embedding
 ├── EmbeddingNotFoundError (FileNotFoundError)   nothing where the embedding should be
 ├── EmbeddingAccessError (PermissionError)       the Hub refuses the repository to this user
 ├── EmbeddingDownloadError (ConnectionError)     an embedding that does not arrive from the Hub
@@ -25,7 +25,7 @@ class MotionEmbeddingError(Exception):
 
 
 class UnsupportedModelError(MotionEmbeddingError, TypeError):
-    """The model, or every model of the pipeline, is of a class that the package has no table entry for."""
+    """The package has no table entry for the class of the model, or of any model of the pipeline."""
 
 
 class TargetModulesError(MotionEmbeddingError, ValueError):
@@ -57,7 +57,7 @@ class EmbeddingAccessError(MotionEmbeddingError, PermissionError):
 
 
 class EmbeddingDownloadError(MotionEmbeddingError, ConnectionError):
-    """The embedding is on the Hub and could not be had."""
+    """The embedding is on the Hub but could not be downloaded."""
 
 
 class EmbeddingUploadError(MotionEmbeddingError, ConnectionError):
@@ -69,15 +69,15 @@ class MissingLayersError(MotionEmbeddingError, RuntimeError):
 
 
 class CheckpointError(MotionEmbeddingError, ValueError):
-    """A checkpoint is missing, damaged, or of another run."""
+    """A checkpoint is missing, damaged, or from another run."""
 
 
 class NotFiniteError(MotionEmbeddingError, ArithmeticError):
-    """A VAE or a model made infinite numbers or NaN."""
+    """A VAE or a model produced infinite numbers or NaN."""
 
 
 class TrainingDivergedError(NotFiniteError):
-    """The loss or the embedding is no longer of finite numbers."""
+    """The loss or the embedding no longer holds finite numbers only."""
 
 
 class VideoError(MotionEmbeddingError, ValueError):
@@ -85,4 +85,4 @@ class VideoError(MotionEmbeddingError, ValueError):
 
 
 class CaptionError(MotionEmbeddingError, ValueError):
-    """The text that says what a reference shows, or a list of references, is missing or cannot be read."""
+    """The text that describes a reference, or a list of references, is missing or cannot be read."""

@@ -1,4 +1,4 @@
-"""Clips as people have them, and as the package uses them: arrays (frames, height, width, 3), uint8."""
+"""Clips in the forms that users have, and in the package's own: arrays (frames, height, width, 3), uint8."""
 
 import os
 from collections.abc import Sequence
@@ -12,10 +12,10 @@ from diffusers_motion_embed.errors import VideoError
 from diffusers_motion_embed.video import read_video
 
 
-# A clip as people have it; see `as_frames`.
+# A clip in any form that `as_frames` takes.
 Clip = str | os.PathLike | np.ndarray | Tensor | Sequence[Any]
 
-# Darkest value of a float clip that is surely in -1 to 1: what is only just below 0 may be a rounded 0.
+# Darkest value of a float clip that is certainly in -1 to 1. A value only just below 0 may be a rounded 0.
 DARK = -0.5
 
 
@@ -26,16 +26,16 @@ def as_frames(clip: Clip) -> np.ndarray:
         clip: One of
             - an array or a tensor, (frames, height, width, 3) or (frames, 3, height, width), uint8 from 0 to 255, or
               floats from 0 to 1 or from -1 to 1;
-            - a list of pictures: PIL images, as of `diffusers.utils.load_video`, or arrays or tensors without the
-              axis of frames;
-            - the path of a video file or of a folder of images, of which every frame is used. `read_video` takes a
-              part of them, or another size.
+            - a list of pictures: PIL images, as `diffusers.utils.load_video` returns them, or arrays or tensors
+              without the axis of frames;
+            - the path of a video file or of a folder of images. Every frame is used; `read_video` can read a part of
+              them, or another size.
 
     Returns:
         (frames, height, width, 3), uint8 from 0 to 255.
 
     Raises:
-        VideoError: If it is something else, or it cannot be told which range its numbers are in.
+        VideoError: If it is something else, or the range of its numbers is unclear.
         FileNotFoundError: If there is nothing at the path.
     """
     if isinstance(clip, str | os.PathLike):
@@ -54,8 +54,8 @@ def as_clips(clips: Clip | Sequence[Clip]) -> list[np.ndarray]:
         clips: A clip as for `as_frames`, or a list of clips. A list of pictures is one clip.
 
     Raises:
-        VideoError: As `as_frames`.
-        FileNotFoundError: As `as_frames`.
+        VideoError: As in `as_frames`.
+        FileNotFoundError: As in `as_frames`.
     """
     if isinstance(clips, Sequence) and not isinstance(clips, str) and not any(map(_is_picture, clips)):
         return [as_frames(clip) for clip in clips]

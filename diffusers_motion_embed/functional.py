@@ -22,9 +22,9 @@ Debias = Literal["identity", "difference", "difference_zero_first", "centered", 
 DEBIAS_MODES: tuple[str, ...] = get_args(Debias)
 
 
-# What each debiasing mode makes of the value part, as the weights of `debias`: a frame itself, the frame before it,
-# what stands before the first frame, and the mean of all frames. Written this way, all modes are one computation with
-# different numbers, and a compiled model takes another mode without being compiled anew.
+# Weights of `debias` for each debiasing mode: of a frame itself, the frame before it, what stands before the first
+# frame, and the mean of all frames. All modes are then one computation with different numbers, and a compiled model
+# changes mode without being recompiled.
 DEBIAS_WEIGHTS: dict[str, tuple[float, float, float, float]] = {
     "identity": (1.0, 0.0, 0.0, 0.0),
     "difference": (1.0, -1.0, 0.0, 0.0),
@@ -42,13 +42,13 @@ def debias_weights(mode: Debias) -> Tensor:
 def debias(value: Tensor, weights: Tensor) -> Tensor:
     """Free a value part from the reference's appearance.
 
-    What all frames share, which is appearance, cancels; what changes between them stays. The paper takes differences
-    of successive frames and keeps the first frame, D(v)[0] = v[0], D(v)[t] = v[t] - v[t-1].
+    What all frames share, which is appearance, cancels. What changes between them stays. The paper takes differences
+    of successive frames and keeps the first frame: D(v)[0] = v[0], D(v)[t] = v[t] - v[t-1].
 
     Args:
         value: (..., f, c).
-        weights: Of a mode, see `debias_weights`. D(v)[t] = w0·v[t] + w1·v[t-1] + w3·mean(v), where w2·v[0] stands
-            before the first frame.
+        weights: Weights of a mode, see `debias_weights`. D(v)[t] = w0·v[t] + w1·v[t-1] + w3·mean(v), where w2·v[0]
+            stands before the first frame.
 
     Returns:
         (..., f, c).
@@ -64,7 +64,7 @@ def debiased(value: Tensor, mode: Debias) -> Tensor:
 
 
 def resample_frames(embedding: Tensor, num_frames: int) -> Tensor:
-    """Stretch or shrink an embedding to another number of frames, linearly, first and last frame kept.
+    """Stretch or shrink an embedding linearly to another number of frames. The first and last frames are kept.
 
     Args:
         embedding: (..., f, c).
@@ -90,9 +90,9 @@ def fit_frames(embedding: Tensor, num_frames: int, policy: FramePolicy = "resamp
 
     Args:
         embedding: (..., f, c).
-        num_frames: Of the clip.
-        policy: "resample" stretches or shrinks it in time; "loop" begins anew after the last frame, and "hold" keeps
-            the last frame, where both cut what a shorter clip has no room for; "error" refuses another number.
+        num_frames: Number of frames of the clip.
+        policy: "resample" stretches or shrinks it in time. "loop" begins again after the last frame, and "hold" keeps
+            the last frame; both cut what a shorter clip has no room for. "error" refuses another number.
 
     Raises:
         ValueError: If the numbers differ and `policy` is "error".
@@ -134,19 +134,19 @@ def combine(embeddings: list[Tensor], weights: list[float], num_frames: int) -> 
     Args:
         embeddings: Each (f, c), or each (h, w, f, c) with the same grid.
         weights: One for each.
-        num_frames: Of the sum.
+        num_frames: Number of frames of the sum.
     """
     stretched = [resample_frames(embedding, num_frames) for embedding in embeddings]
     return reduce(torch.add, (weight * embedding for weight, embedding in zip(weights, stretched, strict=True)))
 
 
 def concatenate(embeddings: list[Tensor], weights: list[float], num_frames: int) -> Tensor:
-    """Weighted embeddings of one layer and part one after the other in time, stretched to `num_frames` in all.
+    """Put weighted embeddings of one layer and part one after the other in time, stretched to `num_frames` in all.
 
     Args:
         embeddings: Each (f, c), or each (h, w, f, c) with the same grid.
         weights: One for each.
-        num_frames: Of the whole.
+        num_frames: Number of frames of the whole.
     """
     weighted = [weight * embedding for weight, embedding in zip(weights, embeddings, strict=True)]
     return resample_frames(torch.cat(weighted, dim=-2), num_frames)
@@ -176,10 +176,10 @@ def add_to_tokens(hidden_states: Tensor, offset: Tensor, first: int, num_tokens:
     """Add one offset per frame and position to the video's tokens, the same for every batch element.
 
     Args:
-        hidden_states: (batch, tokens, c), of which some may be text.
+        hidden_states: (batch, tokens, c); some of the tokens may be text.
         offset: (positions, f, c), or (1, f, c) for all positions alike.
         first: Number of the video's first token.
-        num_tokens: Of the video, frames · positions.
+        num_tokens: Number of the video's tokens, frames · positions.
 
     Raises:
         ValueError: If there are fewer tokens than the video's.

@@ -1,6 +1,6 @@
 """Putting motion embeddings on pipelines and taking them off. The life cycle is that of LoRAs.
 
-Every function takes a pipeline or a bare model first; `pipelines.MotionEmbeddingLoaderMixin` has the same as methods.
+Every function takes a pipeline or a bare model first. `pipelines.MotionEmbeddingLoaderMixin` has the same as methods.
 """
 
 import logging
@@ -43,12 +43,12 @@ class LoadReport:
     """What `load_motion_embedding` did.
 
     Args:
-        adapter_name: Under which the embedding is loaded.
-        components: Names of the models in the pipeline that it was put on, mostly one.
-        num_layers: Attention layers of each of them that it was put on.
+        adapter_name: Name under which the embedding is loaded.
+        components: Component names of the models that it was put on, usually one.
+        num_layers: Number of attention layers that it was put on in each of them.
         num_frames: Frames of its reference clip; other clip lengths are resampled as they come.
         debias: How its value part is freed from appearance.
-        prompt: The prompt that it was trained with, None if not recorded.
+        prompt: The prompt of its training; None if not recorded.
     """
 
     adapter_name: str
@@ -82,29 +82,29 @@ def load_motion_embedding(
         pretrained_model_name_or_path_or_dict: Folder of an embedding, path of its safetensors file, id or address of
             its repository on the Hub, or its tensors under the keys of the file format.
         adapter_name: A label for it; "default_0" and so on by default.
-        config: Settings of an embedding that is given as tensors; by default what their shapes tell.
+        config: Settings for an embedding given as tensors. By default they are inferred from the tensors' shapes.
         debias: How to free its value part from appearance; by default as its config says. See
             `set_motion_debias`.
-        component: Which model of the pipeline it is put on, or a list of several: of Wan 2.2, "transformer" sees much
-            noise and "transformer_2" little. By default the one that its config names, or else the first. On several
-            it acts in each at the noise levels that this model sees.
-        hotswap: Write it over the loaded embedding `adapter_name`, which must have the same layers and shapes, and
-            keeps its scale, timing and activity. A compiled model is then not compiled anew.
-        **hub_arguments: Where exactly it is, in huggingface_hub's words: `weight_name`, `subfolder`, `revision`,
-            `token`, `cache_dir`, `force_download`, `local_files_only`. See `hub.fetch_embedding`.
+        component: The pipeline's model to put it on, or a list of several. In Wan 2.2, "transformer" sees high noise
+            and "transformer_2" low noise. By default it is the one that its config names, or else the first. On
+            several models, it acts in each at the noise levels that this model sees.
+        hotswap: Replace the loaded embedding `adapter_name`, which must have the same layers and shapes. The scale,
+            timing and activity of the old one are kept, and a compiled model is not recompiled.
+        **hub_arguments: Further location of the embedding, in huggingface_hub's terms: `weight_name`, `subfolder`,
+            `revision`, `token`, `cache_dir`, `force_download`, `local_files_only`. See `hub.fetch_embedding`.
 
     Returns:
-        What was loaded. Nothing is changed if anything is wrong.
+        A report of what was loaded. If anything is wrong, nothing is changed.
 
     Raises:
-        AdapterNameError: If `adapter_name` is in use, or for `hotswap` is not.
+        AdapterNameError: If `adapter_name` is in use or, with `hotswap`, is not.
         EmbeddingNotFoundError: If there is no such folder, repository, revision or file.
         EmbeddingAccessError: If the Hub refuses it.
         EmbeddingDownloadError: If the Hub cannot be reached.
-        EmbeddingFileError: If it is no sound motion embedding.
+        EmbeddingFileError: If it is not a sound motion embedding.
         IncompatibleEmbeddingError: If it does not fit the model.
         UnsupportedModelError: If pipeline or model take no motion embeddings, or the pipeline has no such component.
-        ValueError: If `debias` is no mode, or arguments do not go together.
+        ValueError: If `debias` is not a mode, or arguments exclude each other.
 
     Warns:
         UserWarning: If it was trained on another checkpoint of the same model class, if it was made for a component
@@ -136,9 +136,9 @@ def load_motion_embedding(
 
 
 def delete_motion_embedding(pipe_or_model: Any, adapter_names: str | list[str]) -> None:
-    """Take the named motion embeddings off; names that are not loaded are passed over.
+    """Take the named motion embeddings off. Names that are not loaded are ignored.
 
-    When the only active one goes, the first of the others becomes active, as with LoRAs.
+    When the only active one is deleted, the first of the others becomes active, as with LoRAs.
     """
     names = {adapter_names} if isinstance(adapter_names, str) else set(adapter_names)
     for model in models_of(pipe_or_model).values():
@@ -152,7 +152,7 @@ def delete_motion_embedding(pipe_or_model: Any, adapter_names: str | list[str]) 
 
 
 def unload_motion_embedding(pipe_or_model: Any) -> None:
-    """Take all motion embeddings off; the model is then exactly what it was."""
+    """Take all motion embeddings off. The model is then exactly what it was before."""
     for model in models_of(pipe_or_model).values():
         for name in list(registry_of(model).loaded):
             remove_embedding(model, name)
@@ -165,20 +165,20 @@ def _read(
     if isinstance(source, Mapping):
         if hub_arguments:
             raise ValueError(
-                f"{', '.join(hub_arguments)} would say where a file is, and a dictionary of tensors was given. Leave "
-                "one of them out."
+                f"A dictionary of tensors was given, so there is no file to find with {', '.join(hub_arguments)}. "
+                "Leave one of them out."
             )
         return parse_embedding(source, config or _inferred_config(source), "The given dictionary")
     if config is not None:
         raise ValueError(
-            "config would be the settings of a dictionary of tensors, and a file was given, which has its own. Leave "
-            "config out; to change how the embedding is used, call set_motion_debias and its kin after loading."
+            "config is for a dictionary of tensors, but a file was given, which has its own settings. Leave config "
+            "out. To change how the embedding is used, call functions such as set_motion_debias after loading."
         )
     return read_embedding(fetch_embedding(source, **hub_arguments))
 
 
 def _inferred_config(state_dict: Mapping[str, Tensor]) -> MotionEmbeddingConfig:
-    """What the shapes of bare tensors tell; anything wrong with them is found when they are parsed."""
+    """Settings inferred from the shapes of bare tensors. Faults of the tensors are found when they are parsed."""
     parts, frames, height, width = set(), 1, 1, 1
     for key, tensor in state_dict.items():
         match = KEY.fullmatch(key)
@@ -194,7 +194,7 @@ def _inferred_config(state_dict: Mapping[str, Tensor]) -> MotionEmbeddingConfig:
 def _choose_models(
     pipe_or_model: Any, models: Models, component: str | Sequence[str] | None, config: MotionEmbeddingConfig
 ) -> Models:
-    """The models to put the embedding on, by the names that they are to have in its config."""
+    """The models to put the embedding on, by the component names for its config."""
     if isinstance(pipe_or_model, nn.Module):
         (model,) = models.values()
         if component is None:
@@ -237,7 +237,7 @@ def _name_to_swap(chosen: Models, adapter_name: str | None) -> str:
 
 
 def _fitted(embedding: Embedding, component: str, model: ModelMixin) -> Embedding:
-    """The embedding as a model of its own has it: tensors where the model is, and the model's names in the config."""
+    """The embedding for one model: its tensors on the model's device, and the model's names in the config."""
     config = embedding.config.changed(component=component, model_class=find_architecture(model).model_class)
     device = next(model.parameters()).device
     is_offloaded = device.type == "meta"  # one by one; the layer then moves what it adds
@@ -266,7 +266,7 @@ def _warn_of_other_checkpoint(pipe_or_model: Any, chosen: Models, config: Motion
         )
 
 
-LEVEL_TOLERANCE = 0.01  # of noise levels: embeddings act at a step of the schedule more than they were trained at
+LEVEL_TOLERANCE = 0.01  # in noise levels: embeddings act one schedule step beyond those of their training
 
 
 def _warn_of_other_component(

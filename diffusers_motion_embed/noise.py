@@ -1,7 +1,7 @@
-"""Initial noise that remembers the reference: its inversion, and mixes of that with fresh noise.
+"""Initial noise that remembers the reference: its inversion, and mixes of the inversion with fresh noise.
 
-Optional beside an embedding. Inverted noise holds the reference's layout as well as its motion, so whoever gets it can
-guess at what the reference showed.
+This is optional: an embedding works without it. Inverted noise holds the reference's layout as well as its motion.
+Whoever gets it can guess at what the reference showed.
 """
 
 import inspect
@@ -48,28 +48,29 @@ def invert_clip(
     call_arguments: Mapping[str, Any] | None = None,
     progress_bar: bool = True,
 ) -> Tensor:
-    """The noise from which the model alone would draw the clip, without guidance.
+    """The noise from which the model alone, without guidance, would draw the clip.
 
-    DDIM inversion (arXiv 2010.02502); of models trained by flow matching, the flow followed backwards.
+    This is DDIM inversion (arXiv 2010.02502). For models trained by flow matching, the flow is followed backwards.
 
     Active motion embeddings take no part in it.
 
     Args:
-        pipe: A video pipeline; of two models, the one for high noise is used.
+        pipe: A video pipeline. If it has two models, the one for high noise is used.
         frames: The clip, in any form that `train_motion_embedding` takes.
-        prompt: The paper's inversion has none.
-        num_inference_steps: Of the inversion.
+        prompt: A prompt for the inversion; the paper's has none.
+        num_inference_steps: Number of steps of the inversion.
         call_arguments: Further arguments for the pipeline's call, as for `train_motion_embedding`.
         progress_bar: Whether to show one.
 
     Returns:
-        (1, channels, frames, height, width), latents, float32 on the CPU. `pipeline_latents` arranges them for the
+        Latents, (1, channels, frames, height, width), float32 on the CPU. `pipeline_latents` arranges them for the
         pipeline's call.
 
     Raises:
-        UnsupportedModelError: If the pipeline has no model that takes motion embeddings, or another kind of schedule.
+        UnsupportedModelError: If the pipeline has no model that takes motion embeddings, or has another kind of
+            schedule.
         VideoError: If the clip is of the wrong kind or size.
-        NotFiniteError: If the VAE or the model makes infinite numbers or NaN of the clip.
+        NotFiniteError: If the VAE or the model produces infinite numbers or NaN.
     """
     frames, num_inference_steps = as_frames(frames), whole_number("num_inference_steps", num_inference_steps, 1)
     models = supported_models(pipe)
@@ -103,7 +104,7 @@ Step = Callable[[Tensor, Tensor], Tensor]
 
 
 def _diffusion_steps(scheduler: Any, num_inference_steps: int) -> Iterator[tuple[Tensor, Step]]:
-    # As DDIMScheduler does it; an inversion clips nothing, or it could not be undone.
+    # As in DDIMScheduler. An inversion clips nothing, because clipping could not be undone.
     known = inspect.signature(DDIMInverseScheduler.__init__).parameters
     settings = {name: value for name, value in scheduler.config.items() if name in known}
     spacing = "trailing" if settings.get("timestep_spacing") == "trailing" else "leading"  # there is no other
@@ -119,7 +120,7 @@ def _diffusion_step(scheduler: Any, timestep: Tensor, prediction: Tensor, latent
 
 
 def _flow_steps(scheduler: Any, num_inference_steps: int) -> Iterator[tuple[float, Step]]:
-    """Euler's steps along the flow from clip to noise, at the noise levels of generation in reverse."""
+    """Euler steps along the flow from clip to noise, at the noise levels of generation in reverse."""
     config = scheduler.config
     sign = -1.0 if config.get("invert_sigmas", False) else 1.0
     shift = config.get("shift", 1.0) if "FlowMatch" in type(scheduler).__name__ else config.get("flow_shift", 1.0)
@@ -148,21 +149,21 @@ def mix_noise(
 
     Args:
         inverted_noise: (1, channels, frames, height, width).
-        mix: "blend", √share·z + √(1 - share)·n (arXiv 2403.20193, and its code); "frequency", the low spatial
-            frequencies of z and the high ones of n; "frequency_blend", √share of that and √(1 - share) of fresh noise;
-            "low_pass", the low frequencies of z in time and space and the high ones of n, by a Gaussian filter of
-            their Fourier transforms, as FreeInit does (arXiv 2312.07537).
-        share: Of the variance that comes from z.
-        factor: By which "frequency" makes pictures smaller and larger again to leave low frequencies over.
-        cutoff: Of "low_pass": the filter's width, as a share of the highest frequency.
+        mix: "blend" is √share·z + √(1 - share)·n (arXiv 2403.20193, and its code). "frequency" takes the low spatial
+            frequencies of z and the high ones of n. "frequency_blend" takes √share of that and √(1 - share) of fresh
+            noise. "low_pass" takes the low frequencies of z in time and space and the high ones of n, by a Gaussian
+            filter of their Fourier transforms, as FreeInit does (arXiv 2312.07537).
+        share: Share of the variance that comes from z.
+        factor: Factor by which "frequency" shrinks pictures and enlarges them again to keep only low frequencies.
+        cutoff: Width of the filter of "low_pass", as a share of the highest frequency.
         num_videos: How many to draw.
-        generator: Of the fresh noise, as of a pipeline.
+        generator: Generator for the fresh noise, as for a pipeline.
 
     Returns:
-        (num_videos, channels, frames, height, width), of the dtype and on the device of `inverted_noise`.
+        (num_videos, channels, frames, height, width), with the dtype and device of `inverted_noise`.
 
     Raises:
-        ValueError: If an argument is of no sensible value.
+        ValueError: If an argument has an invalid value.
     """
     if mix not in get_args(NoiseMix):
         raise ValueError(f"mix must be one of {', '.join(get_args(NoiseMix))}; got {mix!r}.")
@@ -194,14 +195,14 @@ def save_inverted_noise(save_directory: str | Path, inverted_noise: Tensor) -> P
     """Keep inverted noise beside an embedding. It is uploaded only on request.
 
     Args:
-        save_directory: Folder of the embedding, made if need be.
-        inverted_noise: Of `invert_clip`, (1, channels, frames, height, width).
+        save_directory: Folder of the embedding; it is created if needed.
+        inverted_noise: Noise from `invert_clip`, (1, channels, frames, height, width).
 
     Returns:
-        The file.
+        Path of the file.
 
     Raises:
-        ValueError: If it is of another shape, or holds infinite numbers or NaN. Then nothing is written.
+        ValueError: If the shape is another, or the noise holds infinite numbers or NaN. Nothing is written then.
     """
     if not _is_noise(inverted_noise):
         raise ValueError(
@@ -225,24 +226,24 @@ def load_inverted_noise(
     force_download: bool = False,
     local_files_only: bool = False,
 ) -> Tensor:
-    """Read inverted noise of an embedding's folder or repository.
+    """Read inverted noise from an embedding's folder or repository.
 
     Args:
         pretrained_model_name_or_path: A folder, or the id of a repository, "user/name".
         weight_name: Name of the safetensors file.
-        subfolder: Of the folder or repository.
+        subfolder: Subfolder of the folder or repository.
         revision: Branch, tag or commit of the repository.
         token: Access token; None for the one that is logged in, False for none.
-        cache_dir: Of huggingface_hub, if not the usual one.
-        force_download: Download again what is in the cache.
-        local_files_only: Look in the cache alone.
+        cache_dir: Cache folder of huggingface_hub, if not the usual one.
+        force_download: Download again even what is in the cache.
+        local_files_only: Look only in the cache.
 
     Returns:
         (1, channels, frames, height, width), float32.
 
     Raises:
         EmbeddingNotFoundError: If there is none.
-        EmbeddingFileError: If the file is damaged or something else.
+        EmbeddingFileError: If the file is damaged or is not inverted noise.
     """
     path = fetch_embedding(
         pretrained_model_name_or_path,

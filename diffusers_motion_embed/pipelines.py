@@ -1,4 +1,4 @@
-"""Giving a ready pipeline the motion embedding calls as methods."""
+"""Gives a ready pipeline the motion embedding calls as methods."""
 
 import functools
 import inspect
@@ -60,21 +60,21 @@ class MotionEmbeddingLoaderMixin:
 
 
 def enable_motion_embedding(pipe: P) -> P:
-    """Give a pipeline the methods of `MotionEmbeddingLoaderMixin`. Doing so again changes nothing.
+    """Give a pipeline the methods of `MotionEmbeddingLoaderMixin`. Repeated calls change nothing.
 
-    The pipeline stays the same object; its class becomes a subclass of the same name, so that what it saves still
+    The pipeline stays the same object. Its class becomes a subclass of the same name, so that what it saves still
     names the class of diffusers.
 
-    The LoRA calls of the pipeline work afterwards too where diffusers lacks them: its text-to-video pipelines have the
-    calls, and their `UNet3DConditionModel` not the methods that the calls need (diffusers 0.42.1).
+    The pipeline's LoRA calls then work even where diffusers lacks something for them: its text-to-video pipelines have
+    the calls, but their `UNet3DConditionModel` lacks the methods that the calls need (diffusers 0.42.1).
 
     Args:
         pipe: A diffusers pipeline with a model that takes motion embeddings; a modular pipeline may get its models
             later, by `load_components()`.
 
     Returns:
-        The same pipeline. Type checkers and editors take it for what it was before; after
-        `assert isinstance(pipe, MotionEmbeddingLoaderMixin)` they know the methods of both.
+        The same pipeline. Type checkers and editors still see its former type; after `assert isinstance(pipe,
+        MotionEmbeddingLoaderMixin)` they know the methods of both.
 
     Raises:
         UnsupportedModelError: If it has no such model.
@@ -99,14 +99,14 @@ def _repair_lora_calls(pipe: Any) -> None:
 
 
 def _give_lora_methods(model_class: type) -> None:
-    # A base class rather than bound methods on the instance, which would not survive pickling; and rather than a
+    # A base class rather than methods bound to the instance, which would not survive pickling, and rather than a
     # subclass, which `from_pipe` would take for a foreign component.
     if not issubclass(model_class, PeftAdapterMixin):
         model_class.__bases__ = (*model_class.__bases__, PeftAdapterMixin)
 
 
 def _check_call(pipe: Any, arguments: dict[str, Any]) -> None:
-    """Say early what the model would fail at, or worse, would take for something else."""
+    """Raise early for arguments that the model would fail at or, worse, misread."""
     given = {**arguments, **arguments.get("kwargs", {})}
     check_arrangement(pipe, given.get("latents"))
     frames = next((given[name] for name in FRAMES if given.get(name) is not None), None)
@@ -144,7 +144,7 @@ def _enabled_class(pipeline_class: type) -> type:
 
     def set_state(self: Any, state: dict) -> None:
         self.__dict__.update(state)
-        _repair_lora_calls(self)  # in a process that only unpickled the pipeline, nobody has done so yet
+        _repair_lora_calls(self)  # a process that only unpickled the pipeline has not done so yet
 
     namespace = {
         "__call__": call,

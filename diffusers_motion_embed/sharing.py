@@ -41,19 +41,20 @@ def save_motion_embedding(
         pipe_or_model: A diffusers video pipeline, or its model.
         save_directory: Folder to write; an embedding that is there already is replaced.
         adapter_name: Which one; the only active one by default.
-        dtype: Of the stored numbers; half precision halves the file.
+        dtype: Dtype of the stored numbers; half precision halves the file.
         max_error: Compact form: every number becomes one of a few levels, as few as keep the relative error of each
-            part at most this; 0.25 takes a tenth of the bytes, see docs/file_format.md. None stores all numbers.
-        push_to_hub: Upload it too: the two files of the embedding, `README.md` (the folder's own, or else a model card
-            that is made for it, unless the repository has one), and files of the folder named preview, such as
-            `preview.mp4`. Nothing else leaves the machine.
-        repo_id: Of the repository; by default the folder's name, in the account of `token`.
-        license: Of the model card, an identifier as on the Hub.
+            part at or below this. 0.25 takes a tenth of the bytes, see docs/file_format.md. None stores all numbers in
+            full.
+        push_to_hub: Upload it too: the two files of the embedding, `README.md` (the folder's own, or else a generated
+            model card, unless the repository has one), and files of the folder named preview, such as `preview.mp4`.
+            Nothing else leaves the machine.
+        repo_id: Id of the repository; by default the folder's name, in the account of `token`.
+        license: License for the model card, an identifier as on the Hub.
         private: Whether a new repository is private.
         token: Access token; None for the one that is logged in.
-        commit_message: Of the one commit.
+        commit_message: Message of the single commit.
         create_pr: Make a pull request instead of a commit to the main branch.
-        with_inverted_noise: Upload the folder's `inverted_noise.safetensors` too, which tells something of what the
+        with_inverted_noise: Upload the folder's `inverted_noise.safetensors` too. It reveals something of what the
             reference showed.
 
     Returns:
@@ -62,7 +63,7 @@ def save_motion_embedding(
     Raises:
         AdapterNameError: If the name is unknown, or none is given and not exactly one is active.
         FileNotFoundError: If inverted noise is to be uploaded and there is none.
-        ValueError: If `max_error` is none from 0 to 1, or a file to be uploaded is a link out of the folder.
+        ValueError: If `max_error` is not from 0 to 1, or a file to be uploaded is a link out of the folder.
     """
     if with_inverted_noise and not (expanded(save_directory) / NOISE_NAME).is_file():
         raise FileNotFoundError(
@@ -98,22 +99,22 @@ def push_motion_embedding_to_hub(
 
     Args:
         pipe_or_model: A diffusers video pipeline, or its model.
-        repo_id: Of the repository, made if need be.
+        repo_id: Id of the repository, which is created if needed.
         adapter_name: Which one; the only active one by default.
-        dtype: Of the stored numbers; half precision halves the file.
+        dtype: Dtype of the stored numbers; half precision halves the file.
         max_error: Compact form, see `save_motion_embedding`.
-        license: Of the model card, an identifier as on the Hub.
+        license: License for the model card, an identifier as on the Hub.
         private: Whether a new repository is private.
         token: Access token; None for the one that is logged in.
-        commit_message: Of the one commit.
+        commit_message: Message of the single commit.
         create_pr: Make a pull request instead of a commit to the main branch.
-        with_inverted_noise: Refused, since inverted noise is a file of the embedding's folder.
+        with_inverted_noise: Refused, because inverted noise is a file of the embedding's folder.
 
     Raises:
         AdapterNameError: If the name is unknown, or none is given and not exactly one is active.
-        EmbeddingAccessError: If the Hub does not let this user.
-        EmbeddingUploadError: If it cannot be reached, or fails.
-        ValueError: If inverted noise is asked for, or `max_error` is none from 0 to 1.
+        EmbeddingAccessError: If the Hub denies this user access.
+        EmbeddingUploadError: If the Hub cannot be reached, or fails.
+        ValueError: If inverted noise is requested, or `max_error` is not from 0 to 1.
     """
     if with_inverted_noise:
         raise ValueError(

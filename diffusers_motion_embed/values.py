@@ -22,10 +22,10 @@ def whole_number(name: str, value: Any, least: int) -> int:
 
 
 def optional_whole_number(name: str, value: Any, least: int) -> int | None:
-    """The same, or None.
+    """`whole_number`, or None.
 
     Raises:
-        ValueError: As `whole_number`.
+        ValueError: As in `whole_number`.
     """
     number = _as_int(value)
     if value is not None and (number is None or number < least):

@@ -521,13 +521,13 @@ def test_a_bad_file_changes_nothing(text_to_video, make_embedding, tmp_path, wri
         pytest.param(
             lambda pipe, source: pipe.load_motion_embedding(source, config=make_config()),
             ValueError,
-            "a file was given, which has its own. Leave config out",
+            "a file was given, which has its own settings. Leave config out",
             id="config-with-folder",
         ),
         pytest.param(
             lambda pipe, source: pipe.load_motion_embedding(load_file(source / WEIGHTS_NAME), revision="main"),
             ValueError,
-            "revision would say where a file is, and a dictionary of tensors was given",
+            "A dictionary of tensors was given, so there is no file to find with revision",
             id="place-with-dictionary",
         ),
         *(

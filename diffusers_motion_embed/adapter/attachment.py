@@ -27,7 +27,7 @@ PROJECTION_HOOKS = {"to_qkv": "add_to_fused_query_key_value", "to_kv": "add_to_f
 
 
 def attach(attention: nn.Module, size_module: nn.Module, layer: MotionEmbeddingLayer) -> None:
-    """Make `layer` the motion layer of `attention`. Doing so again changes nothing.
+    """Make `layer` the motion layer of `attention`. Repeated calls change nothing.
 
     Args:
         attention: The layer to adapt, with projections for query, key and value.
@@ -48,7 +48,7 @@ def attach(attention: nn.Module, size_module: nn.Module, layer: MotionEmbeddingL
 
 
 def detach(model: nn.Module, layer: MotionEmbeddingLayer) -> None:
-    """Undo `attach`, wherever in the model the layer sits by now, so that nothing of it is left."""
+    """Undo `attach`, wherever the layer now sits in the model. Nothing of it is left."""
     for module in list(model.modules()):
         _remove_hooks(module, layer)
         if module._modules.get(CHILD_NAME) is layer:
@@ -57,7 +57,7 @@ def detach(model: nn.Module, layer: MotionEmbeddingLayer) -> None:
 
 
 def attach_observer(model: nn.Module, observer: Any) -> None:
-    """Have `observer.observe_timestep` called before every forward pass of `model`. Doing so again changes nothing."""
+    """Have `observer.observe_timestep` called before every forward pass of `model`. Repeated calls change nothing."""
     if not _is_hooked(model, observer):
         model.register_forward_pre_hook(observer.observe_timestep, with_kwargs=True)
         forget_compiled()
@@ -69,12 +69,13 @@ def detach_observer(model: nn.Module, observer: Any) -> None:
 
 
 def forget_compiled() -> None:
-    """Drop what torch.compile has made in this process; it is made anew when it is needed.
+    """Drop the code that torch.compile made in this process. It is compiled again when it is needed.
 
-    By default torch does not look at a module's hooks when it decides whether compiled code still fits. A compiled
-    model would go on as before its hooks were added or removed, and a block with a motion would run the code of a
-    block without. So torch is told to look, and this is called whenever a model's computation changes by more than
-    numbers. Code is compiled for a class of modules rather than for one model, so nothing less can be dropped.
+    By default torch ignores a module's hooks when it decides whether compiled code still fits. A compiled model would
+    then run as if hooks had never been added or removed, and a block with a motion would run the code of a block
+    without one. Torch is therefore told to look at hooks, and this function is called whenever more than numbers
+    changes in a model's computation. Code is compiled for a class of modules, not for one model, so nothing less can
+    be dropped.
     """
     torch._dynamo.config.skip_nnmodule_hook_guards = False
     torch.compiler.reset()
@@ -124,7 +125,7 @@ _registration_hook = None
 
 
 def follow_new_projections() -> None:
-    """Have torch tell us of every module that is assigned as a projection. Repeated calls do nothing."""
+    """Have torch report every module that is assigned as a projection. Repeated calls do nothing."""
     global _registration_hook
     if _registration_hook is None:
         _registration_hook = register_module_module_registration_hook(_on_registration)

@@ -15,7 +15,7 @@ def models_of(pipe_or_model: Any) -> dict[str, ModelMixin]:
     """The models that take motion embeddings, by component name.
 
     Raises:
-        UnsupportedModelError: If there is none.
+        UnsupportedModelError: If there is no such model.
     """
     models = supported_models(pipe_or_model)
     if not models:
@@ -36,7 +36,7 @@ def models_of(pipe_or_model: Any) -> dict[str, ModelMixin]:
 def choose_embeddings(
     pipe_or_model: Any, adapter_names: str | list[str] | None = None
 ) -> list[tuple[ModelMixin, list[str]]]:
-    """The models with motion embeddings, each with those of the named ones that it has.
+    """The models with motion embeddings, each with the named embeddings that it has.
 
     Args:
         pipe_or_model: A diffusers video pipeline, or its model.

@@ -21,7 +21,7 @@ from diffusers_motion_embed.functional import debias, fit_frames, resample_grid
 
 
 def _unit_scales() -> dict[str, Tensor]:
-    # Tensors rather than floats, so that a compiled model is not compiled anew for a new scale; and never inference
+    # Tensors rather than floats: a compiled model is then not recompiled for a new scale. They are never inference
     # tensors, which could not be changed later.
     with torch.inference_mode(False):
         return {part: torch.ones(()) for part in PARTS}
@@ -34,8 +34,8 @@ class LayerEmbedding:
     Args:
         qk: Added to the input of query and key projections, (f, c), or None.
         v: Debiased and added to the input of the value projection, (h, w, f, c), or None.
-        state: What the adapter is set to, one object for all of its layers.
-        scales: Strength of each part, 0-dim float32 tensors; 0 for an adapter that is not active. The registry writes
+        state: The adapter's settings; one object shared by all of its layers.
+        scales: Strength of each part, 0-dim float32 tensors. It is 0 for an inactive adapter. The registry writes
             them.
     """
 
@@ -45,13 +45,13 @@ class LayerEmbedding:
     scales: dict[str, Tensor] = field(default_factory=_unit_scales)
 
     def offset(self, part: str, num_frames: int, grid: tuple[int, int], device: torch.device) -> Tensor | None:
-        """What the part adds in a clip of `num_frames` frames and a layer of `grid` positions.
+        """What the part adds to a clip of `num_frames` frames in a layer of `grid` positions.
 
         Args:
             part: "qk" or "v".
-            num_frames: Of the clip that is generated.
+            num_frames: Number of frames of the generated clip.
             grid: Height and width of the layer, in positions.
-            device: Where the activations are.
+            device: The activations' device.
 
         Returns:
             (1, num_frames, c) for "qk", the same or (h · w, num_frames, c) for "v", None when the part is left out.
@@ -77,17 +77,18 @@ class LayerEmbedding:
 class MotionEmbeddingLayer(nn.Module):
     """The embeddings of one attention layer, by adapter name.
 
-    The tensors are deliberately no registered parameters. The base model's state dict, casts, offloading, sharding and
-    LoRA tools so never meet them, and they stay float32 in a half-precision model; they are added in the dtype of the
-    activations.
+    The tensors are deliberately not registered parameters. The base model's state dict, casts, offloading, sharding
+    and LoRA tools therefore never see them. They stay float32 in a half-precision model and are added in the dtype of
+    the activations.
 
     Args:
         layout: How the attention's input arranges a clip.
 
     Attributes:
-        embeddings: By adapter name; names are plain dictionary keys, so that any text is a name.
-        size: Of the clip that the model saw last.
-        num_frames: How many frames the attention mixed last; fewer than the clip's where something cuts it in windows.
+        embeddings: The embeddings by adapter name. Names are plain dictionary keys, so any text can be a name.
+        size: Size of the clip that the model saw last.
+        num_frames: Number of frames that the attention mixed last. It is smaller than the clip's where something cuts
+            the clip into windows.
     """
 
     def __init__(self, layout: Layout) -> None:
@@ -136,10 +137,10 @@ class MotionEmbeddingLayer(nn.Module):
     def observe_size(self, module: nn.Module, args: tuple, kwargs: dict) -> None:
         """Pre-hook of the module whose input shows the clip's size."""
         self.size = self.layout.video_size(args, kwargs)
-        self._query = None  # of a pass that was broken off
+        self._query = None  # left over from a pass that was interrupted
 
     def add_to_query_or_key(self, module: nn.Module, args: tuple) -> tuple:
-        """Pre-hook of the query and the key projection, which mostly get the same input: it is added to once."""
+        """Pre-hook of the query and key projections. They usually get the same input, which is then added to once."""
         before, self._query = self._query, None
         if before is not None and before[0] is args[0]:
             return (before[1], *args[1:])
@@ -161,8 +162,8 @@ class MotionEmbeddingLayer(nn.Module):
         return self._add_to_fused(module, args[0], output, num_parts=2)
 
     def _add_to_fused(self, module: nn.Module, hidden_states: Tensor, output: Tensor, num_parts: int) -> Tensor:
-        # One input serves all parts, which want different offsets: what the projection makes of an offset is added to
-        # the output instead, W(x + m) = Wx + Wm.
+        # All parts share one input but need different offsets. What the projection makes of an offset is therefore
+        # added to the output: W(x + m) = Wx + Wm.
         width = output.shape[-1] // num_parts
         rest = output.shape[-1] - width
         for part, columns, around in (("qk", slice(rest), (0, width)), ("v", slice(rest, None), (rest, 0))):

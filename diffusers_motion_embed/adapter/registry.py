@@ -40,11 +40,11 @@ class MotionEmbeddingRegistry:
     """All motion embeddings of one model. Get it with `registry_of`.
 
     Attributes:
-        loaded: What each adapter is set to, by name.
+        loaded: The state of each adapter, by name.
         layers: The layers that hold their tensors, by path of the attention.
-        places: Where in the model each attention layer is that mixes frames, by path, see `Architecture.place`.
+        places: Position in the model of each attention layer that mixes frames, by path; see `Architecture.place`.
         architecture: Table entry of the model; None until something is loaded.
-        enabled: Whether the active ones act.
+        enabled: Whether the active embeddings act.
     """
 
     def __init__(self) -> None:
@@ -57,7 +57,7 @@ class MotionEmbeddingRegistry:
 
     def __setstate__(self, state: dict) -> None:
         self.__dict__.update(state)
-        # In a process that only unpickled the model, nobody has asked for these yet.
+        # A process that only unpickled the model has not asked for these yet.
         follow_new_projections()
         forget_compiled()
 
@@ -81,7 +81,7 @@ class MotionEmbeddingRegistry:
             state.timing.acted = torch.zeros(())
 
     def fitted(self) -> Iterator[tuple[str, int, int]]:
-        """Names of the active embeddings whose frames were fitted to another number, with both numbers."""
+        """Names of the active embeddings that were fitted to another number of frames, with both numbers."""
         for name in self.active if self.enabled else ():
             frames = self.loaded[name].config.num_latent_frames
             for layer in self.layers.values():
@@ -110,21 +110,21 @@ class MotionEmbeddingRegistry:
             )
 
     def update(self, names: list[str], **settings: Any) -> None:
-        """Change settings of the named embeddings, which their configs hold from then on.
+        """Change settings of the named embeddings. Their configs hold the new values from then on.
 
         Args:
-            names: Of loaded embeddings.
+            names: Names of loaded embeddings.
             **settings: Fields of `MotionEmbeddingConfig` that say how an embedding is used, such as `debias`.
 
         Raises:
             AdapterNameError: If one of them is not loaded.
-            ValueError: If a setting is of no sensible value. Nothing is changed then.
+            ValueError: If a setting has an invalid value. Nothing is changed then.
         """
         self.require(names)
         configs = {name: self.loaded[name].config.changed(**settings) for name in names}
         for name, config in configs.items():
             self.loaded[name].configure(config)
-        if "frame_policy" in settings:  # a computation of its own; everything else is numbers
+        if "frame_policy" in settings:  # another computation; other settings change numbers only
             forget_compiled()
 
     def activate(self, scales: dict[str, Scale]) -> None:
@@ -143,7 +143,7 @@ class MotionEmbeddingRegistry:
         self._refresh()
 
     def activate_alone(self, name: str) -> None:
-        """Make one embedding the only one that acts, at scale 1, and switch motions on, so that it is seen."""
+        """Make one embedding the only one that acts, at scale 1, and switch motions on so that it shows."""
         self.enabled = True
         self.activate({name: 1.0})
 
@@ -181,7 +181,7 @@ class MotionEmbeddingRegistry:
 
     @contextlib.contextmanager
     def silenced(self) -> Iterator[None]:
-        """Without any motion embedding, and as it was afterwards."""
+        """Silence all motion embeddings for a while, then restore them."""
         was_enabled = self.enabled
         self.enable(False)
         try:
@@ -190,7 +190,7 @@ class MotionEmbeddingRegistry:
             self.enable(was_enabled)
 
     def _refresh(self) -> None:
-        """Write scales and activity into the layers: numbers of tensors that stay the same objects."""
+        """Write scales and activity into the layers. The tensors stay the same objects; only their numbers change."""
         for name, state in self.loaded.items():
             acts = state.active and self.enabled
             for path, layer in self.layers.items():
@@ -200,21 +200,21 @@ class MotionEmbeddingRegistry:
 
 
 def registry_of(model: nn.Module) -> MotionEmbeddingRegistry:
-    """The registry of a model; an empty one that is not stored yet if nothing was loaded."""
+    """The registry of a model. If nothing was loaded, it is empty and not stored yet."""
     return getattr(model, ATTRIBUTE, None) or MotionEmbeddingRegistry()
 
 
 def add_embedding(model: ModelMixin, adapter_name: str, embedding: Embedding) -> None:
-    """Put a checked embedding on the model. The tensors themselves, not copies, are used from now on.
+    """Put a checked embedding on the model. The tensors themselves are used, not copies.
 
-    Only inference tensors are copied: they could not be written to outside `torch.inference_mode`.
+    Only inference tensors are copied, because they could not be written to outside `torch.inference_mode`.
 
-    It is active beside those that were active before; `activate` chooses among them.
+    The new embedding is active along with those that were active before; `activate` chooses among them.
     """
     registry = registry_of(model)
     check_addable(model)
     registry.architecture = architecture = find_architecture(model)
-    # The layers of before count also while other tools hide them, as FreeNoise's split inference does.
+    # Existing layers count even while other tools hide them, as FreeNoise's split inference does.
     registry.places |= {path: architecture.place(path) for path in architecture.attention_paths(model)}
     state = EmbeddingState(copy.deepcopy(embedding.config), factors=registry.resolve(1.0))
     registry.loaded[adapter_name] = state
@@ -229,7 +229,7 @@ def add_embedding(model: ModelMixin, adapter_name: str, embedding: Embedding) ->
 
 
 def _ordinary(tensor: Tensor | None) -> Tensor | None:
-    """The tensor, or what is no inference tensor of the same numbers."""
+    """The tensor itself, or an ordinary copy of an inference tensor."""
     if tensor is None or not tensor.is_inference():
         return tensor
     with torch.inference_mode(False):
@@ -239,12 +239,12 @@ def _ordinary(tensor: Tensor | None) -> Tensor | None:
 def replace_embedding(model: nn.Module, adapter_name: str, embedding: Embedding) -> None:
     """Write another embedding into the tensors of a loaded one.
 
-    That keeps its scale, its activity, and when and in how many frames it acts. Nothing of the model changes but
-    numbers, so a compiled model is not compiled anew.
+    The adapter keeps its scale and activity, and when and over how many frames it acts. Only numbers of the model
+    change, so a compiled model is not recompiled.
 
     Raises:
         AdapterNameError: If there is no such embedding.
-        IncompatibleEmbeddingError: If the two have not the same layers, parts and shapes.
+        IncompatibleEmbeddingError: If the two differ in layers, parts or shapes.
     """
     check_replaceable(model, adapter_name, embedding)
     present = embedding_tensors(model, adapter_name)
@@ -269,7 +269,7 @@ def check_replaceable(model: nn.Module, adapter_name: str, embedding: Embedding)
 
 
 def remove_embedding(model: nn.Module, adapter_name: str) -> None:
-    """Take an embedding off the model, and with the last one every trace of the registry."""
+    """Take an embedding off the model. Every trace of the registry goes with the last one."""
     registry = registry_of(model)
     del registry.loaded[adapter_name]
     for path, layer in list(registry.layers.items()):
@@ -284,7 +284,7 @@ def remove_embedding(model: nn.Module, adapter_name: str) -> None:
 
 
 def sync(model: nn.Module) -> None:
-    """Put every layer (back) where it belongs. Doing so again changes nothing.
+    """Put every layer back where it belongs. Repeated calls change nothing.
 
     Raises:
         MissingLayersError: If the model no longer has a layer.
@@ -304,7 +304,7 @@ def sync(model: nn.Module) -> None:
 
 
 def embedding_tensors(model: nn.Module, adapter_name: str) -> EmbeddingTensors:
-    """The very tensors of a loaded embedding."""
+    """The tensors of a loaded embedding themselves, not copies."""
     tensors: EmbeddingTensors = {}
     for path, layer in registry_of(model).layers.items():
         embedding = layer.embeddings.get(adapter_name)
@@ -316,16 +316,16 @@ def embedding_tensors(model: nn.Module, adapter_name: str) -> EmbeddingTensors:
 
 @contextlib.contextmanager
 def in_training(model: ModelMixin, adapter_name: str, embedding: Embedding, debias: Debias) -> Iterator[None]:
-    """The embedding on the model as its training wants it: alone, at scale 1 and at all noise levels.
+    """Put the embedding on the model as its training needs it: alone, at scale 1 and at all noise levels.
 
-    Afterwards it is the only active one, acts as its config says, and wants no gradients. If something goes wrong, it
-    is taken off, and the others act as they did before.
+    Afterwards it is the only active embedding, acts as its config says, and requires no gradients. If something goes
+    wrong, it is taken off and the others act as before.
 
     Args:
-        model: Where it is put.
-        adapter_name: Under which name.
-        embedding: Its tensors are those that are trained.
-        debias: Through which its value part is trained.
+        model: The model to train on.
+        adapter_name: Name for the embedding.
+        embedding: The embedding to train. Its own tensors are trained.
+        debias: The debiasing mode through which its value part is trained.
     """
     before = registry_of(model)
     was_enabled, were_active = before.enabled, before.active
@@ -350,7 +350,7 @@ def in_training(model: ModelMixin, adapter_name: str, embedding: Embedding, debi
 
 
 def check_addable(model: nn.Module) -> None:
-    """Raise an `AdapterNameError` if the model has motion embeddings through PEFT's door."""
+    """Raise an `AdapterNameError` if the model has motion embeddings through a PeftModel."""
     if any(isinstance(layer, MotionEmbeddingLayer) and isinstance(layer, BaseTunerLayer) for layer in model.modules()):
         raise AdapterNameError(
             "The model has motion embeddings through a PeftModel already, and the two do not mix. Call unload() on "

@@ -1,11 +1,11 @@
-"""What people give as a motion scale, worked out for every layer and part.
+"""Motion scales as users give them, worked out for every layer and part.
 
     0.8                                           everything
     {"qk": 1.0, "v": 0.5}                         by part
     {"down": 0.5, "up": {"qk": 0.0}}              by section of the model
     {"up": {"block_0": 0.5, "block_1": [1, 0]}}   by block, and by temporal transformer of a block
 
-What is not named keeps 1.0, as with the block scales of LoRAs.
+Everything that is not named keeps 1.0, as with the block scales of LoRAs.
 """
 
 import numbers
@@ -28,9 +28,9 @@ def resolve_scale(scale: Scale, places: Mapping[str, tuple]) -> LayerScales:
     """The factor of every layer and part.
 
     Args:
-        scale: As above.
-        places: Where in the model each layer is, by path: section, block and number of the transformer in the block,
-            as `Architecture.place` tells.
+        scale: A motion scale in one of the forms above.
+        places: Position of each layer in the model, by path: section, block, and number of the transformer in the
+            block, as `Architecture.place` returns it.
 
     Raises:
         MotionScaleError: If a number is not finite, or a section, block or part is unknown.
@@ -76,7 +76,7 @@ def _grouped(places: dict[str, tuple], depth: int, kind: type) -> dict[Any, dict
 
 def _finite(number: Any, what: str) -> float:
     is_number = isinstance(number, numbers.Real) and not isinstance(number, bool)
-    if not is_number or not abs(number) <= torch.finfo(torch.float32).max:  # so written, NaN does not pass
+    if not is_number or not abs(number) <= torch.finfo(torch.float32).max:  # written this way, NaN does not pass
         raise MotionScaleError(
             f"A motion scale must be a finite number, 1.0 as trained and 0.0 for none; got {number!r} for {what}."
         )

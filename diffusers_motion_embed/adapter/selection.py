@@ -59,7 +59,7 @@ def embedding_shapes(model: ModelMixin, config: MotionEmbeddingConfig, paths: li
     A value grid finer than a layer's own would hold numbers that are only ever averaged, so it is cut to the layer's.
 
     Raises:
-        ValueError: If the config does not tell the size of a clip that is needed, or the embedding would be too large.
+        ValueError: If the config lacks the size of a clip where it is needed, or the embedding would be too large.
     """
     wanted = config.value_grid or find_architecture(model).value_grid
     if wanted == (1, 1):
@@ -87,7 +87,7 @@ def embedding_shapes(model: ModelMixin, config: MotionEmbeddingConfig, paths: li
 
 
 def stored_shapes(tensors: EmbeddingTensors) -> dict[str, EmbeddingShape]:
-    """The shapes of an embedding that is there already."""
+    """The shapes of an existing embedding."""
     shapes = {}
     for path, parts in tensors.items():
         num_frames, channels = next(iter(parts.values())).shape[-2:]
@@ -97,17 +97,17 @@ def stored_shapes(tensors: EmbeddingTensors) -> dict[str, EmbeddingShape]:
 
 
 def layer_grids(model: ModelMixin, config: MotionEmbeddingConfig) -> dict[str, tuple[int, int]]:
-    """Height and width, in positions, that each layer which mixes frames sees at the size of `config`.
+    """Height and width, in positions, of each layer that mixes frames, at the clip size of `config`.
 
-    Where layers see several sizes, they are found by a forward pass without numbers (torch's meta device) through a
-    weightless twin of the model, so that nothing about up- and downsampling has to be known here.
+    Layers that see several sizes are measured by a forward pass without numbers (torch's meta device) through a
+    weightless twin of the model. Nothing about up- and downsampling has to be known here.
     """
     architecture = find_architecture(model)
     height, width = latent_size(model, config)
     if not architecture.has_levels:
         _, patch_height, patch_width = architecture.layout(model).patch_size
         return dict.fromkeys(architecture.attention_paths(model), (height // patch_height, width // patch_width))
-    with torch.device("meta"):  # which some tensors do not follow
+    with torch.device("meta"):  # some tensors ignore this
         model_class: Any = type(model)
         twin = model_class.from_config(model.config).eval().to("meta")
     layout = architecture.layout(twin)
@@ -129,7 +129,7 @@ def layer_grids(model: ModelMixin, config: MotionEmbeddingConfig) -> dict[str, t
 
 
 def latent_size(model: ModelMixin, config: MotionEmbeddingConfig) -> tuple[int, int]:
-    """Height and width of the model's input: the config's, or else the model's own sample size.
+    """Height and width of the model's input: from the config, or else the model's own sample size.
 
     Raises:
         ValueError: If neither has one.

@@ -1,4 +1,4 @@
-"""What is known of one embedding on a model: its settings, its strength, and whether and when it acts."""
+"""The state of one embedding on a model: its settings, its strength, and whether and when it acts."""
 
 from dataclasses import dataclass, field
 
@@ -18,16 +18,17 @@ def _identity() -> Tensor:
 
 @dataclass(eq=False)
 class EmbeddingState:
-    """The only owner of what one adapter is set to. Its layers read it here; saving stores its config.
+    """The only owner of an adapter's settings. Its layers read them here, and saving stores its config.
 
     Args:
-        config: Its settings, as they are heard now. Assign it with `configure`.
-        scale: As the user gave it.
-        factors: The same, worked out for every layer and part.
-        active: Whether it is among the active ones.
-        timing: When it acts, with the gate of the forward pass that is under way.
-        debias_weights: What becomes of the value part, see `functional.debias`. Like those of `timing`, it is the same
-            tensor for the whole life of the state, so that a compiled model is not compiled anew for other numbers.
+        config: The current settings. Assign them with `configure`.
+        scale: The scale as the user gave it.
+        factors: The scale worked out for every layer and part.
+        active: Whether the adapter is active.
+        timing: When it acts, with the gate of the current forward pass.
+        debias_weights: Weights for debiasing the value part, see `functional.debias`. Like the tensors of `timing`,
+            this stays the same tensor for the whole life of the state, so that other numbers do not recompile a
+            compiled model.
     """
 
     config: MotionEmbeddingConfig

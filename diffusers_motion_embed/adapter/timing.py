@@ -1,4 +1,4 @@
-"""Motion embeddings that act in a part of the denoising only."""
+"""Motion embeddings that act only in a part of the denoising."""
 
 import math
 
@@ -15,17 +15,17 @@ def _tensor(value: float) -> Tensor:
 class Timing:
     """The part of the noise schedule in which an embedding acts.
 
-    The denoiser's own timestep decides, so that it holds under any pipeline: with or without step callbacks, in every
-    pass of FreeInit, and for two denoisers that share the schedule. Everything that a forward pass reads is a tensor,
-    so that a compiled model is not compiled anew for another timing.
+    The denoiser's own timestep decides. The timing therefore holds under any pipeline: with or without step callbacks,
+    in every pass of FreeInit, and for two denoisers that share the schedule. Everything that a forward pass reads is a
+    tensor, so that another timing does not recompile a compiled model.
 
     Args:
         start: Share of the schedule after which it acts; 0 is pure noise.
         end: Share of the schedule before which it acts; 1 is the finished clip.
 
     Attributes:
-        gate: 1 where it acts and 0 where not, 0-dim float32, of the forward pass that is under way.
-        acted: The largest gate since somebody set it to 0.
+        gate: 1 where the embedding acts in the current forward pass and 0 where it does not, 0-dim float32.
+        acted: The largest gate since it was last set to 0.
     """
 
     def __init__(self, start: float = 0.0, end: float = 1.0) -> None:
@@ -34,9 +34,9 @@ class Timing:
         self.set(start, end)
 
     def set(self, start: float, end: float) -> None:
-        """Let it act in another part of the schedule."""
+        """Set the part of the schedule in which the embedding acts."""
         self.start, self.end = start, end
-        # The ends of the schedule belong to it, whatever rounding says of them.
+        # The ends of the schedule belong to it, however their shares are rounded.
         self._from.fill_(start if start > 0 else -math.inf)
         self._until.fill_(end if end < 1 else math.inf)
 
@@ -50,7 +50,7 @@ class Timing:
 
         Args:
             done: Share of the noise schedule that is done, a 0-dim tensor: 0 is pure noise, 1 the finished clip. None
-                if that cannot be told; the gate then stays open.
+                if it is unknown; the gate then stays open.
         """
         if done is None:
             return

@@ -1,4 +1,4 @@
-"""Models as they are, without what speeds up generation and stands in the way of training and inversion."""
+"""Models without the speed-ups for generation that stand in the way of training and inversion."""
 
 import contextlib
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ CACHES = (
 
 @contextlib.contextmanager
 def bare_models(pipe: Any) -> Iterator[list[ModelMixin]]:
-    """The pipeline with its models alone: not wrapped, not compiled, without caches; afterwards as it was.
+    """Use the pipeline's models alone: not wrapped, not compiled, without caches. They are restored afterwards.
 
     Args:
         pipe: A diffusers video pipeline.
@@ -46,7 +46,7 @@ def bare_models(pipe: Any) -> Iterator[list[ModelMixin]]:
 
 @contextlib.contextmanager
 def _alone(pipe: Any, name: str) -> Iterator[None]:
-    # Not by assignment, for which a pipeline changes its settings too.
+    # Not by assignment, which would change the pipeline's settings too.
     wrapped = vars(pipe)[name]
     vars(pipe)[name] = unwrap(wrapped)
     try:
@@ -57,7 +57,7 @@ def _alone(pipe: Any, name: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _uncompiled(model: ModelMixin) -> Iterator[None]:
-    """Without what `model.compile()` and `compile_repeated_blocks()` made, which is not compiled for training."""
+    """Leave out the code of `model.compile()` and `compile_repeated_blocks()`, which is not made for training."""
     compiled = {module: module._compiled_call_impl for module in model.modules() if module._compiled_call_impl}
     for module in compiled:
         module._compiled_call_impl = None

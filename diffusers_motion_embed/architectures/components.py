@@ -1,4 +1,4 @@
-"""The models of a pipeline that take motion embeddings: their names, their checkpoints, the noise that each sees."""
+"""The models of a pipeline that take motion embeddings: their names, checkpoints and noise levels."""
 
 import re
 from pathlib import Path
@@ -15,7 +15,7 @@ from diffusers_motion_embed.errors import UnsupportedModelError
 
 WRAPPERS = (nn.DataParallel, DistributedDataParallel)
 
-# What pipelines called the models that they were seen with: a model itself does not know.
+# The component names under which pipelines held models; a model itself does not know its name.
 _names: WeakKeyDictionary[nn.Module, str] = WeakKeyDictionary()
 
 
@@ -37,36 +37,36 @@ def supported_models(pipe_or_model: Any) -> dict[str, ModelMixin]:
 
 
 def unwrap(module: Any) -> Any:
-    """The model in what `torch.compile`, PEFT or data parallelism put around it; other objects as they are."""
+    """The model inside the wrappers of `torch.compile`, PEFT or data parallelism; other objects unchanged."""
     while True:
         if isinstance(module, WRAPPERS):
             module = module.module
-        elif hasattr(module, "_orig_mod"):  # of torch.compile
+        elif hasattr(module, "_orig_mod"):  # torch.compile
             module = module._orig_mod
-        elif hasattr(module, "get_base_model"):  # of PEFT
+        elif hasattr(module, "get_base_model"):  # PEFT
             module = module.get_base_model()
         else:
             return module
 
 
 def expects_supported_model(pipe: Any) -> bool:
-    """Whether a modular pipeline, which gets its models from `load_components()`, is to get one that is supported."""
+    """Whether a modular pipeline will get a supported model from `load_components()`."""
     expected = (spec.type_hint for spec in getattr(pipe, "_component_specs", {}).values())
     return any(isinstance(each, type) and is_supported(each) for each in expected)
 
 
 def component_name(model: ModelMixin) -> str | None:
-    """What a pipeline calls the model: one that was seen with it, or whose folder it was loaded from; None if unknown.
+    """Component name of the model, from a pipeline seen with it or the folder it came from; None if unknown.
 
     Args:
-        model: Which takes motion embeddings.
+        model: A model that takes motion embeddings.
     """
     folder = Path(getattr(model.config, "_name_or_path", None) or "").name
     return _names.get(model) or (folder if _is_component(folder, model) else None)
 
 
 def base_name(pipe_or_model: Any, model: nn.Module) -> str | None:
-    """Name of the checkpoint, None if unknown; of a local folder its last part alone, so that no path is published."""
+    """Name of the checkpoint; None if unknown. A local folder gives its last part alone, so no path is published."""
     for holder in (pipe_or_model, model):
         name = getattr(getattr(holder, "config", None), "_name_or_path", None)
         if name:
@@ -76,16 +76,16 @@ def base_name(pipe_or_model: Any, model: nn.Module) -> str | None:
             path = path.resolve()
             if holder is model and _is_component(path.name, model):
                 path = path.parent  # the model's own folder in that of its pipeline
-            if path.parent.name == "snapshots":  # of the Hub's cache, models--owner--name/snapshots/revision
+            if path.parent.name == "snapshots":  # in the Hub's cache: models--owner--name/snapshots/revision
                 return path.parent.parent.name.removeprefix("models--").replace("--", "/", 1)
             return path.name
     return None
 
 
 def noise_levels(pipe_or_model: Any, component: str) -> tuple[float, float]:
-    """Lowest and highest noise level that a model of the pipeline sees: 0 is the clean clip, 1 noise alone.
+    """Lowest and highest noise level that a model of the pipeline sees: 0 is the clean clip, 1 pure noise.
 
-    A pipeline such as Wan 2.2's has one model for much noise and a second one for little.
+    A pipeline such as Wan 2.2's has one model for high noise and another for low noise.
     """
     boundary = getattr(getattr(pipe_or_model, "config", None), "boundary_ratio", None)
     if boundary is None or isinstance(pipe_or_model, nn.Module):

@@ -1,6 +1,6 @@
-"""What a pipeline gives its model besides the noisy clip: text features, rotations, sizes, the picture to begin with.
+"""What a pipeline gives its model besides the noisy clip: text features, rotations, sizes, a first picture.
 
-Pipelines differ in all of that, so they are asked: the pipeline is called, and stopped when it calls its model.
+Pipelines differ in all of these. So the pipeline itself is asked: it is called, and stopped when it calls its model.
 """
 
 import contextlib
@@ -25,24 +25,24 @@ from diffusers_motion_embed.architectures.table import find_architecture
 from diffusers_motion_embed.errors import UnsupportedModelError, VideoError
 
 
-# Without guidance a pipeline gives its model what belongs to the prompt, and nothing else.
+# Without guidance, a pipeline gives its model only what belongs to the prompt.
 GUIDANCE = re.compile(r"((min|max|audio)_)?guidance_scale(_2)?")
 
-# Tensors that have something other than clips on their first axis.
+# Tensors whose first axis does not count clips.
 SHARED = ("control_hidden_states_scale",)
 
-# How pipelines call the number of frames.
+# Names that pipelines use for the number of frames.
 FRAMES = ("num_frames", "frames", "video_length")
 
-# Arguments that are the noise level once more.
+# Arguments that repeat the noise level.
 TIMES = ("sigma", "r_timestep")
 
-# Arguments that another model made of the noisy clip.
+# Arguments that another model computes from the noisy clip.
 MADE_OF_NOISE = ("down_block_additional_residuals",)
 
 
 class _Called(BaseException):
-    """The model was called. No `Exception`, so that no pipeline takes it for a failure of its own."""
+    """The model was called. Not an `Exception`, so that no pipeline takes it for a failure of its own."""
 
     def __init__(self, module: nn.Module, args: tuple, kwargs: dict[str, Any]) -> None:
         names = inspect.signature(type(module).forward).parameters
@@ -54,13 +54,13 @@ class Conditioning:
     """The arguments of one model call, for one clip or for several.
 
     Args:
-        arguments: As the pipeline gave them, by name, without the next two.
-        input_name: Of the argument that is the noisy clip.
-        model_input: The noisy clip, as the model wants it; it may have more channels than a clip.
-        timestep: One for each clip, or one for every token, with zeros where frames are given.
-        layout: Of the model's input.
-        num_text_copies: Of the text features of one clip, if the model wants them once for every frame.
-        given: Which latent frames the pipeline gives without noise, (frames,), bool; None if `timestep` tells.
+        arguments: The arguments by name, as the pipeline gave them, without the next two.
+        input_name: Name of the argument that holds the noisy clip.
+        model_input: The noisy clip as the model takes it. It may have more channels than a clip.
+        timestep: One for each clip, or one for every token, with zeros for given frames.
+        layout: Layout of the base model's input.
+        num_text_copies: Copies of one clip's text features, for a model that takes them once for every frame.
+        given: Which latent frames the pipeline gives without noise, (frames,), bool; None if `timestep` shows them.
     """
 
     arguments: dict[str, Any]
@@ -84,24 +84,24 @@ class Conditioning:
         if self.timestep.ndim > 1:
             timesteps = timesteps.view(-1, *[1] * (self.timestep.ndim - 1)) * (self.timestep != 0)
         times = dict.fromkeys([name for name in TIMES if self.arguments.get(name) is not None], timesteps)
-        if "audio_hidden_states" in self.arguments:  # the sound stays noise alone, whatever the clip's noise level
+        if "audio_hidden_states" in self.arguments:  # the sound stays pure noise, whatever the clip's noise level
             times["audio_timestep"] = self.timestep.max().expand(len(timesteps))
             times["audio_sigma"] = times["audio_timestep"]
         noisy = torch.cat([noisy.to(rest), rest], dim=axis)
         return {**self.arguments, **times, self.input_name: noisy, "timestep": timesteps, "return_dict": False}
 
     def prediction(self, output: tuple[Tensor, ...] | Tensor, like: Tensor) -> Tensor:
-        """The clip in what the model returned, (batch, channels, frames, height, width); some add a variance or more.
+        """The clip in the model's output, (batch, channels, frames, height, width), without a variance or the like.
 
         Args:
-            output: Of the model.
-            like: A clip.
+            output: The base model's output.
+            like: A clip of the same shape.
         """
         video = output[0] if isinstance(output, (tuple, list)) else output
         return self.layout.restore(video, like.shape)[:, : like.shape[1]]
 
     def given_frames(self, num_frames: int) -> Tensor:
-        """Which latent frames the pipeline gives without noise, such as the first; (num_frames,), bool."""
+        """Which latent frames, such as the first, the pipeline gives without noise; (num_frames,), bool."""
         if self.given is not None:
             return self.given
         if self.timestep.ndim < 2:
@@ -109,7 +109,7 @@ class Conditioning:
         return (self.timestep[0].flatten().unflatten(0, (num_frames, -1)) == 0).any(1)
 
     def check_size(self, latents: Tensor) -> None:
-        """Raise a `VideoError` unless the pipeline makes a clip of the size of `latents`, as before `inputs`."""
+        """Raise a `VideoError` unless the pipeline makes a clip of the size of `latents`, arranged as for `inputs`."""
         made = self.layout.video_size((self.model_input,), self.arguments)
         sizes = zip(latents.shape[2:], self.layout.patch_size, strict=True)
         wanted = VideoSize(*(size // patch for size, patch in sizes))
@@ -122,14 +122,14 @@ class Conditioning:
             )
 
     def tensors(self) -> list[Tensor]:
-        """Everything that the pipeline gave, to tell one conditioning from another."""
+        """Everything that the pipeline gave, for comparing conditionings."""
         return [*_tensors(self.arguments), self.model_input]
 
 
 def batches(conditionings: list[Conditioning]) -> Iterator[tuple[list[int], Conditioning]]:
-    """Numbers of the clips that can go through the model at once, and one conditioning for them.
+    """Groups of clips that go through the model at once: the clips' numbers, and one conditioning for the group.
 
-    Some pipelines cut text features to the length of the prompt; clips with such prompts go one after the other.
+    Some pipelines cut text features to the length of the prompt. Clips with such prompts go through one by one.
     """
     alike: dict[tuple, list[int]] = {}
     for number, conditioning in enumerate(conditionings):
@@ -157,7 +157,7 @@ def _join(values: list[Any], copies: int, name: str) -> Any:
     first = values[0]
     if isinstance(first, dict):
         return {key: _join([value[key] for value in values], 1, key) for key in first}
-    if isinstance(first, (list, tuple)):  # features of pictures; of fewer axes are positions, the same for all clips
+    if isinstance(first, (list, tuple)):  # picture features; fewer axes mean positions, the same for all clips
         return [
             _join(list(entries), 1, name) if isinstance(entries[0], Tensor) and entries[0].ndim > 2 else entries[0]
             for entries in zip(*values, strict=True)
@@ -177,7 +177,7 @@ def _tensors(value: Any) -> Iterator[Tensor]:
 def call_parameters(pipe: Any) -> dict[str, Any]:
     """The arguments that the pipeline's call takes by name, with their defaults; required ones have `inspect`'s empty.
 
-    The call of a modular pipeline takes what its blocks ask for.
+    The call of a modular pipeline takes the arguments that its blocks ask for.
     """
     if isinstance(pipe, ModularPipeline):
         return {each.name: each.default for each in pipe.blocks.inputs if each.name}
@@ -186,14 +186,14 @@ def call_parameters(pipe: Any) -> dict[str, Any]:
 
 
 def clip_arguments(pipe: Any, frames: np.ndarray, prompt: str | None) -> dict[str, Any]:
-    """Arguments with which the pipeline makes a clip of this size and prompt, as far as it takes them.
+    """Arguments for a clip of this size and prompt, as far as the pipeline takes them.
 
-    Pipelines that begin with a picture get the first frame, and those that change a clip get the clip.
+    Pipelines that begin with a picture get the first frame. Those that change a clip get the clip.
 
     Args:
         pipe: A diffusers video pipeline.
         frames: (frames, height, width, 3), uint8.
-        prompt: None for pipelines without.
+        prompt: The prompt; None for pipelines without one.
     """
     known = call_parameters(pipe)
     pictures = [Image.fromarray(frame) for frame in frames]
@@ -208,12 +208,12 @@ def clip_arguments(pipe: Any, frames: np.ndarray, prompt: str | None) -> dict[st
         **dict.fromkeys(FRAMES, len(frames)),
     }
     if "strength" not in known and "video" in known and known["video"] is None:
-        del wanted["video"]  # it controls the clip, as VACE's, and is not what the clip is made of
+        del wanted["video"]  # a control clip such as VACE's, not the clip to start from
     return {name: value for name, value in wanted.items() if name in known}
 
 
 def gives_text(call_arguments: Mapping[str, Any]) -> bool:
-    """Whether features of a text stand in for the prompt."""
+    """Whether text features stand in for the prompt."""
     return any(name.startswith("prompt_embeds") for name in call_arguments)
 
 
@@ -230,13 +230,13 @@ def capture_conditioning(
         pipe: A diffusers video pipeline.
         component: Name of its model.
         frames: (frames, height, width, 3), uint8.
-        prompt: None for pipelines without.
-        call_arguments: Further arguments of the pipeline's call, before its own. With `prompt_embeds` of some name
-            among them it gets no prompt.
+        prompt: The prompt; None for pipelines without one.
+        call_arguments: Further arguments of the pipeline's call, which override those chosen here. If `prompt_embeds`
+            of any name is among them, the pipeline gets no prompt.
 
     Raises:
-        UnsupportedModelError: If the pipeline calls no model, or one for several clips at once, or gives it what
-            another model made of the noisy clip.
+        UnsupportedModelError: If the pipeline does not call a model, calls one with several clips at once, or gives it
+            something that another model computes from the noisy clip.
     """
     model = supported_models(pipe)[component]
     architecture = find_architecture(model)
@@ -269,7 +269,7 @@ def capture_conditioning(
         )
     check_finite(model_input, f"The VAE of {type(pipe).__name__}")
     copies = model_input.shape[2] if architecture.text_per_frame else 1
-    # Kandinsky 5 says by a channel which frames are given.
+    # Kandinsky 5 marks the given frames in a channel.
     given = model_input[0, :, 0, 0, -1] == 1 if getattr(model, "visual_cond", False) else None
     return Conditioning(arguments, input_name, model_input, timestep, architecture.input_layout(model), copies, given)
 
@@ -297,7 +297,7 @@ def _stopped_call(pipe: Any, arguments: dict[str, Any]) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def _without_progress_bars(pipe: Any) -> Iterator[None]:
-    """No progress bars for a while, of the pipeline or, if it is modular, of its blocks."""
+    """Hide the progress bars of the pipeline or, if it is modular, of its blocks for a while."""
     holders = [pipe] if hasattr(pipe, "progress_bar") else list(_blocks_with_bars(pipe._blocks))
     before = [getattr(holder, "_progress_bar_config", {}) for holder in holders]
     for holder, settings in zip(holders, before, strict=True):

@@ -11,13 +11,13 @@ from diffusers_motion_embed.architectures.table import find_architecture, patch_
 from diffusers_motion_embed.errors import NotFiniteError, VideoError
 
 
-# How pipelines name the factors by which their autoencoder shrinks pictures and clips.
+# Names that pipelines use for the factors by which their autoencoder shrinks pictures and clips.
 SPATIAL_FACTORS = ("vae_scale_factor_spatial", "vae_spatial_compression_ratio", "vae_spatial_scale_factor")
 TEMPORAL_FACTORS = ("vae_scale_factor_temporal", "vae_temporal_compression_ratio", "vae_temporal_scale_factor")
 
 
 def check_clip(pipe: Any, clip: np.ndarray, model: ModelMixin) -> None:
-    """Raise a `VideoError` unless the clip is of a size that the pipeline takes.
+    """Raise a `VideoError` unless the pipeline takes a clip of this size.
 
     Args:
         pipe: A diffusers video pipeline.
@@ -46,24 +46,24 @@ def check_clip(pipe: Any, clip: np.ndarray, model: ModelMixin) -> None:
             + (f", and its model takes {patch_frames} latent frames at a time" if patch_frames > 1 else "")
             + f"; use {nearest}, for instance."
         )
-    if not getattr(pipe, "free_noise_enabled", False):  # which goes over a long clip by windows
+    if not getattr(pipe, "free_noise_enabled", False):  # FreeNoise covers a long clip with windows
         find_architecture(model).check_frames(model, frames)
 
 
 @torch.no_grad()
 def encode_frames(pipe: Any, frames: np.ndarray, chunk_size: int = 8) -> Tensor:
-    """The clip as the model sees it.
+    """Encode a clip to the latents that the model sees.
 
     Args:
-        pipe: Its VAE is used.
+        pipe: The pipeline whose VAE is used.
         frames: (frames, height, width, 3), uint8.
-        chunk_size: Frames that go at once through a VAE that sees single frames.
+        chunk_size: Number of frames per pass of a VAE that sees single frames.
 
     Returns:
         Scaled latents, (1, channels, frames, height, width), in the VAE's dtype.
 
     Raises:
-        NotFiniteError: If the VAE makes infinite numbers or NaN of the clip.
+        NotFiniteError: If the VAE produces infinite numbers or NaN.
     """
     vae = pipe.vae
     pixels = torch.from_numpy(frames).permute(0, 3, 1, 2).to(vae.device, vae.dtype) / 127.5 - 1
@@ -79,17 +79,17 @@ def encode_frames(pipe: Any, frames: np.ndarray, chunk_size: int = 8) -> Tensor:
 
 
 def restore_statistics(vae: nn.Module, latents: Tensor) -> Tensor:
-    """Latents as the VAE itself makes them, from scaled ones, (batch, channels, frames, height, width)."""
+    """Undo the scaling of latents, (batch, channels, frames, height, width), to get what the VAE itself makes."""
     mean, factor = _statistics(vae, latents)
     return latents / factor + mean
 
 
 def check_finite(latents: Tensor, maker: str) -> None:
-    """Raise a `NotFiniteError` if there is an infinite number or NaN.
+    """Raise a `NotFiniteError` if `latents` hold an infinite number or NaN.
 
     Args:
-        latents: Of any shape.
-        maker: What made them.
+        latents: Latents of any shape.
+        maker: What made them, for the message.
     """
     if not latents.isfinite().all():
         raise NotFiniteError(
@@ -103,14 +103,14 @@ def _mean(encoded: Any) -> Tensor:
 
 
 def _statistics(vae: nn.Module, latents: Tensor) -> tuple[Tensor | float, Tensor | float]:
-    """What pipelines subtract from the VAE's latents, and by what they multiply them then."""
+    """What pipelines subtract from the VAE's latents, and the factor that they apply afterwards."""
     mean, std = (_statistic(vae, name, latents) for name in ("latents_mean", "latents_std"))
     scaling_factor = getattr(vae.config, "scaling_factor", None) or 1.0
     return 0.0 if mean is None else mean, scaling_factor if std is None else scaling_factor / std
 
 
 def _statistic(vae: nn.Module, name: str, latents: Tensor) -> Tensor | None:
-    """A statistic of every channel, which some VAEs have in their settings and some as a buffer."""
+    """A statistic of every channel. Some VAEs hold it in their settings, others as a buffer."""
     value = getattr(vae.config, name, None)
     value = dict(vae.named_buffers(recurse=False)).get(name) if value is None else value
     return None if value is None else torch.as_tensor(value).to(latents).view(1, -1, 1, 1, 1)

@@ -1,4 +1,4 @@
-"""How pipelines want the initial noise of their `latents` argument."""
+"""Initial noise in the form that a pipeline's `latents` argument takes."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -20,17 +20,17 @@ from diffusers_motion_embed.architectures.table import find_architecture
 from diffusers_motion_embed.errors import UnsupportedModelError, VideoError
 
 
-# Pipelines whose `latents` are arranged otherwise than the input of their model.
+# Pipelines that arrange their `latents` differently from their model's input.
 AXES = {"AnyFlowPipeline": "bcfhw"}
 
-# Pipelines whose `latents` are the whole input of their model: further channels, and a first frame without noise.
+# Pipelines whose `latents` are the whole input of their model, with further channels and a first frame without noise.
 WHOLE_INPUT = {"Kandinsky5T2VPipeline", "Kandinsky5I2VPipeline"}
 WITH_FIRST_FRAME = {"Kandinsky5I2VPipeline", "LTXImageToVideoPipeline", "LTX2ImageToVideoPipeline"}
 
-# Pipelines that want their `latents` as their VAE makes them, (batch, channels, frames, height, width).
+# Pipelines that take their `latents` as their VAE makes them, (batch, channels, frames, height, width).
 AS_OF_VAE = {"LTX2ImageToVideoPipeline"}
 
-# Pipelines that multiply the noise that they draw themselves by the scheduler's `init_noise_sigma`, and others not.
+# Pipelines that apply the scheduler's `init_noise_sigma` only to noise that they draw themselves.
 UNSCALED = {
     "AnimateDiffVideoToVideoPipeline",
     "AnimateDiffVideoToVideoControlNetPipeline",
@@ -39,7 +39,7 @@ UNSCALED = {
     "EasyAnimateInpaintPipeline",
 }
 
-# Pipelines whose `latents` are no noise, and what they are instead (diffusers 0.42.1).
+# Pipelines whose `latents` are not noise, and what they are instead (diffusers 0.42.1).
 _CLEAN = "takes a clip without noise as `latents`, and draws the noise itself"
 _FAILS = "fails with any `latents`"
 NOT_NOISE = {
@@ -59,24 +59,24 @@ NOT_NOISE = {
 
 @torch.no_grad()
 def pipeline_latents(pipe: Any, noise: Tensor, call_arguments: Mapping[str, Any] | None = None) -> Tensor:
-    """Noise as the pipeline wants its `latents`, such as that of `invert_clip`, `mix_noise`, `load_inverted_noise`.
+    """Arrange noise, such as that of `invert_clip`, `mix_noise` or `load_inverted_noise`, as a pipeline's `latents`.
 
-    Most pipelines take it as it is; CogVideoX, LTX-Video, LTX-2, Kandinsky 5 and Stable Video Diffusion arrange it in
-    other ways, and some of their image-to-video pipelines want the first frame and further channels with it.
+    Most pipelines take noise as it is. CogVideoX, LTX-Video, LTX-2, Kandinsky 5 and Stable Video Diffusion arrange it
+    differently, and some of their image-to-video pipelines expect the first frame and further channels with it.
 
     Args:
         pipe: A diffusers video pipeline, or a modular one.
-        noise: (batch, channels, frames, height, width), of latents, with variance 1.
-        call_arguments: Further arguments of the pipeline's call; `image` for pipelines that begin with a picture.
+        noise: Latent noise with variance 1, (batch, channels, frames, height, width).
+        call_arguments: Further arguments of the pipeline's call: `image` for pipelines that begin with a picture.
 
     Returns:
-        Of the dtype and on the device of `noise`, for the argument `latents` of the pipeline's call, whose height,
-        width and number of frames must be those of the noise.
+        The `latents` argument for the pipeline's call, with the dtype and device of `noise`. The height, width and
+        number of frames of the call must be those of the noise.
 
     Raises:
-        UnsupportedModelError: If the pipeline takes no noise.
+        UnsupportedModelError: If the pipeline does not take noise.
         ValueError: If its `latents` hold a picture and there is no `image` among `call_arguments`.
-        VideoError: If `noise` is of another shape.
+        VideoError: If `noise` has another shape.
     """
     name, layout = type(pipe).__name__, _layout(pipe)
     if name in NOT_NOISE or "latents" not in call_parameters(pipe):
@@ -104,15 +104,15 @@ def pipeline_latents(pipe: Any, noise: Tensor, call_arguments: Mapping[str, Any]
 
 
 def check_arrangement(pipe: Any, latents: Any) -> None:
-    """Raise a `VideoError` for `latents` of a call that can only be noise that was not arranged for the pipeline."""
+    """Raise a `VideoError` if the `latents` of a call can only be noise that was not arranged for the pipeline."""
     name = type(pipe).__name__
     if not isinstance(latents, Tensor) or latents.ndim != 5 or name.startswith("LTX2"):
-        return  # LTX-2 takes clips without noise of that shape
+        return  # LTX-2 takes clean clips of that shape
     layout = _layout(pipe)
     if layout.axes == "bcfhw":
         return
     channels = _num_channels(pipe)
-    as_arranged = (channels, 2 * channels + 1)  # the latter of Kandinsky 5, with a picture and its mask
+    as_arranged = (channels, 2 * channels + 1)  # the latter for Kandinsky 5, with a picture and its mask
     if latents.shape[1] == channels and (
         layout.axes == "packed" or latents.shape[layout.channel_axis] not in as_arranged
     ):
@@ -136,7 +136,7 @@ def _num_channels(pipe: Any) -> int:
 
 
 def _own_latents(pipe: Any, noise: Tensor, call_arguments: Mapping[str, Any] | None) -> Tensor:
-    """What the pipeline makes itself of one clip where no `latents` are given."""
+    """What the pipeline itself makes for one clip when no `latents` are given."""
     frames, height, width = noise.shape[2:]
     spatial, temporal = first_factor(pipe, SPATIAL_FACTORS), first_factor(pipe, TEMPORAL_FACTORS)
     blank = np.zeros(((frames - 1) * temporal + 1, height * spatial, width * spatial, 3), np.uint8)

@@ -1,8 +1,9 @@
-"""Where frames and positions are in what an attention layer receives.
+"""Where frames and positions are in the input of an attention layer.
 
-Two kinds of models mix frames. Some have attention layers of their own for it, which see every position apart: "rows",
-(batch · height · width, frames, channels). Others let all tokens of a clip attend to each other: (batch, tokens,
-channels), where the video's tokens are in the order frame, row, column, and text may come before or after them.
+Two kinds of models mix frames. Some have separate attention layers for it, which see every position on its own:
+"rows", (batch · height · width, frames, channels). In others, all tokens of a clip attend to each other: (batch,
+tokens, channels). There the video's tokens are in the order frame, row, column, and text may come before or after
+them.
 """
 
 from dataclasses import dataclass
@@ -30,10 +31,10 @@ class Layout:
     """How the layers of one model arrange a clip.
 
     Args:
-        tokens: "rows"; or "video_first" or "video_last", for which text is after or before the video, or not there.
-        axes: Of the input that shows the clip's size, a letter for each: b batch, c channels, f frames, h height, w
-            width, n batch and frames in one. "packed" if that input shows none, and the size is among the arguments
-            `num_frames`, `height` and `width`.
+        tokens: "rows"; or "video_first" or "video_last", where text, if any, comes after or before the video.
+        axes: Axes of the input that shows the clip's size, one letter each: b batch, c channels, f frames, h height, w
+            width, n batch and frames in one. "packed" if that input does not show the size, which is then in the
+            arguments `num_frames`, `height` and `width`.
         patch_size: Frames, height and width of that input that make one token.
     """
 
@@ -42,7 +43,7 @@ class Layout:
     patch_size: tuple[int, int, int] = (1, 1, 1)
 
     def video_size(self, args: tuple, kwargs: dict[str, Any]) -> VideoSize:
-        """The size of a clip in tokens, from the arguments of a forward call; 1 frame if they do not show it.
+        """The size of a clip in tokens, from the arguments of a forward call; 1 frame if they do not show frames.
 
         Raises:
             ValueError: If a size is missing.
@@ -61,7 +62,7 @@ class Layout:
 
     @property
     def channel_axis(self) -> int:
-        """Of the model's input."""
+        """Channel axis of the base model's input."""
         return -1 if self.axes == "packed" else self.axes.index("c")
 
     def arrange(self, latents: Tensor) -> Tensor:
@@ -74,8 +75,8 @@ class Layout:
         """A clip of the model's output, (batch, channels, frames, height, width).
 
         Args:
-            output: As the model's input is arranged.
-            shape: Of a clip; its number of channels does not matter.
+            output: The model's output, arranged like its input.
+            shape: Shape of a clip; its number of channels does not matter.
         """
         if self.axes == "packed":
             return output.transpose(1, 2).unflatten(2, shape[2:])
@@ -91,7 +92,7 @@ class Layout:
         Args:
             hidden_states: (rows, frames, channels) or (batch, tokens, channels).
             offset: (positions, frames, channels), or (1, frames, channels) for all positions alike.
-            size: Of the clip.
+            size: Size of the clip in tokens.
         """
         if self.tokens == "rows":
             return add_to_rows(hidden_states, offset)

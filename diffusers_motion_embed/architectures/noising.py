@@ -1,4 +1,4 @@
-"""How a pipeline's schedule makes clips noisy, and what its model is to predict then.
+"""How a pipeline's schedule adds noise to clips, and what its model then has to predict.
 
 A noise level is a share of the noise schedule, from 0, the clean clip, to 1, noise alone.
 """
@@ -15,15 +15,15 @@ class Noising(Protocol):
     """One kind of schedule."""
 
     def add_noise(self, latents: Tensor, noise: Tensor, levels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Make a clip noisy.
+        """Add noise to a clip.
 
         Args:
-            latents: Clean, (batch, channels, frames, height, width).
-            noise: Normal, as `latents`.
-            levels: (batch,), float64, on the CPU.
+            latents: Clean latents, (batch, channels, frames, height, width).
+            noise: Normal noise of the same shape.
+            levels: Noise levels, (batch,), float64, on the CPU.
 
         Returns:
-            What the model receives, its timesteps (batch,), and what it is to predict.
+            The model's noisy input, its timesteps (batch,), and its target.
         """
         ...
 
@@ -40,7 +40,7 @@ class Diffusion:
         self.alphas_cumprod, self.prediction_type = alphas_cumprod.cpu(), prediction_type
 
     def add_noise(self, latents: Tensor, noise: Tensor, levels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """As `Noising`."""
+        """See `Noising`."""
         num_timesteps = len(self.alphas_cumprod)
         timesteps = (levels * num_timesteps).long().clamp(max=num_timesteps - 1)
         signal = _column(self.alphas_cumprod[timesteps], latents)
@@ -52,7 +52,7 @@ class Diffusion:
 
 
 class Flow:
-    """Straight lines from clip to noise: flow matching (arXiv 2210.02747). The share of noise is the noise level.
+    """Flow matching (arXiv 2210.02747): straight lines from clip to noise. The noise level is the share of noise.
 
     Args:
         num_train_timesteps: The timestep of pure noise.
@@ -63,7 +63,7 @@ class Flow:
         self.num_train_timesteps, self.invert = num_train_timesteps, invert
 
     def add_noise(self, latents: Tensor, noise: Tensor, levels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """As `Noising`."""
+        """See `Noising`."""
         share = _column(levels, latents)
         noisy = (1 - share) * latents + share * noise
         timesteps = (1 - levels if self.invert else levels) * self.num_train_timesteps
@@ -71,13 +71,13 @@ class Flow:
 
 
 class ContinuousDiffusion:
-    """Noise of any strength σ on the clip: EDM (arXiv 2206.00364) with v-prediction, as Stable Video Diffusion.
+    """EDM (arXiv 2206.00364) with v-prediction, as in Stable Video Diffusion: noise of any strength σ on the clip.
 
-    The model receives a quarter of log σ as the timestep. Levels are evenly spaced in that.
+    The model receives a quarter of log σ as the timestep. Levels are evenly spaced on that scale.
 
     Args:
-        sigma_min: Of the schedule's end.
-        sigma_max: Of its beginning.
+        sigma_min: Noise strength σ at the end of the schedule.
+        sigma_max: Noise strength σ at its beginning.
     """
 
     def __init__(self, sigma_min: float, sigma_max: float) -> None:
@@ -85,7 +85,7 @@ class ContinuousDiffusion:
         self.low, self.high = low.item(), high.item()
 
     def add_noise(self, latents: Tensor, noise: Tensor, levels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """As `Noising`."""
+        """See `Noising`."""
         log_sigma = self.low + (self.high - self.low) * levels
         sigma = _column(log_sigma.exp(), latents)
         scale = 1 / (sigma**2 + 1).sqrt()
@@ -94,17 +94,17 @@ class ContinuousDiffusion:
 
 
 def noising_of(scheduler: Any) -> Noising:
-    """How clips are made noisy for the model of a diffusers scheduler.
+    """How noise is added to clips for the model of a diffusers scheduler.
 
     Raises:
-        UnsupportedModelError: If that is none of the kinds here.
+        UnsupportedModelError: If the scheduler is of another kind than those here.
     """
     config = scheduler.config
     prediction_type = config.get("prediction_type", "epsilon")
     if "FlowMatch" in type(scheduler).__name__ or prediction_type == "flow_prediction":
         return Flow(config.num_train_timesteps, invert=config.get("invert_sigmas", False))
     if config.get("timestep_type") == "continuous" and prediction_type == "v_prediction":
-        return ContinuousDiffusion(config.sigma_min or 0.002, config.sigma_max or 700.0)  # as SVD's
+        return ContinuousDiffusion(config.sigma_min or 0.002, config.sigma_max or 700.0)  # SVD's values
     if hasattr(scheduler, "alphas_cumprod") and prediction_type in ("epsilon", "v_prediction"):
         return Diffusion(scheduler.alphas_cumprod, prediction_type)
     raise UnsupportedModelError(
@@ -114,7 +114,7 @@ def noising_of(scheduler: Any) -> Noising:
 
 
 def to_device(values: Tensor, device: torch.device) -> Tensor:
-    """Numbers on a device, at most float32 there: Apple's refuses float64."""
+    """Numbers on a device, in float32 at most, because Apple's devices refuse float64."""
     return (values.float() if values.dtype == torch.float64 else values).to(device)
 
 

@@ -1,7 +1,7 @@
 """The table of model classes: which attention layers of each mix frames, and how their input is laid out.
 
-Models are known by the names of their classes, so none of these classes is imported. A new class of a known layout is
-one entry here.
+Models are known by the names of their classes, so none of these classes is imported. A new class with a known layout
+is one entry here.
 """
 
 import re
@@ -17,14 +17,14 @@ from diffusers_motion_embed.architectures.layouts import Layout, Tokens
 from diffusers_motion_embed.errors import UnsupportedModelError, VideoError
 
 
-# The authors adapt the layers of 1280 channels, ZeroScope's deep blocks (the defaults of their published code). A
-# model that has none is too small to tell deep blocks from shallow ones.
+# The authors adapt the layers with 1280 channels, ZeroScope's deep blocks (the defaults of their published code). A
+# model without such layers is too small to tell deep blocks from shallow ones.
 LARGE_WIDTH = 1280
 
 
 @dataclass(frozen=True, kw_only=True)
 class Architecture:
-    """What is particular to one model class.
+    """What is specific to one model class.
 
     Args:
         model_class: Name of the diffusers class; subclasses count as well.
@@ -33,22 +33,23 @@ class Architecture:
             (batch · frames, channels, height, width).
         component: Name under which pipelines hold the model.
         tokens: How the attention's input arranges a clip, see `layouts.Layout`.
-        axes: Of the model's own input, see `layouts.Layout`.
-        default_paths: Regular expression for the layers that are adapted when nobody says which. Of a UNet with layers
-            of 1280 channels those alone are.
-        value_grid: Of the value part when nobody says otherwise.
+        axes: Axes of the base model's input, see `layouts.Layout`.
+        default_paths: Regular expression for the layers that are adapted by default. In a UNet that has layers of 1280
+            channels, only those are adapted.
+        value_grid: Default grid of the value part.
         layers: Regular expression for the paths of the layers whose activations training can forget and compute again.
-        text_per_frame: Whether the model wants the text features once for every frame, (batch · frames, tokens,
+        text_per_frame: Whether the model takes the text features once for every frame, (batch · frames, tokens,
             channels), rather than once for every clip.
         spatial_attention: Regular expression for the paths of the attention layers that see single frames; None if
             there are none.
-        timestep_position: Of the timestep among the arguments of the model's forward.
-        timesteps: The timesteps of pure noise and of the finished clip; None if pipelines differ in that.
-        frame_positions: Setting of the model that says for how many frames it has learned positions; None if it needs
-            none, or makes them for any number.
-        only_full_clips: Whether it takes clips of just that many frames, or single pictures.
-        first_frame_alone: Whether the VAEs that compress time make a latent frame of the first frame alone, and others
-            of as many frames each as they compress to one. Otherwise the first one is made of as many too.
+        timestep_position: Position of the timestep among the arguments of the model's forward.
+        timesteps: The timesteps of pure noise and of the finished clip; None if pipelines differ.
+        frame_positions: Name of the model's setting for the number of frames that have learned positions; None if the
+            model needs no positions or makes them for any number.
+        only_full_clips: Whether it takes only clips of exactly that many frames, or single pictures.
+        first_frame_alone: Whether VAEs that compress time make one latent frame of the first frame alone, and each
+            further one of as many frames as they compress to one. Otherwise the first latent frame is made of as many
+            too.
     """
 
     model_class: str
@@ -73,7 +74,7 @@ class Architecture:
         return "(?P<pictures>" in self.attention
 
     def check_frames(self, model: ModelMixin, num_frames: int) -> None:
-        """Raise a `VideoError` unless `model` has a position for each of so many frames."""
+        """Raise a `VideoError` unless `model` has a position for each of `num_frames` frames."""
         limit = getattr(model.config, self.frame_positions) if self.frame_positions else None
         if limit is None or num_frames == limit:
             return
@@ -85,7 +86,7 @@ class Architecture:
             )
 
     def input_layout(self, model: ModelMixin) -> Layout:
-        """How `model` wants a clip."""
+        """How `model` arranges a clip in its input."""
         return Layout(self.tokens, self.axes, patch_size(model))
 
     def layout(self, model: ModelMixin) -> Layout:
@@ -93,7 +94,7 @@ class Architecture:
         return Layout(self.tokens, "nchw") if self.has_levels else self.input_layout(model)
 
     def place(self, path: str) -> tuple[str | int, ...]:
-        """Where in the model the attention at `path` is, in the words of LoRA's block scales.
+        """Where the attention at `path` is in the model, in the terms of LoRA's block scales.
 
         Returns:
             Section, block if the section has several, and number of the transformer in it: ("down", "block_1", 0),
@@ -110,11 +111,11 @@ class Architecture:
         return match["pictures"] if match else ""
 
     def share_done(self, timestep: Tensor | float) -> Tensor | None:
-        """How much of the noise schedule is done, from 0, pure noise, to 1; a 0-dim tensor, or None if unknown.
+        """Share of the noise schedule that is done: 0 is pure noise, 1 the end; a 0-dim tensor, or None if unknown.
 
         Args:
-            timestep: What the model receives, of any shape. Of several the noisiest counts, since clean frames that
-                are given may have a timestep of their own.
+            timestep: What the model receives, of any shape. If there are several, the noisiest counts, because given
+                clean frames may have a timestep of their own.
         """
         if self.timesteps is None:
             return None
@@ -122,11 +123,11 @@ class Architecture:
         return ((noise - torch.as_tensor(timestep)) / (noise - clean)).min()
 
     def default_targets(self, paths: list[str], widths: list[int]) -> list[str]:
-        """The layers to adapt when nobody says which: of a large UNet the widest ones, as in the paper.
+        """The layers that are adapted by default: in a large UNet the widest ones, as in the paper.
 
         Args:
-            paths: Of all layers that mix frames.
-            widths: Their numbers of channels.
+            paths: Paths of all layers that mix frames.
+            widths: Number of channels of each.
         """
         candidates = [pair for pair in zip(paths, widths, strict=True) if re.fullmatch(self.default_paths, pair[0])]
         widest = max((width for _, width in candidates), default=0)
@@ -138,11 +139,11 @@ class Architecture:
         return [path for path, _ in model.named_modules() if re.fullmatch(self.attention, path)]
 
     def text_features(self, prompt_embeds: Tensor, num_frames: int) -> Tensor:
-        """Text features as the model wants them, from (batch, tokens, channels)."""
+        """Text features in the form that the model takes, from (batch, tokens, channels)."""
         return prompt_embeds.repeat_interleave(num_frames, dim=0) if self.text_per_frame else prompt_embeds
 
     def dry_run_inputs(self, model: ModelMixin, num_frames: int, height: int, width: int) -> dict[str, Any]:
-        """Arguments of a forward pass of a UNet without numbers (torch's meta device), at a latent size."""
+        """Arguments for a UNet's forward pass without numbers (torch's meta device), at a latent size."""
         config = model.config
 
         def empty(*shape: int) -> Tensor:
@@ -172,7 +173,7 @@ class Architecture:
 
 
 def patch_size(model: ModelMixin) -> tuple[int, int, int]:
-    """Frames, height and width of the model's input that make one token, in diffusers' two ways to say it."""
+    """Frames, height and width of the model's input that make one token, from either of diffusers' settings."""
     size = getattr(model.config, "patch_size", 1)
     if isinstance(size, (list, tuple)):
         frames, height, width = size
@@ -187,8 +188,9 @@ _unet = partial(
     tokens="rows",
     value_grid=(4, 4),
     default_paths=r"(down|up)_blocks\..*",
-    # What keeps most for the least work. Convolutions over pictures and the smallest pictures are the other way round.
-    # The last two temporal blocks are left out: when their turn comes there is most room, as nothing is had again yet.
+    # These layers save the most memory for the least work. Convolutions over pictures and the smallest pictures do the
+    # opposite. The last two temporal blocks are left out: when the backward pass reaches them, there is most room,
+    # because nothing has been recomputed yet.
     layers=(
         r"(?!up_blocks\.3\.(temp_attentions|motion_modules)\.[12]\.)"
         r"(down|up)_blocks\..*(transformer_blocks\.\d+|temp_convs\.\d+\.conv\d|temporal_res_block)"
@@ -201,7 +203,7 @@ _temporal_unet = partial(
 )
 
 ARCHITECTURES = (
-    # Layers of their own mix frames.
+    # Models with separate layers that mix frames.
     _temporal_unet(model_class="UNet3DConditionModel"),  # ZeroScope, ModelScope, VideoCrafter2
     _temporal_unet(model_class="I2VGenXLUNet"),
     _unet(  # AnimateDiff, PIA
@@ -225,7 +227,7 @@ ARCHITECTURES = (
         frame_positions="video_length",
         only_full_clips=True,
     ),
-    # All tokens of a clip attend to each other.
+    # Models in which all tokens of a clip attend to each other.
     Architecture(model_class="WanTransformer3DModel", attention=r"blocks\.\d+\.attn1"),
     Architecture(
         model_class="WanVACETransformer3DModel",
@@ -298,7 +300,7 @@ ARCHITECTURES = (
     Architecture(model_class="MotifVideoTransformer3DModel", attention=r"(single_)?transformer_blocks\.\d+\.attn"),
 )
 
-# Video models of diffusers that take no motion embedding, and why.
+# Video models of diffusers that take no motion embeddings, and why.
 UNSUPPORTED = {
     "AnyFlowFARTransformer3DModel": "it makes a clip chunk by chunk, and remembers keys and values of earlier chunks",
     "Cosmos3OmniTransformer": "its layers see one packed sequence of several kinds of tokens, without a batch axis",
@@ -317,7 +319,7 @@ def find_architecture(model: nn.Module) -> Architecture:
     """The table entry for a model.
 
     Raises:
-        UnsupportedModelError: If there is none for the model's class or its base classes.
+        UnsupportedModelError: If neither the model's class nor one of its base classes has one.
     """
     architecture = _architecture_of(type(model))
     if architecture is not None:
@@ -329,7 +331,7 @@ def find_architecture(model: nn.Module) -> Architecture:
 
 
 def is_supported(model_class: type) -> bool:
-    """Whether there is a table entry for a class of models."""
+    """Whether a model class has a table entry."""
     return _architecture_of(model_class) is not None
 
 

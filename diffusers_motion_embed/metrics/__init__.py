@@ -1,6 +1,6 @@
 """Metrics of videos: motion fidelity, consistency, fit to the prompt, leakage of the reference's look.
 
-Not imported by the package root. Needs the extra `metrics` (OpenCV), and for CLIP weights of the user's own.
+Not imported by the package root. Needs the extra `metrics` (OpenCV), and for CLIP the user's own weights.
 """
 
 try:

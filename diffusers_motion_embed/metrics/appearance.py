@@ -1,7 +1,7 @@
-"""Appearance leakage: how much of the reference's look, not its motion, is in clips that were made with its motion.
+"""Appearance leakage: how much of the reference's look, rather than its motion, is in clips made with its motion.
 
 Both measures compare a generated clip with the plain one: same prompt, same initial noise, no motion embedding. What
-prompt and chance have in common with the reference so cancels.
+prompt and chance have in common with the reference therefore cancels.
 """
 
 from dataclasses import dataclass
@@ -12,19 +12,19 @@ from diffusers_motion_embed.metrics.clips import Video
 from diffusers_motion_embed.metrics.features import ColorHistogram, FrameFeatures
 
 
-# CIELAB. Below it, about a difference that can just be seen, two colours show no direction from one to the other.
+# CIELAB. Closer colours, about as close as the eye can tell apart, show no direction from one to the other.
 SAME_COLOR = 2.3
 
 
 @dataclass(frozen=True)
 class AppearanceLeakage:
-    """Similarity of a clip's frames to the reference's, beyond that of the plain clip's.
+    """How much more a clip's frames resemble the reference than the plain clip's frames do.
 
     Args:
         leakage: `generated - plain`; 0 if the look is the plain clip's.
-        generated: Mean similarity of all pairs of a frame of the generated clip and a frame of the reference.
-        plain: The same of the plain clip.
-        features: Name of what was compared; scores of different features do not compare.
+        generated: Mean similarity over all pairs of a frame of the generated clip and a frame of the reference.
+        plain: The same for the plain clip.
+        features: Name of the features that were compared. Scores of different features are not comparable.
     """
 
     leakage: float
@@ -38,10 +38,10 @@ class ColorShift:
     """How far colours moved towards the reference's, over all pairs of a generated and a plain clip.
 
     Args:
-        distance: Mean of the way along the straight line from the plain clip's colour to the reference's, CIELAB.
-        share: The same as a share of the whole way, by least squares over the pairs: 0 nothing, 1 the reference's
+        distance: Mean distance along the straight line from the plain clip's colour to the reference's, in CIELAB.
+        share: The same as a share of the whole way, by least squares over the pairs: 0 is no shift, 1 the reference's
             colour.
-        num_clips: Pairs that count; the others have the reference's colour anyway, or no known colour.
+        num_clips: Number of pairs that count. The others have the reference's colour anyway, or an unknown colour.
     """
 
     distance: float
@@ -57,13 +57,13 @@ def appearance_leakage(
     The clips may differ in length and size, because every frame is compared with every other.
 
     Args:
-        generated: With the motion embedding; see `as_clip`.
-        plain: Of the same prompt and initial noise, without it.
-        reference: Whose motion it is.
+        generated: The clip with the motion embedding; see `as_clip`.
+        plain: The clip of the same prompt and initial noise without the motion embedding.
+        reference: The clip that the motion comes from.
         features: `ColorHistogram()` by default, which needs no weights; `ClipFeatures` sees more.
 
     Raises:
-        VideoError: If a video is none.
+        VideoError: If an argument is not a video.
     """
     if features is None:
         features = ColorHistogram()
@@ -76,12 +76,12 @@ def appearance_leakage(
 def color_shift(generated: np.ndarray, plain: np.ndarray, reference: np.ndarray) -> ColorShift:
     """How far colours of one thing moved towards the reference's.
 
-    Of each pair, the way is (g - p)·(r - p) / |r - p|.
+    For each pair, the distance is (g - p)·(r - p) / |r - p|.
 
     Args:
-        generated: Colours, CIELAB, (clips, 3); NaN where unknown.
-        plain: Those in the paired clips, (clips, 3).
-        reference: That of the same thing in the reference, (3,) or (clips, 3).
+        generated: Colours in the generated clips, CIELAB, (clips, 3); NaN where unknown.
+        plain: Colours in the paired clips, (clips, 3).
+        reference: Colour of the same thing in the reference, (3,) or (clips, 3).
 
     Raises:
         ValueError: If shapes do not fit together.

@@ -19,10 +19,10 @@ def as_clip(video: Video) -> np.ndarray:
 
     Args:
         video: (frames, height, width, 3), uint8 or floats from 0 to 1; a tensor (frames, 3, height, width) of floats
-            from 0 to 1, as of `output_type="pt"`; or a list of pictures of one size.
+            from 0 to 1, as `output_type="pt"` gives; or a list of pictures of one size.
 
     Returns:
-        (frames, height, width, 3), uint8, of at least two frames.
+        (frames, height, width, 3), uint8, with at least two frames.
 
     Raises:
         VideoError: If it is anything else.
@@ -38,7 +38,7 @@ def as_clip(video: Video) -> np.ndarray:
     if clip.ndim != 4 or clip.shape[-1] != 3 or len(clip) < 2 or 0 in clip.shape:
         raise VideoError(f"A video must be (frames, height, width, 3) with at least two frames, got {clip.shape}.")
     if clip.dtype == np.uint8:
-        return np.ascontiguousarray(clip)  # torch takes no reversed views
+        return np.ascontiguousarray(clip)  # torch does not take reversed views
     if not np.issubdtype(clip.dtype, np.floating):
         raise VideoError(f"A video must be of uint8 or of floats from 0 to 1, got {clip.dtype}.")
     lowest, highest = clip.min(), clip.max()

@@ -14,7 +14,7 @@ def temporal_consistency(video: Video, features: FrameFeatures) -> float:
         features: `ClipFeatures` for figures that compare with those of papers.
 
     Raises:
-        VideoError: If the video is none.
+        VideoError: If `video` is not a video.
     """
     vectors = features(video)
     return float(np.mean(np.sum(vectors[:-1] * vectors[1:], axis=-1)))
@@ -26,9 +26,9 @@ def text_similarity(video: Video, prompt: str, features: ClipFeatures) -> float:
     Args:
         video: See `as_clip`.
         prompt: What the video should show.
-        features: A CLIP model's.
+        features: Features of a CLIP model.
 
     Raises:
-        VideoError: If the video is none.
+        VideoError: If `video` is not a video.
     """
     return float(np.mean(features(video) @ features.of_text(prompt)))

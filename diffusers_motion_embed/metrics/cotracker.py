@@ -1,4 +1,4 @@
-"""CoTracker as a tracker of the metrics, for those who have it."""
+"""CoTracker as a tracker for the metrics, for users who have it."""
 
 from dataclasses import dataclass
 
@@ -8,14 +8,15 @@ import torch
 
 @dataclass(frozen=True)
 class CoTracker:
-    """Tracks of a CoTracker model of the user's own, which nothing here loads or downloads.
+    """Tracks from a CoTracker model that the user provides. Nothing here loads or downloads one.
 
     Args:
-        model: Called as CoTracker's offline predictors are, `model(video, grid_size=...)`, with a video (1, frames, 3,
-            height, width) of floats from 0 to 255; it returns positions (1, frames, tracks, 2) and visibility (1,
-            frames, tracks), booleans or floats from 0 to 1, with an axis of length one more in some versions.
-        grid_size: Points along either axis. 55 is that of the script published with arXiv 2311.17009.
-        threshold: Of a visibility that is given as floats.
+        model: Called like CoTracker's offline predictors, `model(video, grid_size=...)`, with a video (1, frames, 3,
+            height, width) of floats from 0 to 255. It returns positions (1, frames, tracks, 2) and visibility (1,
+            frames, tracks), as booleans or floats from 0 to 1. In some versions, visibility has one more axis of
+            length one.
+        grid_size: Number of points along either axis. The script published with arXiv 2311.17009 uses 55.
+        threshold: Threshold for visibility that is given as floats.
     """
 
     model: torch.nn.Module

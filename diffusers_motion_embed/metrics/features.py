@@ -21,7 +21,7 @@ class FrameFeatures(Protocol):
 
     @property
     def name(self) -> str:
-        """For reports; scores of different features do not compare."""
+        """Name for reports. Scores of different features are not comparable."""
         ...
 
     def __call__(self, video: Video) -> np.ndarray:
@@ -34,11 +34,11 @@ class ColorHistogram:
     """Square roots of how often each colour (CIELAB) occurs in a frame, wherever it is.
 
     The dot product of two is the Bhattacharyya coefficient: 1 for the same colours in the same amounts, 0 for none in
-    common. Each pixel is shared out among the eight nearest bins, so that slightly other colours are slightly unlike.
+    common. Each pixel is shared among the eight nearest bins, so that slightly different colours are slightly unlike.
 
     Args:
-        bins: Along each of the three axes.
-        max_side: Of large frames, every so many-th pixel is counted that about this many are left along each side.
+        bins: Number of bins along each of the three axes.
+        max_side: In large frames, only every n-th pixel counts, so that about this many remain along each side.
     """
 
     bins: int = 8
@@ -85,7 +85,7 @@ class ClipFeatures:
         """Load model and processor of one repository.
 
         Args:
-            pretrained_model_name_or_path: A folder or an id on the Hub, as "openai/clip-vit-large-patch14".
+            pretrained_model_name_or_path: A folder or an id on the Hub, such as "openai/clip-vit-large-patch14".
             **arguments: `revision`, `token`, `cache_dir` and the like, for both.
         """
         from transformers import AutoProcessor, CLIPModel
@@ -97,14 +97,14 @@ class ClipFeatures:
 
     @torch.no_grad()
     def __call__(self, video: Video) -> np.ndarray:
-        """Of the frames, (frames, channels)."""
+        """Features of the frames, (frames, channels)."""
         frames = torch.from_numpy(as_clip(video)).permute(0, 3, 1, 2)
         inputs = [self.processor(images=list(batch), return_tensors="pt") for batch in frames.split(self.batch_size)]
         return np.concatenate([_unit(self.model.get_image_features(**self._placed(batch))) for batch in inputs])
 
     @torch.no_grad()
     def of_text(self, prompt: str) -> np.ndarray:
-        """Of a prompt, (channels,). What exceeds the model's longest text is cut."""
+        """Features of a prompt, (channels,). Text beyond the model's longest is cut."""
         inputs = self.processor(text=[prompt], truncation=True, return_tensors="pt")
         return _unit(self.model.get_text_features(**self._placed(inputs)))[0]
 

@@ -13,27 +13,27 @@ from diffusers_motion_embed.metrics.clips import Video, as_clip
 from diffusers_motion_embed.metrics.tracking import Tracker, Tracks, track
 
 
-# Shares of the frame's diagonal. Below the first a step has no direction but that of the tracker's noise; a track that
-# stays within the second has not moved.
+# Shares of the frame's diagonal. A step shorter than the first has only the direction of the tracker's noise. A track
+# that stays within the second has not moved.
 STANDING_STEP = 0.0005
 STATIC_EXTENT = 0.01
-# A track that is seen for less of the clip says too little to be a match for another.
+# A track that is seen for a smaller share of the clip says too little to match another.
 MIN_SEEN = 0.5
 
 
 @dataclass(frozen=True)
 class MotionFidelity:
-    """How alike two clips move, from -1 (all the other way) to 1 (the same).
+    """How alike two clips move, from -1 (in opposite directions) to 1 (the same).
 
     Args:
         score: Mean of the two directions; NaN if nothing moves in either clip, 0 if nothing moves in one.
-        of_generated: Mean over the generated clip's tracks of their best match in the reference: low if things move
-            as nothing in the reference does.
-        of_reference: Mean over the reference's tracks of their best match in the generated clip: low if motion of the
-            reference is missing.
-        num_generated_tracks: Of those that move.
-        num_reference_tracks: Of those that move.
-        tracker: Its name belongs to the score, because scores of different trackers do not compare.
+        of_generated: Mean over the generated clip's tracks of their best match in the reference. It is low if things
+            move unlike anything in the reference.
+        of_reference: Mean over the reference's tracks of their best match in the generated clip. It is low if motion
+            of the reference is missing.
+        num_generated_tracks: Number of moving tracks in the generated clip.
+        num_reference_tracks: Number of moving tracks in the reference.
+        tracker: Name of the tracker. It belongs to the score, because scores of different trackers are not comparable.
     """
 
     score: float
@@ -49,12 +49,12 @@ def motion_fidelity(generated: Video, reference: Video, tracker: Tracker | None 
 
     Args:
         generated: See `as_clip`.
-        reference: See `as_clip`; as many frames.
+        reference: See `as_clip`; it must have as many frames.
         tracker: `LucasKanadeTracker()` by default.
 
     Raises:
-        VideoError: If a video is none, or they differ in length.
-        ValueError: If the tracker gives something else than tracks.
+        VideoError: If an argument is not a video, or the two differ in length.
+        ValueError: If the tracker returns something other than tracks.
     """
     clips = as_clip(generated), as_clip(reference)
     _check_lengths(*map(len, clips))
@@ -62,11 +62,11 @@ def motion_fidelity(generated: Video, reference: Video, tracker: Tracker | None 
 
 
 def track_fidelity(generated: Tracks, reference: Tracks) -> MotionFidelity:
-    """The same of tracks, which so need to be followed only once for a reference of many clips.
+    """`motion_fidelity` for tracks. A reference of many clips then has to be followed only once.
 
     Raises:
         VideoError: If they differ in length.
-        ValueError: If they are of different trackers.
+        ValueError: If they come from different trackers.
     """
     _check_lengths(generated.points.shape[1], reference.points.shape[1])
     if generated.tracker != reference.tracker:
@@ -101,16 +101,16 @@ class Directions:
 def correlate(first: Directions, second: Directions) -> np.ndarray:
     """Mean cosine of the steps of each of the first tracks with those of each of the second.
 
-    The mean is over the steps that both are seen in and at least one moves in: standing still together is no
-    disagreement, and no agreement on a direction either. Tracks that are seen together in less than `MIN_SEEN` of the
-    steps prove less, and their correlation is made smaller in that proportion.
+    The mean is over the steps in which both are seen and at least one moves. Standing still together is not a
+    disagreement, and not an agreement on a direction either. Tracks that are seen together in less than `MIN_SEEN` of
+    the steps prove less, and their correlation is reduced in that proportion.
 
     Args:
-        first: n tracks.
-        second: m tracks, as many steps.
+        first: Directions of n tracks.
+        second: Directions of m tracks over as many steps.
 
     Returns:
-        (n, m), from -1 to 1. Of tracks that never move while both are seen, 0.
+        (n, m), from -1 to 1; 0 for tracks that never move while both are seen.
     """
     known = [entry.known.astype(np.float32) for entry in (first, second)]
     standing = [(entry.known & ~entry.units.any(-1)).astype(np.float32) for entry in (first, second)]

@@ -18,7 +18,7 @@ class Tracker(Protocol):
 
     @property
     def name(self) -> str:
-        """For reports; scores of different trackers do not compare."""
+        """Name for reports. Scores of different trackers are not comparable."""
         ...
 
     def __call__(self, clip: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -28,7 +28,7 @@ class Tracker(Protocol):
             clip: (frames, height, width, 3), uint8.
 
         Returns:
-            Positions, (tracks, frames, 2), and whether they can be relied on there, (tracks, frames).
+            Positions, (tracks, frames, 2), and whether they are reliable, (tracks, frames).
         """
         ...
 
@@ -39,9 +39,9 @@ class Tracks:
 
     Args:
         points: (tracks, frames, 2), x then y, in pixels.
-        visible: Whether a point is seen, and its position so known, (tracks, frames).
+        visible: Whether a point is seen and its position therefore known, (tracks, frames).
         frame_size: Height and width of the clip, in pixels.
-        tracker: Name of what followed them.
+        tracker: Name of the tracker that followed them.
 
     Raises:
         ValueError: If shapes do not fit together, or the position of a visible point is not finite.
@@ -73,8 +73,8 @@ def track(video: Video, tracker: Tracker | None = None) -> Tracks:
         tracker: `LucasKanadeTracker()` by default.
 
     Raises:
-        VideoError: If the video is none.
-        ValueError: If the tracker gives something else than tracks of this video.
+        VideoError: If `video` is not a video.
+        ValueError: If the tracker returns something other than tracks of this video.
     """
     clip = as_clip(video)
     if tracker is None:
@@ -90,16 +90,17 @@ def track(video: Video, tracker: Tracker | None = None) -> Tracks:
 class LucasKanadeTracker:
     """Pyramidal Lucas-Kanade from frame to frame (OpenCV), on a grid of points of the first frame.
 
-    A point counts as seen for as long as following it back from each next frame leads to where it came from; it is
-    not found again once lost.
+    A point counts as seen for as long as following it back from each next frame leads to where it came from. A lost
+    point is not found again.
 
     Args:
-        grid_size: Points along either axis.
+        grid_size: Number of points along either axis.
         window_size: Side of the neighbourhood that is followed, in pixels.
-        max_level: Pyramid levels above the full picture; the largest step that is followed doubles with each.
+        max_level: Number of pyramid levels above the full picture. The largest step that is followed doubles with
+            each.
         max_error: How far from its origin a point may land when followed back, in pixels.
-        max_side: Larger frames are shrunk to this height or width, to which the lengths above belong. Large and small
-            copies of a video so have the same tracks, and steps of many pixels can be followed.
+        max_side: Larger frames are shrunk to this height or width, and the lengths above apply to the shrunken frames.
+            Large and small copies of a video therefore have the same tracks, and steps of many pixels can be followed.
     """
 
     grid_size: int = 40
@@ -139,9 +140,9 @@ class LucasKanadeTracker:
 
 
 def _tones(frames: np.ndarray) -> np.ndarray:
-    """Pictures of one channel: along the direction in which the clip's colours differ most, their principal axis.
+    """Pictures of one channel: along the principal axis of the clip's colours, in which they differ most.
 
-    Gray would hide a red thing before a blue background of the same lightness.
+    Gray would hide a red thing in front of a blue background of the same lightness.
 
     Args:
         frames: (frames, height, width, 3).

@@ -1,4 +1,4 @@
-"""The PEFT door: the tuner model and the adapter type."""
+"""Motion embeddings through PEFT: the tuner model and the adapter type."""
 
 from diffusers_motion_embed.peft_tuner.model import MotionEmbeddingModel
 from diffusers_motion_embed.peft_tuner.registration import register_motion_embedding

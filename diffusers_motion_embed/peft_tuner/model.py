@@ -1,7 +1,7 @@
-"""The PEFT door: `MotionEmbeddingModel`, the tuner behind `get_peft_model` and `PeftModel.from_pretrained`.
+"""Motion embeddings through PEFT: the tuner behind `get_peft_model` and `PeftModel.from_pretrained`.
 
-Inside a pipeline's model such layers would poison diffusers' LoRA calls, which take every `BaseTunerLayer` for a LoRA;
-there, `loaders` puts plain `MotionEmbeddingLayer`s. Both doors read each other's files.
+Inside a pipeline's model such layers would break diffusers' LoRA calls, which take every `BaseTunerLayer` for a LoRA.
+There, `loaders` puts plain `MotionEmbeddingLayer`s. Each way reads the other's files.
 """
 
 from typing import Any, cast
@@ -52,7 +52,7 @@ class MotionEmbeddingTunerLayer(MotionEmbeddingLayer, BaseTunerLayer):
         self.motion_embedding_v = nn.ParameterDict()
         self.states: dict[str, EmbeddingState] = {}
         self.merged_adapters: list[str] = []
-        self.device = torch.device("cpu")  # of the attention
+        self.device = torch.device("cpu")  # the attention's device
         self._disable_adapters = False
         self._active_adapter: list[str] = []
 
@@ -61,7 +61,7 @@ class MotionEmbeddingTunerLayer(MotionEmbeddingLayer, BaseTunerLayer):
         return {"qk": self.motion_embedding_qk, "v": self.motion_embedding_v}
 
     def update_layer(self, adapter_name: str, shape: EmbeddingShape, config: MotionEmbeddingConfig) -> None:
-        """Add a zero embedding, with which the model computes what it computed before."""
+        """Add a zero embedding. The model still computes what it computed before."""
         if "qk" in config.parts:
             self.motion_embedding_qk[adapter_name] = nn.Parameter(torch.zeros(shape.num_frames, shape.channels))
         if "v" in config.parts:
@@ -71,7 +71,7 @@ class MotionEmbeddingTunerLayer(MotionEmbeddingLayer, BaseTunerLayer):
         self.states[adapter_name] = EmbeddingState(config)
 
     def _move_adapter_to_device_of_base_layer(self, adapter_name: str, device: torch.device | None = None) -> None:
-        # PEFT's own asks the base layer, which a layer that wraps nothing has not, and casts to its dtype.
+        # PEFT's own method asks the base layer, which a layer that wraps nothing lacks, and casts to its dtype.
         device = self.device if device is None else device
         for parameters in (self.motion_embedding_qk, self.motion_embedding_v):
             if adapter_name in parameters and "meta" not in (device.type, parameters[adapter_name].device.type):
@@ -88,7 +88,7 @@ class MotionEmbeddingTunerLayer(MotionEmbeddingLayer, BaseTunerLayer):
         ]
 
     def merge(self, safe_merge: bool = False, adapter_names: list[str] | None = None) -> None:
-        """Not possible."""
+        """Always raises a ValueError: motion embeddings cannot be merged."""
         raise ValueError(MERGE_MESSAGE)
 
     unmerge = merge
@@ -103,7 +103,7 @@ class MotionEmbeddingModel(BaseTuner):
     Args:
         model: A model of a class in `architectures.ARCHITECTURES`.
         peft_config: A `MotionEmbeddingConfig`, or configs by adapter name.
-        adapter_name: Of the first adapter.
+        adapter_name: Name of the first adapter.
 
     Example:
         ```python
@@ -118,7 +118,7 @@ class MotionEmbeddingModel(BaseTuner):
     target_module_mapping = NO_TARGETS
     # Makes `inject_adapter_in_model` and `add_adapter` of diffusers' models refuse before they change anything.
     uses_shared_state = True
-    _combined: Embedding | None = None  # what the adapter that is being added consists of
+    _combined: Embedding | None = None  # the content of the adapter that is being added
 
     def _prepare_adapter_config(self, peft_config: PeftConfig, model_config: dict) -> PeftConfig:
         if registry_of(self.model).loaded:
@@ -133,7 +133,7 @@ class MotionEmbeddingModel(BaseTuner):
                 f"{type(self.model).__name__}."
             )
         embedding = self._combined
-        if peft_config.source is not None:  # see that all of it is sound before anything changes
+        if peft_config.source is not None:  # check all of it before anything changes
             embedding = read_embedding(fetch_embedding(**peft_config.source))
             check_fits(self.model, embedding)
             # The file's header wins over the JSON, which is all that PEFT has read.
@@ -185,7 +185,7 @@ class MotionEmbeddingModel(BaseTuner):
         return self.model
 
     def merge_adapter(self, adapter_names: list[str] | None = None, safe_merge: bool = False) -> None:
-        """Not possible."""
+        """Always raises a ValueError: motion embeddings cannot be merged."""
         raise ValueError(MERGE_MESSAGE)
 
     def add_weighted_adapter(
@@ -195,19 +195,19 @@ class MotionEmbeddingModel(BaseTuner):
         adapter_name: str,
         combination_type: CombinationType = "linear",
     ) -> None:
-        """Make a new adapter out of loaded ones. It is not active; `set_adapter` makes it so.
+        """Make a new adapter out of loaded ones. It is inactive until `set_adapter` activates it.
 
         Args:
             adapters: Names of loaded adapters.
             weights: One for each.
-            adapter_name: Of the new adapter.
-            combination_type: "linear", the weighted sum: all motions at once, for which shorter ones are stretched to
-                the longest. "cat", one after the other in time.
+            adapter_name: Name of the new adapter.
+            combination_type: "linear" is the weighted sum: all motions at once, with shorter ones stretched to the
+                longest. "cat" puts them one after the other in time.
 
         Raises:
             AdapterNameError: If an adapter is unknown, or `adapter_name` in use.
             IncompatibleEmbeddingError: If the adapters differ in timing or frame policy.
-            ValueError: If there is not a finite weight for each, or no such `combination_type`.
+            ValueError: If there is not one finite weight for each, or no such `combination_type`.
         """
         unknown = [name for name in adapters if name not in self.peft_config]
         if unknown or not adapters or adapter_name in self.peft_config:

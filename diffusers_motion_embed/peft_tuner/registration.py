@@ -1,4 +1,4 @@
-"""Teaching PEFT the adapter type `MOTION_EMBEDDING`: the only place that touches PEFT's enumeration of types."""
+"""Registers the adapter type `MOTION_EMBEDDING` with PEFT. Nothing else touches PEFT's enumeration of types."""
 
 from peft import PeftType
 from peft.utils import register_peft_method
@@ -10,13 +10,13 @@ from diffusers_motion_embed.peft_tuner.model import MotionEmbeddingModel
 def register_motion_embedding() -> None:
     """Register the adapter type with PEFT. Repeated calls do nothing.
 
-    PEFT has no door for types from outside: its registry and its saving code ask for a member of the `PeftType`
-    enumeration, which therefore gains one here.
+    PEFT offers no way to add types from outside: its registry and its saving code ask for a member of the `PeftType`
+    enumeration. The enumeration therefore gains a member here.
     """
     if PEFT_TYPE not in PeftType.__members__:
         member = str.__new__(PeftType, PEFT_TYPE)
         member._name_ = member._value_ = PEFT_TYPE
-        type.__setattr__(PeftType, PEFT_TYPE, member)  # the enumeration's own would refuse
+        type.__setattr__(PeftType, PEFT_TYPE, member)  # the enumeration's own __setattr__ would refuse
         PeftType._member_names_.append(PEFT_TYPE)
         PeftType._member_map_[PEFT_TYPE] = member
         PeftType._value2member_map_[PEFT_TYPE] = member

@@ -1,7 +1,7 @@
 """Replacing files of a folder so that every reader, at any moment and after any crash, finds the old or the new ones.
 
 New contents are written beside the old ones, as `.NAME.new`, and renamed into place. Such a file is locked while its
-writer lives, so whoever finds one without a lock knows that the writer was killed, and removes it.
+writer lives. Whoever finds one without a lock knows that the writer was killed, and removes it.
 """
 
 import contextlib
@@ -13,26 +13,26 @@ from typing import BinaryIO
 
 try:
     import fcntl
-except ImportError:  # Windows, where a file that is open cannot be removed, lock or no lock
+except ImportError:  # Windows, where an open file cannot be removed even without a lock
     HAS_LOCKS = False
 else:
     HAS_LOCKS = True
 
 
 def expanded(path: str | Path) -> Path:
-    """The path with the user's folder for "~"; without such a folder, the path itself."""
+    """The path with "~" replaced by the user's folder; without such a folder, the path itself."""
     try:
         return Path(path).expanduser()
-    except RuntimeError:  # nobody of that name
+    except RuntimeError:  # no user of that name
         return Path(path)
 
 
 def replace_files(folder: Path, contents: Mapping[str, bytes]) -> None:
-    """Write all files, then rename each into place, in the given order. Waits while another process does so.
+    """Write all files, then rename each into place, in the given order. Waits while another process does the same.
 
     Args:
-        folder: Which exists.
-        contents: By name of the file.
+        folder: An existing folder.
+        contents: New contents by file name.
     """
     with contextlib.ExitStack() as stack:
         new = {name: stack.enter_context(_new_file(_beside(folder, name))) for name in sorted(contents)}
@@ -47,7 +47,7 @@ def replace_files(folder: Path, contents: Mapping[str, bytes]) -> None:
 
 
 def remove_leftovers(folder: Path, names: Iterable[str]) -> None:
-    """Remove what killed writers left of the named files. Does nothing where this process may not."""
+    """Remove what killed writers left of the named files. Does nothing where this process lacks permission."""
     for name in names:
         path = _beside(folder, name)
         with contextlib.suppress(OSError), open(path, "r+b") as file:
@@ -68,7 +68,7 @@ def _new_file(path: Path) -> Iterator[BinaryIO]:
         file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666), "r+b")
         try:
             _lock(file, wait=True)
-            if _is_at(path, file):  # and not what another process has renamed or removed meanwhile
+            if _is_at(path, file):  # not a file that another process has moved or removed
                 file.truncate(0)
                 yield file
                 return

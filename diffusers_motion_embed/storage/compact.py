@@ -1,8 +1,8 @@
-"""The compact form of an embedding's numbers: each is one of a few levels, of which the file has a table.
+"""The compact form of an embedding's numbers: each is one of a few levels, and the file has a table of the levels.
 
-The levels are those of Lloyd and Max, which have the smallest mean squared error, stretched so that the whole is as
-strong as before; as few bits are spent as keep the error in bounds. What an embedding learns is spread over all of its
-numbers, so that factors of low rank need more bytes for the same error (docs/measured.md).
+The levels are those of Lloyd and Max, which have the smallest mean squared error. They are stretched so that the whole
+is as strong as before, and as few bits are spent as keep the error in bounds. What an embedding learns is spread over
+all of its numbers, so factors of low rank need more bytes for the same error (docs/measured.md).
 """
 
 import torch
@@ -12,11 +12,11 @@ from diffusers_motion_embed.functional import Debias, debiased
 
 
 MAX_BITS = 8
-ROUNDS = 1000  # of improving the levels, at most: 8 levels need fewer than 100, 64 need several hundred
+ROUNDS = 1000  # at most, to improve the levels: 8 levels need fewer than 100, 64 need several hundred
 
 
 def compress(values: Tensor, max_error: float, mode: Debias = "identity") -> tuple[Tensor, Tensor] | None:
-    """Numbers as codes of levels, with as few bits as a bound of the error allows.
+    """Numbers as codes of levels, with as few bits as a bound on the error allows.
 
     Args:
         values: (..., c).
@@ -24,8 +24,9 @@ def compress(values: Tensor, max_error: float, mode: Debias = "identity") -> tup
         mode: How the values are debiased where they are used.
 
     Returns:
-        Codes (..., c · bits / 8), uint8, the bits of each row one after the other, and levels (2 ** bits,), from which
-        `expand` restores the values. None if the bound asks for more than 8 bits, or c · bits is no multiple of 8.
+        Codes (..., c · bits / 8), uint8, with the bits of each row one after the other, and levels (2 ** bits,), from
+        which `expand` restores the values. None if the bound needs more than 8 bits, or c · bits is not a multiple of
+        8.
     """
     values = values.float().contiguous()
     norm = debiased(values, mode).norm()
@@ -44,7 +45,7 @@ def expand(codes: Tensor, levels: Tensor) -> Tensor:
 
 
 def num_bits(levels: Tensor) -> int:
-    """Bits of a code of these levels."""
+    """Number of bits in a code of these levels."""
     return len(levels).bit_length() - 1
 
 
@@ -53,7 +54,7 @@ def find_levels(values: Tensor, bits: int) -> Tensor:
 
     Args:
         values: Any shape, float32.
-        bits: At least 1.
+        bits: Number of bits, at least 1.
     """
     ordered = values.flatten().double().sort().values
     sums = torch.cat([ordered.new_zeros(1), ordered.cumsum(0)])
@@ -72,7 +73,7 @@ def find_levels(values: Tensor, bits: int) -> Tensor:
 
 
 def _gain(values: Tensor, found: Tensor) -> Tensor:
-    """Factor with which the found values are as strong as the values, along these; means alone are weaker."""
+    """Factor that makes the found values as strong as the values, along these; means alone are weaker."""
     strength = (values * found).sum()
     return (values * values).sum() / strength if strength > 0 else torch.ones(())
 
@@ -86,7 +87,7 @@ def _unpack(codes: Tensor, bits: int) -> Tensor:
 
 
 def _regroup(numbers: Tensor, bits: int, new_bits: int) -> Tensor:
-    """Rows of numbers of some bits each, lowest first, cut into numbers of other bits; uint8, which spares memory."""
+    """Rows of numbers of some bits each, lowest first, cut into numbers of other bits; uint8, to save memory."""
     places, new_places = (torch.arange(n, dtype=torch.uint8, device=numbers.device) for n in (bits, new_bits))
     stream = (numbers[..., None] >> places & 1).flatten(-2).unflatten(-1, (-1, new_bits))
     return (stream << new_places).sum(-1, dtype=torch.uint8)

@@ -2,8 +2,8 @@
 
 Their file is a dictionary of tensors for the temporal transformers of a `UNet3DConditionModel`. Per transformer block
 it has `<block>.pos_embed`, (1, 32, c), the qk part of both attentions of the block, and `<block>.attn1.vSpatial` and
-`<block>.attn2.vSpatial`, (h · w, 32, c). Of the 32 frames only the trained ones count, and the file says neither how
-many they are nor the size of the pictures. It is read with `weights_only`, so nothing in it is executed.
+`<block>.attn2.vSpatial`, (h · w, 32, c). Of the 32 frames, only the trained ones count. The file says neither how many
+these are nor how large the pictures are. It is read with `weights_only`, so nothing in it is executed.
 """
 
 import math
@@ -22,7 +22,7 @@ from diffusers_motion_embed.storage.files import check_finite
 FRAME_SLOTS = 32
 ATTENTIONS = ("attn1", "attn2")
 KEY = re.compile(r"(?P<block>.+\.transformer_blocks\.\d+)\.(?P<name>pos_embed|attn[12]\.vSpatial)")
-# Pixels of one position, by the block of the model, which in their code has four levels.
+# Pixels per position, by block of the model; in the authors' code it has four levels.
 PIXELS_PER_POSITION = {"down_blocks.1": 16, "up_blocks.2": 16, "down_blocks.2": 32, "up_blocks.1": 32}
 
 
@@ -37,19 +37,19 @@ def from_authors_checkpoint(
     """Read a checkpoint of the method's authors.
 
     Args:
-        checkpoint_path: Of their `motion_embed.pt`.
-        num_frames: That it was trained with, at most 32.
-        height: Of the training clip, in pixels.
-        width: Of the training clip, in pixels.
-        base_model_name_or_path: That it was trained on, for instance "cerspense/zeroscope_v2_576w".
+        checkpoint_path: Path of the authors' `motion_embed.pt`.
+        num_frames: Number of frames that it was trained with, at most 32.
+        height: Height of the training clip, in pixels.
+        width: Width of the training clip, in pixels.
+        base_model_name_or_path: The model that it was trained on, for instance "cerspense/zeroscope_v2_576w".
 
     Returns:
-        The embedding, for `files.write_embedding`. Their modes are debiasing modes here: training is "identity",
-        object is "difference" (the default), camera is "free_placement".
+        The embedding, for `files.write_embedding`. The authors' modes are debiasing modes here: training is
+        "identity", object is "difference" (the default), camera is "free_placement".
 
     Raises:
         EmbeddingNotFoundError: If there is no such file.
-        EmbeddingFileError: If it is no such checkpoint, or does not fit `num_frames`, `height` and `width`.
+        EmbeddingFileError: If it is not such a checkpoint, or does not fit `num_frames`, `height` and `width`.
         ValueError: If `num_frames` is not between 1 and 32.
     """
     path = Path(checkpoint_path)
@@ -82,8 +82,8 @@ def to_authors_checkpoint(embedding: Embedding) -> dict[str, Tensor]:
     """The tensors of a checkpoint that the authors' code reads, for `torch.save`.
 
     Raises:
-        IncompatibleEmbeddingError: If their file cannot hold the embedding: both attentions of a block must have the
-            same qk part, and value parts the full grids of the training clip.
+        IncompatibleEmbeddingError: If the authors' file cannot hold the embedding. Both attentions of a block must
+            have the same qk part, and value parts must have the full grids of the training clip.
     """
     config, tensors = embedding
     checkpoint: dict[str, Tensor] = {}
@@ -134,7 +134,7 @@ def _sorted_parts(checkpoint: object, path: Path, num_frames: int, height: int, 
 
 
 def _fill(tensors: EmbeddingTensors, with_qk: bool, with_v: bool, num_frames: int, height: int, width: int) -> None:
-    # Their blocks may differ in their parts; ours have the same parts everywhere, and zeros add nothing.
+    # The authors' blocks may differ in their parts. Ours have the same parts everywhere, and zeros add nothing.
     for path, parts in tensors.items():
         channels = next(iter(parts.values())).shape[-1]
         if with_qk and "qk" not in parts:

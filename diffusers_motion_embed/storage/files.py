@@ -36,7 +36,7 @@ KEY = re.compile(rf"base_model\.model\.(?P<path>.+)\.{PREFIX}(?P<part>qk|v)(?P<f
 PART_DIMENSIONS = {"qk": 2, "v": 4}
 FLOAT_DTYPES = ("F64", "F32", "F16", "BF16")
 # Settings that came after the first readers of version 1, which keep them without acting on them. A file that does not
-# use them does not hold them.
+# use them omits them.
 LATER_SETTINGS = {"frame_policy": "resample"}
 FORMAT_VERSION = 1  # the one that is written, and the one that is read
 MAX_NUMBERS = 2**28  # in one embedding: 1 GiB in float32; ZeroScope's full grids at all places are 166 million
@@ -47,14 +47,14 @@ def read_embedding(folder: str | Path, weight_name: str | None = None) -> Embedd
 
     Args:
         folder: Folder of an embedding, or path of its safetensors file.
-        weight_name: Of the safetensors file in the folder.
+        weight_name: Name of the safetensors file in the folder.
 
     Returns:
         The embedding, with float32 tensors.
 
     Raises:
         EmbeddingNotFoundError: If there is no such folder or file.
-        EmbeddingFileError: If the file is no sound motion embedding.
+        EmbeddingFileError: If the file is not a sound motion embedding.
     """
     path = expanded(folder)
     if path.is_dir():
@@ -72,7 +72,7 @@ def parse_embedding(state_dict: Mapping[str, Tensor], config: MotionEmbeddingCon
     Args:
         state_dict: Tensors under the keys of the file format.
         config: Settings of the embedding.
-        source: Where it comes from, for messages.
+        source: Where it comes from, for error messages.
 
     Raises:
         EmbeddingFileError: If a key, shape, dtype or number is wrong.
@@ -105,7 +105,7 @@ def to_state_dict(
     """Tensors under the keys of the file format, in compact form if `max_error` is given.
 
     Raises:
-        ValueError: If a number is not finite in `dtype`, or `max_error` is none from 0 to 1.
+        ValueError: If a number is not finite in `dtype`, or `max_error` is not from 0 to 1.
     """
     if max_error is not None and not 0 <= max_error < 1:
         raise ValueError(f"max_error must be a share from 0 to below 1, or None; got {max_error!r}.")
@@ -140,37 +140,37 @@ def write_embedding(
 ) -> Path:
     """Write an embedding folder, whole or not at all. Other files of an existing folder are kept.
 
-    The weights file is a whole embedding by itself, because its header wins over the JSON. Replacing it is one rename,
-    so whoever reads at any moment, also after a crash, finds either the old embedding or the new one.
+    The weights file is a complete embedding by itself, because its header wins over the JSON. Replacing it is one
+    rename. Whoever reads at any moment, even after a crash, therefore finds either the old embedding or the new one.
 
     Args:
         save_directory: Folder to write.
         embedding: What to write.
-        dtype: Of the stored numbers.
+        dtype: Dtype of the stored numbers.
         max_error: Compact form: every number is one of a few levels, as few as keep the relative error of each part,
-            debiased as the config says, at most this; see `compact`. A part for which that takes more than 8 bits is
-            stored whole, as all are with None.
+            debiased as the config says, at or below this; see `compact`. A part that needs more than 8 bits for it is
+            stored in full. None stores all parts in full.
 
     Returns:
         The folder.
 
     Raises:
         NotADirectoryError: If there is a file of that name.
-        ValueError: If a number is not finite in `dtype`, or `max_error` is none from 0 to 1.
+        ValueError: If a number is not finite in `dtype`, or `max_error` is not from 0 to 1.
     """
     folder = expanded(save_directory)
     check_save_directory(folder)
     state_dict = to_state_dict(embedding, dtype, max_error)
     text = json.dumps(config_to_dict(embedding.config), indent=2, sort_keys=True)
     folder.mkdir(parents=True, exist_ok=True)
-    # One entry only: safetensors writes several in random order, and the same embedding is to be the same bytes.
+    # One entry only: safetensors writes several in random order, and the same embedding must give the same bytes.
     weights = save(state_dict, metadata={HEADER_KEY: text})
     replace_files(folder, {CONFIG_NAME: f"{text}\n".encode(), WEIGHTS_NAME: weights})
     return folder
 
 
 def check_save_directory(folder: str | Path) -> None:
-    """Raise a NotADirectoryError if no folder can be there. Nothing is created."""
+    """Raise a NotADirectoryError if a folder cannot be there. Nothing is created."""
     for place in (Path(folder), *Path(folder).parents):
         if place.exists():
             if not place.is_dir():
@@ -182,14 +182,14 @@ def check_save_directory(folder: str | Path) -> None:
 
 
 def check_file_name(name: str) -> None:
-    """Raise a ValueError if a file or folder of that name would lie outside of the folder that it belongs to."""
+    """Raise a ValueError if a file or folder of that name would lie outside the folder that it belongs to."""
     parts = name.replace("\\", "/").split("/")
     if name.startswith(("/", "\\", "~")) or ".." in parts or ":" in name or not name.strip():
         raise ValueError(f"{name!r} must be a name inside of the folder or repository.")
 
 
 def has_own_config(path: Path) -> bool:
-    """Whether a safetensors file says in its header what it is; False also if it cannot be read."""
+    """Whether a safetensors file says in its header what it is; also False if it cannot be read."""
     try:
         with safe_open(path, framework="pt") as file:
             return HEADER_KEY in (file.metadata() or {})
@@ -287,7 +287,7 @@ def parse_config(values: Any, place: str) -> MotionEmbeddingConfig:
     """A config from JSON values.
 
     Raises:
-        EmbeddingFileError: If they are not those of a motion embedding, or not sensible.
+        EmbeddingFileError: If the values do not describe a motion embedding, or are invalid.
     """
     if not isinstance(values, dict) or values.get("peft_type") != PEFT_TYPE:
         kind = values.get("peft_type") if isinstance(values, dict) else type(values).__name__
@@ -300,7 +300,7 @@ def parse_config(values: Any, place: str) -> MotionEmbeddingConfig:
             f"{FORMAT_VERSION}; a newer release of diffusers_motion_embed may read it."
         )
     for name in ("target_modules", "exclude_modules"):
-        if isinstance(values.get(name), str):  # a regular expression from a stranger can take for ever
+        if isinstance(values.get(name), str):  # a regular expression from a stranger may never finish
             raise EmbeddingFileError(f"{place}: {name} must be a list of paths, got {values[name][:80]!r}.")
     known = {entry.name for entry in fields(MotionEmbeddingConfig)}
     try:

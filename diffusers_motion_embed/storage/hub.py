@@ -38,7 +38,7 @@ from diffusers_motion_embed.storage.atomic import expanded
 from diffusers_motion_embed.storage.files import CONFIG_NAME, WEIGHTS_NAME, check_file_name, has_own_config
 
 
-# How to tell what a repository is that holds no motion embedding, by a file of it.
+# What a repository without a motion embedding is, by a file in it.
 OTHER_KINDS = {
     "pytorch_lora_weights.safetensors": "a LoRA (load it with load_lora_weights)",
     "model_index.json": "a whole pipeline (load it with DiffusionPipeline.from_pretrained)",
@@ -49,16 +49,16 @@ OTHER_KINDS = {
 
 
 class HubArguments(TypedDict, total=False):
-    """Where exactly an embedding is.
+    """The exact location of an embedding.
 
     Args:
         weight_name: Name of the safetensors file, if not the usual one.
-        subfolder: Of the folder or repository.
+        subfolder: Subfolder of the folder or repository.
         revision: Branch, tag or commit of the repository.
         token: Access token; None for the one that is logged in, False for none.
-        cache_dir: Of huggingface_hub, if not the usual one.
-        force_download: Download again what is in the cache.
-        local_files_only: Look in the cache alone.
+        cache_dir: Cache folder of huggingface_hub, if not the usual one.
+        force_download: Download again even what is in the cache.
+        local_files_only: Look only in the cache.
     """
 
     weight_name: str | None
@@ -71,7 +71,7 @@ class HubArguments(TypedDict, total=False):
 
 
 def check_hub_arguments(arguments: Mapping[str, Any]) -> None:
-    """Raise a TypeError if one of them is none of `HubArguments`."""
+    """Raise a TypeError if an argument is not one of `HubArguments`."""
     known = HubArguments.__annotations__
     unknown = sorted(set(arguments) - set(known))
     if unknown:
@@ -81,7 +81,7 @@ def check_hub_arguments(arguments: Mapping[str, Any]) -> None:
 
 
 def fetch_embedding(pretrained_model_name_or_path: str | Path, **arguments: Unpack[HubArguments]) -> Path:
-    """Where on this machine an embedding is, downloaded first if it is on the Hub.
+    """Path of an embedding on this machine. It is downloaded first if it is on the Hub.
 
     Args:
         pretrained_model_name_or_path: A folder, a safetensors file, the id of a repository, "user/name", or its
@@ -96,8 +96,8 @@ def fetch_embedding(pretrained_model_name_or_path: str | Path, **arguments: Unpa
         EmbeddingNotFoundError: If there is no such folder, repository, revision or file.
         EmbeddingAccessError: If the repository is gated and access was not granted.
         EmbeddingDownloadError: If the Hub cannot be reached, or the download fails.
-        TypeError: If there is no such argument.
-        ValueError: If `weight_name` or `subfolder` points out of the folder.
+        TypeError: If an argument is unknown.
+        ValueError: If `weight_name` or `subfolder` points outside the folder.
     """
     check_hub_arguments(arguments)
     path, repo_id = expanded(pretrained_model_name_or_path), str(pretrained_model_name_or_path)
@@ -117,19 +117,19 @@ def fetch_embedding(pretrained_model_name_or_path: str | Path, **arguments: Unpa
 
 
 def create_repository(repo_id: str, *, private: bool | None = None, token: str | bool | None = None) -> str:
-    """Make a repository unless it is there.
+    """Create a repository unless it exists.
 
     Args:
-        repo_id: "user/name", or "name" alone for one of one's own.
-        private: Whether a new one is private.
+        repo_id: "user/name", or "name" alone for a repository in your own account.
+        private: Whether a new repository is private.
         token: Access token; None for the one that is logged in.
 
     Returns:
         Its full id.
 
     Raises:
-        EmbeddingAccessError: If the Hub does not let this user.
-        EmbeddingUploadError: If it cannot be reached, or fails.
+        EmbeddingAccessError: If the Hub denies this user access.
+        EmbeddingUploadError: If the Hub cannot be reached, or fails.
     """
     with _uploading(repo_id):
         return HfApi(token=token).create_repo(repo_id, private=private, exist_ok=True).repo_id
@@ -150,13 +150,13 @@ def upload_files(
         repo_id: "user/name".
         files: What to upload, each under its own name.
         token: Access token; None for the one that is logged in.
-        commit_message: Of the commit.
+        commit_message: Message of the commit.
         create_pr: Make a pull request instead of a commit to the main branch.
-        keep: Names of files that are not uploaded where the repository has them already.
+        keep: Names of files that are not uploaded if the repository has them already.
 
     Raises:
-        EmbeddingAccessError: If the Hub does not let this user.
-        EmbeddingUploadError: If it cannot be reached, or fails. Then nothing has changed there.
+        EmbeddingAccessError: If the Hub denies this user access.
+        EmbeddingUploadError: If the Hub cannot be reached, or fails. Nothing has changed there then.
     """
     with _uploading(repo_id):
         api = HfApi(token=token)
@@ -170,8 +170,8 @@ def _uploading(repo_id: str) -> Iterator[None]:
     try:
         yield
     except HFValidationError:
-        raise  # says itself what a repository may be called
-    # RuntimeError is around what went wrong with a large file, ValueError around an answer that is no JSON.
+        raise  # the error itself says how a repository may be named
+    # A RuntimeError wraps what went wrong with a large file; a ValueError wraps an answer that is not JSON.
     except (HTTPError, OSError, RuntimeError, ValueError) as error:
         status = getattr(getattr(error, "response", None), "status_code", None)
         if isinstance(error, LocalTokenNotFoundError) or status in (401, 403):
@@ -184,7 +184,7 @@ def _uploading(repo_id: str) -> Iterator[None]:
 
 
 def _located(name: str, arguments: HubArguments) -> tuple[str, HubArguments]:
-    """Id of the repository and the arguments that an address of the Hub means; what is no address, as it is."""
+    """The repository's id and the arguments that a Hub address stands for; anything else is returned unchanged."""
     if "://" not in name and name.partition("/")[0].lower() not in constants.HF_URL_HOSTS:
         return name, arguments
     try:
@@ -216,7 +216,7 @@ def _is_repo_id(name: str) -> bool:
         validate_repo_id(name)
     except HFValidationError:
         return False
-    return "/" in name  # what has no owner is more likely a folder that is not there
+    return "/" in name  # a name without an owner is more likely a missing folder
 
 
 def _download(repo_id: str, filename: str, **where: Any) -> Path:
@@ -269,7 +269,7 @@ def _download_once(repo_id: str, filename: str, **where: Any) -> Path:
         raise EmbeddingDownloadError(
             f"The Hub answered {status} for {filename} of {repo_id}: try again later."
         ) from error
-    except (HTTPError, OSError, ValueError) as error:  # the last for force_download without a connection
+    except (HTTPError, OSError, ValueError) as error:  # ValueError: force_download without a connection
         raise EmbeddingDownloadError(f"Downloading {filename} of {repo_id} failed ({error}). Try again.") from error
 
 

@@ -21,17 +21,17 @@ def make_model_card(
     previews: Iterable[tuple[str, str]] = (),
     license: str = "other",
 ) -> ModelCard:
-    """The card of an embedding.
+    """The model card of an embedding.
 
     Args:
-        config: Its settings.
-        repo_id: Of the repository, for the example.
+        config: The embedding's settings.
+        repo_id: Id of the repository, for the example.
         previews: Names of preview files in the repository, each with the prompt that it shows.
-        license: Identifier as on the Hub.
+        license: Identifier of the license, as on the Hub.
     """
     base = config.base_model_name_or_path
     shown = [{"name": name, "text": text} for name, text in previews]
-    is_on_hub = bool(base and "/" in base)  # a local folder's name is no repository
+    is_on_hub = bool(base and "/" in base)  # a local folder's name is not a repository
     data = ModelCardData(
         base_model=base if is_on_hub else None,
         license=license,
@@ -53,7 +53,7 @@ def make_model_card(
 
 
 def example_code(config: MotionEmbeddingConfig, repo_id: str) -> str:
-    """A Python program that uses the embedding with the base model and settings that its previews were made with."""
+    """A Python program that uses the embedding with the base model and settings of its previews."""
     generation = config.generation
     pipeline = _identifier(generation.get("pipeline")) or "DiffusionPipeline"
     scheduler, scheduler_config = _identifier(generation.get("scheduler")), generation.get("scheduler_config")

@@ -1,4 +1,4 @@
-"""Training motion embeddings. Not imported by the package root, so that those who only load never pay for it."""
+"""Training motion embeddings. The package root does not import it, so those who only load never pay for it."""
 
 from diffusers_motion_embed.errors import CheckpointError, TrainingDivergedError
 from diffusers_motion_embed.training.checkpoints import CheckpointConfig

@@ -1,4 +1,4 @@
-"""What references show, in text files beside them: found, decoded, and never empty."""
+"""Captions of references, in text files beside them: found, decoded, and never empty."""
 
 import codecs
 import unicodedata
@@ -8,7 +8,7 @@ from diffusers_motion_embed.errors import CaptionError
 from diffusers_motion_embed.video.files import clip_name
 
 
-# The longer first: UTF-32 begins like UTF-16.
+# Longer marks first: UTF-32 begins like UTF-16.
 _MARKS = {
     codecs.BOM_UTF8: "utf-8-sig",
     codecs.BOM_UTF32_LE: "utf-32",
@@ -16,15 +16,15 @@ _MARKS = {
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
 }
-# Letters and symbols that show nothing: fillers of Hangul, and the empty Braille pattern.
+# Letters and symbols that show nothing: Hangul fillers and the empty Braille pattern.
 _BLANK = set("\u115f\u1160\u3164\uffa0\u2800")
 
 
 def read_caption(video: Path) -> str:
-    """The prompt of a reference: the text file beside it, `clip.txt` of `clip.mp4`, `take.1.txt` of a folder `take.1`.
+    """The prompt of a reference, from the text file beside it: `clip.txt` for `clip.mp4`, `take.1.txt` for `take.1/`.
 
     Raises:
-        CaptionError: If there is none, nothing to be seen in it, or it is in an encoding other than Unicode's.
+        CaptionError: If there is no such file, it shows nothing, or its encoding is not one of Unicode's.
     """
     path = caption_path(video)
     text = visible(read_text(path)) if path.is_file() else ""
@@ -37,12 +37,12 @@ def read_caption(video: Path) -> str:
 
 
 def caption_path(video: Path) -> Path:
-    """Where the caption of a reference is."""
+    """Path of a reference's caption."""
     return video.with_name(f"{clip_name(video)}.txt")
 
 
 def visible(text: str) -> str:
-    """The text without blanks and invisible characters at its ends; empty if nothing else is in it."""
+    """The text without blanks and invisible characters at its ends; empty if there is nothing else in it."""
     shown = [number for number, character in enumerate(text) if _is_seen(character)]
     return text[shown[0] : shown[-1] + 1] if shown else ""
 
@@ -61,7 +61,7 @@ def read_text(path: Path) -> str:
         raise CaptionError(
             f"{path} is not {encoding.removesuffix('-sig').upper()} text (byte {error.start}); save it as UTF-8."
         ) from error
-    if "\0" in text:  # as UTF-16 without a mark looks
+    if "\0" in text:  # UTF-16 without a mark looks like this
         raise CaptionError(f"{path} is not UTF-8 text (byte {text.index(chr(0))} is zero); save it as UTF-8.")
     return text
 

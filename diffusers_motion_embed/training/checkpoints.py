@@ -1,7 +1,7 @@
-"""Checkpoints: everything with which an interrupted run goes on as if nothing had happened.
+"""Checkpoints: everything that an interrupted run needs to go on as if nothing had happened.
 
-A checkpoint is a folder `checkpoint-STEP` with one file of safetensors. That file appears in one rename, so a folder
-that has it is complete, and one without it is what a killed process left.
+A checkpoint is a folder `checkpoint-STEP` with one safetensors file. That file appears in one rename. A folder that
+has it is therefore complete, and one without it was left by a killed process.
 """
 
 import json
@@ -32,13 +32,13 @@ LATEST = "latest"
 
 @dataclass(frozen=True, kw_only=True)
 class CheckpointConfig:
-    """Where and when a run is saved, and from where it goes on.
+    """When and where a run is saved, and where it resumes.
 
     Args:
         output_dir: Folder for the `checkpoint-STEP` folders.
-        checkpointing_steps: Save every so many steps; None saves only when told to.
-        checkpoints_total_limit: Keep so many and delete older ones; None keeps all.
-        resume_from_checkpoint: Folder of a checkpoint, or "latest" for the last one of `output_dir`, if there is one.
+        checkpointing_steps: Save after every so many steps; None saves only on request.
+        checkpoints_total_limit: Number of checkpoints to keep; older ones are deleted. None keeps all.
+        resume_from_checkpoint: Folder of a checkpoint, or "latest" for the last one in `output_dir`, if there is one.
 
     Raises:
         ValueError: If a number is below 1.
@@ -54,14 +54,14 @@ class CheckpointConfig:
             object.__setattr__(self, name, optional_whole_number(name, getattr(self, name), 1))
 
     def folder(self, step: int) -> Path:
-        """Of the checkpoint after `step` steps."""
+        """Folder of the checkpoint after `step` steps."""
         return Path(self.output_dir, f"checkpoint-{step}")
 
     def find(self) -> Path | None:
-        """The checkpoint to go on from, or None to begin anew.
+        """The checkpoint to resume from; None to start from the beginning.
 
         Raises:
-            CheckpointError: If the named one is not there.
+            CheckpointError: If the named one does not exist.
         """
         if self.resume_from_checkpoint is None:
             return None
@@ -92,9 +92,9 @@ def write_state(folder: Path, tensors: Mapping[str, Tensor], values: Mapping[str
     """Make `folder` a checkpoint.
 
     Args:
-        folder: Made if need be.
-        tensors: By name.
-        values: What else there is, as JSON values.
+        folder: Folder of the checkpoint; it is created if needed.
+        tensors: The run's tensors by name.
+        values: Everything else, as JSON values.
     """
     folder.mkdir(parents=True, exist_ok=True)
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}

@@ -1,4 +1,4 @@
-"""What training needs of pipeline and references, checked before anything is done."""
+"""What training needs from the pipeline and the references, checked before anything is done."""
 
 import logging
 from collections.abc import Mapping
@@ -21,11 +21,11 @@ logger = logging.getLogger(__name__)
 
 
 def check_pipeline(pipe: Any, component: str | None = None) -> tuple[str, ModelMixin]:
-    """Name and model that are trained.
+    """Name and model of the component that is trained.
 
     Args:
         pipe: The pipeline.
-        component: Of its models that take motion embeddings; the first by default.
+        component: Name of one of its models that take motion embeddings; the first by default.
 
     Raises:
         UnsupportedModelError: If the pipeline cannot be trained.
@@ -84,7 +84,7 @@ def check_options(
     spatial_lora_directory: str | Path | None,
     accelerator: Any,
 ) -> None:
-    """Raise if options contradict each other or the clips, and warn of settings of accelerate that do not count.
+    """Raise if options contradict each other or the clips. Warn of accelerate's settings that have no effect.
 
     Raises:
         ValueError: If options contradict each other.
@@ -108,14 +108,14 @@ def check_options(
 
 
 def ignored_settings(accelerator: Any, config: TrainingConfig) -> list[str]:
-    """What accelerate was told in vain, in words for people.
+    """Settings of accelerate that have no effect, in words for users.
 
-    Samples are shared among processes, and nothing else of accelerate is needed: the base is frozen, and an embedding
-    is small.
+    Processes share the samples. Nothing else of accelerate is needed, because the base is frozen and an embedding is
+    small.
 
     Args:
-        accelerator: Of accelerate.
-        config: Of the run, whose precision and accumulation count.
+        accelerator: The `Accelerator` of accelerate.
+        config: Options of the run, whose precision and accumulation count.
     """
     ignored = []
     if accelerator.mixed_precision not in ("no", config.mixed_precision):

@@ -20,35 +20,36 @@ class TrainingConfig:
 
     Args:
         max_train_steps: Optimizer steps.
-        learning_rate: Peak rate of AdamW; high, because only the embedding learns.
-        qk_learning_rate: Of the query-key part, if another.
-        v_learning_rate: Of the value part, if another.
+        learning_rate: Peak rate of AdamW. It is high because only the embedding learns.
+        qk_learning_rate: Peak rate for the query-key part, if different.
+        v_learning_rate: Peak rate for the value part, if different.
         lr_scheduler: "constant", "constant_with_warmup", or "cosine" or "linear", which warm up and fall to zero.
         lr_warmup_steps: Steps over which the rate rises from zero; "constant" ignores them.
-        weight_decay: Of AdamW; what the reference does not ask for fades, so that less of its look is learned.
-        max_grad_norm: Longer gradients are shortened to this length; None leaves them.
+        weight_decay: Weight decay of AdamW. What the reference does not need fades, so that less of its look is
+            learned.
+        max_grad_norm: Longer gradients are shortened to this length; None leaves them as they are.
         loss: "base", "debiased_temporal", "debiased_hybrid" or "motion_distillation", see `training.losses`.
-        spatial_learning_rate: Of the LoRA on spatial layers that "debiased_hybrid" trains besides.
-        spatial_rank: Of that LoRA.
+        spatial_learning_rate: Learning rate of the LoRA on spatial layers that "debiased_hybrid" also trains.
+        spatial_rank: Rank of that LoRA.
         timestep_sampling: Noise levels to train at: "uniform", "noisier_half", "high_noise" (0.7 to 1), or a range of
             fractions of the noise schedule, (0.5, 1.0).
         timestep_power: 1 draws evenly from that range; higher numbers draw high noise levels more often, with a
             density that grows as its (power - 1)-th power.
-        antithetic_noise: Every second sample gets the noise of the one before with its sign changed, at a noise level
-            of its own. Chance then largely cancels out in the gradients, so that fewer steps are needed.
-        color_negative: Half of the samples show the clip's colour negative, with an empty prompt, so that what is
-            learned is where something moves rather than where it is bright or dark.
-        debias_in_training: Whether the value part is trained through the debiasing that it is later used with, so that
+        antithetic_noise: Every second sample gets the previous sample's noise with its sign changed, at its own noise
+            level. Chance then largely cancels out in the gradients, so fewer steps are needed.
+        color_negative: Half of the samples show the clip's colour negative, with an empty prompt. The embedding then
+            learns where something moves rather than where it is bright or dark.
+        debias_in_training: Whether the value part is trained through the debiasing that it is used with later, so that
             it fits. False trains it as it is, as in the paper.
-        train_batch_size: Samples in one pass, each with a noise level and noise of its own.
-        gradient_accumulation_steps: Passes to one optimizer step. Four samples in one pass give the same as four
-            passes, faster and in more memory.
+        train_batch_size: Samples in one pass, each with its own noise level and noise.
+        gradient_accumulation_steps: Passes per optimizer step. Four samples in one pass give the same as four passes,
+            faster but with more memory.
         gradient_checkpointing: Recompute activations in the backward pass instead of keeping them.
-        mixed_precision: "no", "fp16" or "bf16", of the model's forward pass; the embedding stays float32.
-        seed: Of all that is drawn.
+        mixed_precision: "no", "fp16" or "bf16" for the model's forward pass; the embedding stays float32.
+        seed: Seed of everything that is drawn.
 
     Raises:
-        ValueError: If an option is of no sensible value.
+        ValueError: If an option has an invalid value.
     """
 
     max_train_steps: int = 100
@@ -108,7 +109,7 @@ class TrainingConfig:
             self._set("timestep_sampling", (float(low), float(high)))
 
     def _set(self, name: str, value: Any) -> None:
-        """Store a number of numpy or torch as Python's own, which JSON knows."""
+        """Store numbers of numpy and torch as Python's own, which JSON knows."""
         object.__setattr__(self, name, value)
 
     @property

@@ -1,4 +1,4 @@
-"""Many embeddings, one for each of a list of reference videos, shared out to processes that work alone."""
+"""Many embeddings, one for each of a list of reference videos, shared among processes that work alone."""
 
 import json
 import logging
@@ -36,7 +36,7 @@ class Job:
     """One embedding to learn.
 
     Args:
-        name: Of its folder.
+        name: Name of its folder.
         video: A video file, or a folder of images.
         prompt: What the video shows.
     """
@@ -51,12 +51,12 @@ def read_jobs(source: Path) -> list[Job]:
 
     Args:
         source: A folder of videos and of folders of pictures, with captions beside them; or a file of JSON lines,
-            {"video": ..., "prompt": ..., "name": ...}: paths from the file's folder; without a prompt the caption
-            beside the video is used, without a name the video's. What a folder holds besides is passed over with a
+            {"video": ..., "prompt": ..., "name": ...}. Paths are relative to the file's folder. Without a prompt, the
+            caption beside the video is used; without a name, the video's. Anything else in a folder is skipped with a
             warning.
 
     Raises:
-        CaptionError: If there is no job, one makes no sense, or two have one name.
+        CaptionError: If there is no job, a job makes no sense, or two jobs have the same name.
     """
     source = expanded(source)
     if source.is_dir():
@@ -78,7 +78,7 @@ def read_jobs(source: Path) -> list[Job]:
 
 
 def list_clips(folder: Path) -> list[Path]:
-    """The videos of a folder and its folders of pictures, in order; a warning tells what is passed over."""
+    """The videos of a folder and its folders of pictures, in order. A warning names what is skipped."""
     entries = list_folder(folder)
     clips = [entry for entry in entries if _is_clip(entry)]
     others = {*entries} - {*clips} - {caption_path(clip) for clip in clips} | {*hidden_files(folder, is_video)}
@@ -103,18 +103,18 @@ def _nothing_in(source: Path) -> str:
 
 
 def run_jobs(jobs: list[Job], output_dir: Path, train: Callable[[Job, Path], None], state: Any) -> dict[str, str]:
-    """Do this process's share of the jobs, and learn how all went.
+    """Do this process's share of the jobs, and collect the results of all.
 
-    What is done already is skipped, and a job that fails does not stop the others.
+    Finished jobs are skipped, and a job that fails does not stop the others.
 
     Args:
         jobs: All of them.
         output_dir: Folder for the embeddings' folders.
-        train: Does a job, whose embedding it writes to the given folder.
-        state: Of accelerate, a `PartialState`.
+        train: Does one job and writes its embedding to the given folder.
+        state: A `PartialState` of accelerate.
 
     Returns:
-        By name of every process's jobs: "trained", "done before", or what went wrong.
+        Results by name, for the jobs of all processes: "trained", "done before", or what went wrong.
     """
     results = {}
     for job in jobs[state.process_index :: state.num_processes]:

@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-# Weight of the anchor frame in the debiased loss, sqrt(beta² + 1) and beta, with beta = 1 as in MotionDirector
-# (arXiv 2310.08465), from where arXiv 2403.20193 takes the loss.
+# Weight of the anchor frame in the debiased loss, sqrt(beta² + 1) and beta, with beta = 1 as in MotionDirector (arXiv
+# 2310.08465), the source of the loss in arXiv 2403.20193.
 ANCHOR_BETA = 1.0
 
 
@@ -34,11 +34,11 @@ def debias_by_anchor(frames: Tensor, anchors: Tensor) -> Tensor:
 
 
 def debiased_temporal_loss(prediction: Tensor, target: Tensor, anchors: Tensor) -> Tensor:
-    """The base loss, and once more on frames freed from the look of an anchor frame (arXiv 2310.08465).
+    """The base loss plus the same loss on frames freed from the look of an anchor frame (arXiv 2310.08465).
 
     Args:
-        prediction: Of the model, (batch, channels, frames, height, width).
-        target: As `prediction`.
+        prediction: The base model's prediction, (batch, channels, frames, height, width).
+        target: What the model should predict, of the same shape.
         anchors: Numbers of the anchor frames, (batch,), int64.
     """
     prediction, target = prediction.float(), target.float()
@@ -50,11 +50,11 @@ def debiased_temporal_loss(prediction: Tensor, target: Tensor, anchors: Tensor) 
 def motion_distillation_loss(prediction: Tensor, target: Tensor) -> Tensor:
     """1 - cos of what changes from each frame to the next, averaged over frames and batch (VMC, arXiv 2312.00845).
 
-    A frame's change, of all channels and positions, is one vector. How large it is does not count.
+    The change of a frame, over all channels and positions, is one vector. Its length does not count.
 
     Args:
-        prediction: Of the model, (batch, channels, frames, height, width), at least two frames.
-        target: As `prediction`.
+        prediction: The base model's prediction, (batch, channels, frames, height, width), at least two frames.
+        target: What the model should predict, of the same shape.
     """
     changes = [frames.float().diff(dim=2).transpose(1, 2).flatten(2) for frames in (prediction, target)]
     return 1 - F.cosine_similarity(changes[0], changes[1], dim=-1).mean()
@@ -62,13 +62,13 @@ def motion_distillation_loss(prediction: Tensor, target: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class LossEntry:
-    """A loss that can be trained with, and what it needs.
+    """A loss to train with, and what it needs.
 
     Args:
-        function: Of prediction and target, and of anchor frames if it takes them.
+        function: The loss of a prediction and a target, and of anchor frames if it takes them.
         takes_anchors: Whether it takes the number of a random frame of each clip, (batch,), int64.
         least_frames: How many frames a clip must have.
-        trains_spatial_lora: Whether a LoRA on the spatial layers learns with it how single frames look.
+        trains_spatial_lora: Whether a LoRA on the spatial layers is trained with it to learn how single frames look.
     """
 
     function: Callable[..., Tensor]

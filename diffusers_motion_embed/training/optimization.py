@@ -31,14 +31,14 @@ class Optimization:
 
     Args:
         model: Carries the embedding, active and without weight gradients.
-        noising: How clips are made noisy for the model.
+        noising: How noise is added to clips for the model.
         clips: Scaled latents of the references, (clips, channels, frames, height, width).
-        conditionings: What the model gets besides, one for each clip.
+        conditionings: The model's other inputs, one for each clip.
         frame_conditionings: The same for single frames of the clips, which the hybrid loss trains on too.
         tensors: The embedding, which requires gradients.
-        spatial: Parameters of the LoRA that the hybrid loss trains besides, by name; empty for other losses.
+        spatial: Parameters of the LoRA that the hybrid loss also trains, by name; empty for other losses.
         config: Options of the run.
-        accelerator: Of accelerate, to share every step among its processes; None for one process.
+        accelerator: The `Accelerator` that shares every step among its processes; None for one process.
     """
 
     def __init__(
@@ -132,11 +132,11 @@ class Optimization:
         return logs
 
     def forget_logs(self) -> None:
-        """Begin to count anew for `logs`."""
+        """Restart the count for `logs`."""
         self._sums.zero_()
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Everything with which another object goes on, as tensors and as JSON values."""
+        """Everything that another object needs to go on, as tensors and as JSON values."""
         optimizer = self.optimizer.state_dict()
         tensors = {f"trained.{name}": parameter for name, parameter in self._named_parameters()}
         for index, values in optimizer["state"].items():
@@ -154,7 +154,7 @@ class Optimization:
         """Go on from what `state` gave.
 
         Raises:
-            CheckpointError: If it is of a run with other options, references or layers.
+            CheckpointError: If it comes from a run with other options, references or layers.
         """
         run, other = self._run(), values["run"]
         different = sorted(key for key in run.keys() | other.keys() if run.get(key) != other.get(key))
@@ -237,7 +237,7 @@ class Optimization:
         yield from self.spatial.items()
 
     def _run(self) -> dict[str, Any]:
-        """What must be the same in two runs of which one goes on with the other."""
+        """Everything that two runs must have in common if one is to go on from the other."""
         digest = hashlib.sha256()
         for tensor in (self.clips, *(tensor for each in self.conditionings for tensor in each.tensors())):
             digest.update(tensor.float().cpu().numpy().tobytes())

@@ -1,7 +1,7 @@
 """Recomputing activations in the backward pass instead of keeping them.
 
-`UNet3DConditionModel` refuses diffusers' `enable_gradient_checkpointing()`, so layers are wrapped here, for the time
-of a training run. Which ones, the table of model classes says.
+`UNet3DConditionModel` refuses diffusers' `enable_gradient_checkpointing()`, so layers are wrapped here for the
+duration of a training run. The table of model classes says which ones.
 """
 
 import contextlib
@@ -15,11 +15,11 @@ from torch.utils.checkpoint import checkpoint
 
 @contextlib.contextmanager
 def recomputation(model: nn.Module, paths: str | None) -> Iterator[None]:
-    """The model with some of its layers recomputed, as it was afterwards.
+    """Recompute some of the model's layers, then restore them.
 
     Args:
-        model: Any.
-        paths: Regular expression for the paths of these layers, such as `Architecture.layers`; None is none of them.
+        model: Any model.
+        paths: Regular expression for the paths of these layers, such as `Architecture.layers`; None recomputes none.
     """
     layers = [module for path, module in model.named_modules() if paths and re.fullmatch(paths, path)]
     for layer in layers:

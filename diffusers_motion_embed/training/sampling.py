@@ -1,7 +1,7 @@
 """What one training step draws: noise, noise levels, frames.
 
-Every sample is drawn from a seed of its own, made of the run's seed and the sample's number. A run so needs no random
-state to go on, and several processes that share the samples draw what one would draw.
+Every sample is drawn from its own seed, made of the run's seed and the sample's number. A run therefore needs no
+random state to go on, and several processes that share the samples draw what one would draw.
 """
 
 from dataclasses import dataclass
@@ -15,13 +15,13 @@ from diffusers_motion_embed.training.config import TrainingConfig
 
 @dataclass(frozen=True)
 class Samples:
-    """A batch of what is drawn, on the CPU, so that a seed means the same everywhere.
+    """A batch of what is drawn. It is on the CPU, so that a seed means the same everywhere.
 
     Args:
-        clips: Number of the reference clip, (batch,), int64.
+        clips: Numbers of the reference clips, (batch,), int64.
         noise: (batch, channels, frames, height, width), float32.
         levels: Noise levels within 0 and 1, evenly drawn or not, (batch,), float64.
-        frames: Number of a frame, (batch,), int64.
+        frames: Numbers of frames, (batch,), int64.
     """
 
     clips: Tensor
@@ -33,14 +33,14 @@ class Samples:
 def draw_samples(
     config: TrainingConfig, first: int, num_samples: int, num_clips: int, shape: tuple[int, ...]
 ) -> Samples:
-    """The samples of the given numbers.
+    """The samples with the given numbers.
 
     Args:
-        config: Seed, noise levels and `antithetic_noise` are used.
+        config: Options of the run. Its seed, noise levels and `antithetic_noise` are used.
         first: Number of the first sample, from 0, counted over all steps and processes.
-        num_samples: How many.
-        num_clips: Reference clips to choose from, which take turns.
-        shape: Of one clip's latents, (channels, frames, height, width).
+        num_samples: How many samples to draw.
+        num_clips: Number of reference clips, which take turns.
+        shape: Shape of one clip's latents, (channels, frames, height, width).
     """
     low, high = config.timestep_range
     numbers = range(first, first + num_samples)

@@ -1,4 +1,4 @@
-"""The LoRA of the hybrid loss: it learns how single frames look, so that the embedding need not.
+"""The LoRA of the hybrid loss: it learns how single frames look, so that the embedding does not have to.
 
 MotionDirector (arXiv 2310.08465) trains it on single frames and leaves it out at inference.
 """
@@ -24,7 +24,7 @@ def add_spatial_lora(model: ModelMixin, rank: int) -> dict[str, Tensor]:
 
     Args:
         model: A diffusers model without LoRAs.
-        rank: Of the LoRA.
+        rank: Rank of the LoRA.
 
     Returns:
         Its trainable parameters by name.
@@ -60,6 +60,6 @@ def save_spatial_lora(pipe: Any, model: ModelMixin, folder: str | Path) -> None:
 
 
 def remove_spatial_lora(model: ModelMixin) -> None:
-    """Take the LoRA off; the model is then what it was."""
+    """Take the LoRA off. The model is then what it was before."""
     model.unload_lora()
     del model._hf_peft_config_loaded  # which diffusers leaves behind; the class's own value is what it was

@@ -51,7 +51,7 @@ class TrainingProgress:
         step: Steps done, from 1.
         max_train_steps: Steps of the whole run.
         optimization: The state of the run.
-        checkpoints: Where checkpoints go; None if nowhere.
+        checkpoints: Where checkpoints are saved; None if nowhere.
         config: Settings of the embedding.
     """
 
@@ -66,14 +66,14 @@ class TrainingProgress:
         return self.optimization.logs()
 
     def save_checkpoint(self) -> Path:
-        """Save a checkpoint, whose folder is also an embedding that can be loaded.
+        """Save a checkpoint. Its folder is also an embedding that can be loaded.
 
         Returns:
             Its folder.
 
         Raises:
             ValueError: If the run has no `CheckpointConfig`.
-            TrainingDivergedError: If there is nothing worth saving.
+            TrainingDivergedError: If the loss or the embedding is not finite.
         """
         if self.checkpoints is None:
             raise ValueError("There is nowhere to save checkpoints: give train_motion_embedding a CheckpointConfig.")
@@ -103,37 +103,38 @@ def train_motion_embedding(
     """Learn the motion of a clip. The embedding is loaded on the pipeline afterwards, as the only active one.
 
     Args:
-        pipe: A video pipeline, or a modular one, whose model takes motion embeddings. Its weights do not change. One
-            that begins with a picture gets the first frame. Compilation and caches are left out while it trains.
+        pipe: A video pipeline, or a modular one, whose model takes motion embeddings. Its weights do not change. A
+            pipeline that begins with a picture gets the first frame. Compilation and caches are left out while it
+            trains.
         frames: The reference clip: an array or a tensor, (frames, height, width, 3) or (frames, 3, height, width),
             uint8 from 0 to 255 or floats from 0 to 1 or -1 to 1; a list of PIL images, arrays or tensors; or a path,
-            of which all frames are used. Or a list of several clips of the same motion, of one shape.
-        prompt: What the clip shows; what it names need not be learned. One for each clip; None for a pipeline that
-            takes none.
+            whose frames are all used. It can also be a list of several clips of the same motion, all of one shape.
+        prompt: What the clip shows. What it names need not be learned. Give one prompt for each clip; None for a
+            pipeline that takes none.
         config: Options of the run.
-        embedding_config: Which layers, parts, value grid; frames and sizes are filled in from the clip. Of a pipeline
-            with two models, such as Wan 2.2's, its `component` says which one is trained, by default the first.
-        adapter_name: Under which the embedding is loaded.
-        call_arguments: Further arguments for the pipeline's call, such as `max_sequence_length` or a control clip. It
-            is called once for each clip, up to its first call of the model, to see what it gives the model.
-        checkpoints: Where and when the run is saved, and from where it goes on.
-        spatial_lora_directory: Where the LoRA of the loss "debiased_hybrid" is saved; by default it is dropped.
+        embedding_config: Layers, parts and value grid. Frames and sizes are filled in from the clip. For a pipeline
+            with two models, such as Wan 2.2's, its `component` says which one is trained; by default the first.
+        adapter_name: Name under which the embedding is loaded.
+        call_arguments: Further arguments for the pipeline's call, such as `max_sequence_length` or a control clip. The
+            pipeline is called once for each clip, up to its first call of the model, to see what it gives the model.
+        checkpoints: When and where the run is saved, and where it resumes.
+        spatial_lora_directory: Folder for the LoRA of the loss "debiased_hybrid"; by default the LoRA is dropped.
         callback: Called after every step. An exception from it ends the run and takes the embedding off.
-        accelerator: Of accelerate; its processes then share the samples of every step, and end with the same
-            embedding. None trains in this process alone.
+        accelerator: The `Accelerator` of accelerate. Its processes share the samples of every step and end with the
+            same embedding. None trains in this process alone.
         progress_bar: Whether to show one.
 
     Returns:
-        What is loaded.
+        A report of what was loaded.
 
     Raises:
         UnsupportedModelError: If the pipeline cannot be trained this way.
         ValueError: If a prompt is missing, or options contradict each other.
-        VideoError: If a clip is not one, or of a size that the pipeline cannot take.
-        NotFiniteError: If the VAE makes infinite numbers or NaN of a clip.
+        VideoError: If a clip is not a video, or has a size that the pipeline cannot take.
+        NotFiniteError: If the VAE produces infinite numbers or NaN.
         AdapterNameError: If `adapter_name` is in use.
         TargetModulesError: If `embedding_config` asks for no layer.
-        CheckpointError: If the checkpoint to go on from is missing, damaged, or of another run.
+        CheckpointError: If the checkpoint to resume from is missing, damaged, or from another run.
         TrainingDivergedError: If the loss becomes infinite or NaN; the embedding is then taken off again.
     """
     config, embedding_config = config or TrainingConfig(), embedding_config or MotionEmbeddingConfig()
@@ -161,7 +162,7 @@ def train_motion_embedding(
 
 
 class _Reference(NamedTuple):
-    """What is learned from: latents, (clips, channels, frames, height, width), and what the model gets with them."""
+    """The training data: latents, (clips, channels, frames, height, width), and what the model gets with them."""
 
     latents: torch.Tensor
     conditionings: list[Conditioning]
@@ -217,7 +218,7 @@ def _attach(
     config: TrainingConfig,
     spatial_lora_directory: str | Path | None,
 ) -> Iterator[dict[str, torch.Tensor]]:
-    """The model with the embedding, and with nothing else that learns but the parameters that are given, by name."""
+    """Attach the embedding for training, and give the LoRA's parameters by name. Nothing else of the model learns."""
     debias = _debias_of(config, embedding.config)
     recomputed = find_architecture(model).layers if config.gradient_checkpointing else None
     with (
@@ -230,19 +231,19 @@ def _attach(
 
 
 def _debias_of(config: TrainingConfig, embedding_config: MotionEmbeddingConfig) -> Debias:
-    """Through which the value part is trained; never through one that leaves it out, or nothing would be learned."""
+    """The mode through which the value part is trained. It never leaves the part out: nothing would be learned."""
     through = config.debias_in_training and embedding_config.debias != "free_placement"
     return embedding_config.debias if through else "identity"
 
 
 def _with_negatives(clips: list[np.ndarray], prompts: list[str | None]) -> list[tuple[np.ndarray, str | None]]:
-    """Each clip and its colour negative by turns; a prompt would name the wrong colours for the latter."""
+    """Each clip and its colour negative in turn. A prompt would name the wrong colours for the negative."""
     pairs = zip(clips, prompts, strict=True)
     return [each for clip, text in pairs for each in ((clip, text), (255 - clip, None if text is None else ""))]
 
 
 def new_embedding(model: ModelMixin, config: MotionEmbeddingConfig, paths: list[str]) -> EmbeddingTensors:
-    """Zero tensors that require gradients: an embedding with which the model still computes what it did before."""
+    """Zero tensors that require gradients: with them the model still computes what it did before."""
     device = next(model.parameters()).device
     tensors: EmbeddingTensors = {}
     for path, shape in embedding_shapes(model, config, paths).items():
@@ -259,7 +260,7 @@ def _complete(
     clip: np.ndarray,
     latents: torch.Tensor,
 ) -> MotionEmbeddingConfig:
-    """The settings with what the reference and the model say."""
+    """The settings, completed from the reference and the model."""
     model = supported_models(pipe)[component]
     architecture = find_architecture(model)
     completed = replace(
@@ -276,8 +277,8 @@ def _complete(
         component=component,
     )
     step = 1 / pipe.scheduler.config.num_train_timesteps  # the lowest level itself was trained
-    # By default where it was trained: elsewhere it would add appearance without motion. Never where the pipeline has
-    # another model.
+    # By default it acts where it was trained: elsewhere it would add appearance without motion. It never acts where
+    # the pipeline uses another model.
     low, high = config.timestep_range if completed.timing is None else noise_levels(pipe, component)
     start, end = completed.timing or (0.0, 1.0)
     start, end = max(start, 1 - high), min(end, 1 - low + step)
@@ -291,7 +292,7 @@ def _complete(
 
 
 def _at_levels_of(pipe: Any, component: str, config: TrainingConfig) -> TrainingConfig:
-    """The options at the noise levels that the model ever sees: a pipeline may have two models for two parts."""
+    """The options at the noise levels that the model sees: a pipeline may have two models for two parts."""
     lowest, highest = noise_levels(pipe, component)
     if (lowest, highest) == (0.0, 1.0):
         return config
@@ -352,7 +353,7 @@ def _spatial_lora(
 
 @contextlib.contextmanager
 def _frozen(model: ModelMixin) -> Iterator[None]:
-    """The model in evaluation mode and without weight gradients, as it was afterwards."""
+    """Put the model in evaluation mode and without weight gradients, then restore it."""
     was_training = model.training
     trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
     model.eval()

@@ -1,4 +1,4 @@
-"""From the colours of a file to those of an ordinary screen: high dynamic range, wide gamuts, transparency, depth.
+"""From a file's colours to those of an ordinary screen: high dynamic range, wide gamuts, transparency, depth.
 
 Transfer curves are those of ITU-R BT.2100 (PQ and HLG) and BT.1886, the tone curve is the EETF of ITU-R BT.2390.
 FFmpeg's own filters need zscale for this, which PyAV's FFmpeg lacks; its `scale` first computes a table that takes
@@ -28,9 +28,9 @@ _BT709, _BT2020, _P3 = 1, 9, 12
 _UNREADABLE_SPACES = {10: "BT.2020 of constant luminance", 14: "ICtCp", 15: "IPT (Dolby Vision profile 5)"}
 
 _SDR_WHITE = 203.0  # nits: the white of graphics and subtitles in HDR, ITU-R BT.2408
-_NOMINAL_PEAK = 1000.0  # nits: of HLG, and of PQ without a word on how it was made
+_NOMINAL_PEAK = 1000.0  # nits: for HLG, and for PQ that does not say how it was made
 _LUMA_BT2020 = np.array([0.2627, 0.6780, 0.0593], np.float32)
-# Linear light of other primaries in those of BT.709: ITU-R BT.2087, and the same computation for SMPTE EG 432-1.
+# Linear light from other primaries to BT.709: ITU-R BT.2087, and the same computation for SMPTE EG 432-1.
 _TO_BT709 = {
     _BT2020: np.array(
         [[1.660491, -0.587641, -0.072850], [-0.124550, 1.132900, -0.008349], [-0.018151, -0.100579, 1.118730]],
@@ -126,7 +126,7 @@ def background_colour(background: str) -> tuple[int, int, int]:
 
 
 def _convert(codes: np.ndarray, primaries: int, transfer: int, peak: float, notes: Notes) -> np.ndarray:
-    """16-bit codes (height, width, 3) of another range or gamut as 8-bit codes of BT.709 and BT.1886."""
+    """Convert 16-bit codes (height, width, 3) of another range or gamut to 8-bit codes of BT.709 and BT.1886."""
     if transfer in (PQ, HLG):
         peak = peak if transfer == PQ else _NOMINAL_PEAK
         name = "PQ" if transfer == PQ else "HLG"
@@ -134,7 +134,7 @@ def _convert(codes: np.ndarray, primaries: int, transfer: int, peak: float, note
         light = _light(codes, transfer)
         brightest = light.max(-1)
         grid, mapped = _tone_table(peak)
-        # All three channels by what the brightest of them needs, which keeps hues.
+        # All three channels are scaled by what the brightest of them needs, which keeps hues.
         light *= (np.interp(brightest, grid, mapped) / np.maximum(brightest, grid[1]))[..., None] / _SDR_WHITE
         primaries = primaries if primaries in _TO_BT709 else _BT2020
     else:
@@ -160,7 +160,7 @@ def _code_table(transfer: int) -> np.ndarray:
 
 @lru_cache
 def _tone_table(peak: float) -> tuple[np.ndarray, np.ndarray]:
-    """Light, in steps of PQ, and what becomes of it."""
+    """Light, in steps of PQ, and what it becomes."""
     grid = pq_to_nits(np.linspace(0, 1, 4096))
     return grid, tone_curve(grid, peak)
 

@@ -27,29 +27,29 @@ if TYPE_CHECKING:  # an extra, which pictures do not need
     from av.video.stream import VideoStream
 
 
-# Packets of the beginning whose times are looked at, without decoding, before anything else.
+# Packets at the beginning whose times are read, without decoding, before anything else.
 _MEASURED_PACKETS = 1000
-# How many seconds before a moment decoding begins, if the key frame found first comes too late.
+# How many seconds before a moment decoding begins if the first key frame found comes too late.
 _EARLIER = (0.0, 5.0, 30.0)
-# The longest that a stream may be that does not say how long it is, in seconds.
+# The longest that a stream may be if it does not state its length, in seconds.
 _DAY = 86400.0
-# FFmpeg's own decoders of these leave transparency out.
+# FFmpeg's own decoders drop the transparency of these.
 _ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 
 
 @dataclass(frozen=True)
 class _Timing:
-    """What packets tell of a stream before it is decoded.
+    """What packets tell about a stream before it is decoded.
 
     Args:
-        index: Of the stream in its container.
+        index: Index of the stream in its container.
         first: Time of the first frame in the container.
         rate: Average frames per second.
-        end: When the last frame leaves the screen, from `first`, if it was seen.
+        end: When the last frame leaves the screen, counted from `first`, if it was seen.
         longest: No less than that.
-        count: Number of frames that there should be, if known.
-        is_cut: Whether the file ends before them.
-        is_vague: Whether times are wrong for a while after seeking: MPEG program streams name only some of them.
+        count: Expected number of frames, if known.
+        is_cut: Whether the file ends before that.
+        is_vague: Whether times are wrong for a while after seeking. MPEG program streams give only some of them.
     """
 
     index: int
@@ -68,10 +68,10 @@ class VideoFile:
     Args:
         path: The file.
         background: Colour under transparent pixels.
-        notes: Get what is done.
+        notes: Collects what is done.
 
     Raises:
-        VideoError: If it is no video.
+        VideoError: If it is not a video.
         ImportError: If PyAV is missing.
     """
 
@@ -85,7 +85,7 @@ class VideoFile:
         self.is_cut, self.longest = self._timing.is_cut, self._timing.longest
 
     def frames_from(self, time: float) -> Iterator[TimedFrame]:
-        """Frames in order; the first is on screen at `time`, or was before. Stops where the file is damaged."""
+        """Frames in order. The first is on screen at `time`, or was before. They stop where the file is damaged."""
         attempts = _EARLIER[1:] if self._timing.is_vague else _EARLIER
         for earlier in attempts if time > 1 else ():
             frames = self._decoded(max(0.0, time - earlier))
@@ -96,7 +96,7 @@ class VideoFile:
         return self._decoded(0.0)
 
     def _decoded(self, time: float) -> Generator[TimedFrame, None, None]:
-        """Frames from the key frame before a moment on."""
+        """Frames from the key frame before a moment onwards."""
         with self._open() as container:
             stream = next(each for each in container.streams.video if each.index == self._timing.index)
             stream.thread_type = "AUTO"
@@ -136,7 +136,7 @@ class VideoFile:
     def _pending(
         self, decoder: VideoCodecContext, time_base: Fraction | None, last: VideoFrame | None
     ) -> Iterator[VideoFrame]:
-        """What a decoder still holds of before the damage: frames that follow each other without a gap."""
+        """Frames from before the damage that a decoder still holds, up to the first gap between them."""
         import av
 
         try:
@@ -144,7 +144,7 @@ class VideoFile:
         except (av.FFmpegError, ValueError):
             return
         for frame in frames:
-            frame.time_base = time_base  # which PyAV takes from packets, and here is none
+            frame.time_base = time_base  # PyAV takes it from packets, and there is none here
             if frame.is_corrupt or frame.pts is None or last is None or frame.time - last.time > 1.5 / self.rate:
                 return
             last = frame
@@ -203,14 +203,14 @@ def _decoder(stream: VideoStream) -> VideoCodecContext:
 
 
 def _time_base(stream: Stream) -> Fraction:
-    """Seconds in one unit of the stream's times."""
+    """Seconds per unit of the stream's times."""
     if stream.time_base is None:
         raise ValueError(f"stream {stream.index} does not say in which unit its times are")
     return stream.time_base
 
 
 def _measure(container: InputContainer, path: Path, notes: Notes) -> _Timing:
-    """Choose the stream and measure its times by its first packets."""
+    """Choose the stream and measure its times from its first packets."""
     from av.stream import Disposition
 
     stills = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
@@ -227,7 +227,7 @@ def _measure(container: InputContainer, path: Path, notes: Notes) -> _Timing:
 
 
 def _rank(stream: VideoStream, packets: int) -> tuple:
-    """Moving before still, the container's choice before others, then the larger."""
+    """Moving streams before still ones, the container's choice before others, then the larger."""
     from av.stream import Disposition
 
     return packets > 1, bool(stream.disposition & Disposition.default), stream.width * stream.height
@@ -257,7 +257,7 @@ def _packets(
 def _timing(
     container: InputContainer, stream: VideoStream, packets: list[tuple[float, float, bool]], is_whole: bool
 ) -> _Timing:
-    """What the packets of a stream, each with start, length and whether it is shown, tell."""
+    """Timing from the packets of a stream, each with start, length and whether it is shown."""
     declared = float(stream.average_rate or stream.guessed_rate or 25)
     shown = sorted((start, length) for start, length, is_shown in packets if is_shown)
     is_vague = container.format.name == "mpeg"
@@ -270,7 +270,7 @@ def _timing(
     count = stream.frames or _promised(container, declared, end) or (len(shown) if is_whole else None)
     is_cut = is_whole and count is not None and len(packets) < count
     measured = len(shown) / end
-    # Times in a file are often rounded; the rate that it names is exact. Where it was seen whole, times count.
+    # Times in a file are often rounded, but the rate that it states is exact. If the file was seen whole, times count.
     is_declared = abs(declared / measured - 1) < 0.01 or not is_whole or is_cut
     rate, known = declared if is_declared else measured, end if is_whole else None
     return _Timing(stream.index, first, rate, known, known or max(end, promised), count, is_cut, is_vague)
@@ -279,5 +279,5 @@ def _timing(
 def _promised(container: InputContainer, rate: float, end: float) -> int | None:
     """How many frames a container without a table of frames should have, if it says it lasts longer than they do."""
     seconds = (container.duration or 0) / 1_000_000
-    is_alone = len(container.streams) == 1  # else something else may last so long
+    is_alone = len(container.streams) == 1  # otherwise another stream may last that long
     return round(seconds * rate) if is_alone and seconds > end + 0.25 else None

@@ -1,4 +1,4 @@
-"""Which files are pictures and videos, in what order, and which are passed over: one list and one rule for all."""
+"""Which files are pictures and videos, in what order, and which are skipped: one list and one rule for all."""
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -6,8 +6,8 @@ from pathlib import Path
 from natsort import natsorted
 
 
-# Pictures that may hold several frames are videos as well. A video that is named as a picture, or the other way round,
-# is still read: files are opened by what is in them.
+# Pictures that may hold several frames are videos as well. A video named like a picture, or the reverse, is still
+# read: files are opened by their content.
 _STILL = "bmp dib jfif jp2 j2k jpe jpeg jpg pbm pcx pgm pnm ppm qoi sgi tga tif tiff"
 _ANIMATED = "apng avif avifs gif webp"
 _CONTAINERS = (
@@ -31,7 +31,7 @@ def is_picture(path: Path) -> bool:
 
 
 def is_video(path: Path) -> bool:
-    """Whether a file's name is that of a video, animated pictures included."""
+    """Whether a file's name is that of a video or an animated picture."""
     return path.suffix.lower() in VIDEO_SUFFIXES
 
 
@@ -42,13 +42,13 @@ def clip_name(path: Path) -> str:
 
 
 def expanded(path: str | Path) -> Path:
-    """The path as it is, or with `~` for the home folder if nothing has that name."""
+    """The path as it is, or, if nothing has that name, with `~` replaced by the home folder."""
     path = Path(path)
     return path if path.exists() or not str(path).startswith("~") else path.expanduser()
 
 
 def list_folder(folder: Path) -> list[Path]:
-    """What a folder holds, numbers in the order of numbers; without hidden entries (`.DS_Store`, `._1.png`)."""
+    """What a folder holds, with numbers in numerical order, without hidden entries (`.DS_Store`, `._1.png`)."""
     return natsorted((entry for entry in folder.iterdir() if not entry.name.startswith(".")), key=lambda p: p.name)
 
 
@@ -63,7 +63,7 @@ def hidden_files(folder: Path, is_kind: Callable[[Path], bool]) -> list[Path]:
 
 
 def passed_over(entries: Iterable[Path]) -> str:
-    """Which entries of a folder are not used, in words; empty if there are none."""
+    """The entries of a folder that are not used, in words; empty if there are none."""
     names = natsorted(entry.name for entry in entries)
     more = f" and {len(names) - 5} more" if len(names) > 5 else ""
     return f"passed over {', '.join(names[:5])}{more}" if names else ""

@@ -1,4 +1,4 @@
-"""Which way up a frame is, how wide its pixels are, fields, and the size that is asked for."""
+"""How a frame is shown: which way up, how wide its pixels are, its fields, and the requested size."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ def upright(pixels: np.ndarray, aspect: float, matrix: np.ndarray | None, notes:
 
     Args:
         pixels: (height, width, 3), as they are stored.
-        aspect: Width of a stored pixel over its height.
+        aspect: Width of a stored pixel divided by its height.
         matrix: (3, 3), the display matrix: a stored point (x, y) is shown at (a·x + c·y, b·x + d·y), where a, b and
             c, d begin its first two rows (ISO/IEC 14496-12, 8.3.2). None is upright.
-        notes: Get what was done.
+        notes: Collects what was done.
     """
     height, width = pixels.shape[:2]
     size = (max(1, round(width * aspect)), height)
@@ -41,7 +41,7 @@ def upright(pixels: np.ndarray, aspect: float, matrix: np.ndarray | None, notes:
 
 
 def _orientation(matrix: np.ndarray, notes: Notes) -> tuple[bool, tuple[int, int]]:
-    """Whether rows become columns, and the scales across and down after that, of which negative ones mirror."""
+    """Whether rows become columns, and the scales across and down after that; negative scales mirror."""
     (a, b), (c, d) = matrix[:2, :2].tolist()
     is_turned = abs(b) + abs(c) > abs(a) + abs(d)
     across, along = ((c, b), (a, d)) if is_turned else ((a, d), (b, c))
@@ -57,7 +57,7 @@ def display_matrix(frame: VideoFrame) -> np.ndarray | None:
 
 
 def deinterlaced(frames: Iterable[VideoFrame], notes: Notes) -> Iterator[VideoFrame]:
-    """Frames whose fields were taken at two moments, without combs; other frames as they are."""
+    """Remove combs from frames whose fields were taken at two moments; other frames stay as they are."""
     graph = None
     for frame in frames:
         if graph is None and frame.interlaced_frame:
@@ -86,7 +86,7 @@ def _deinterlacer(frame: VideoFrame) -> Graph:
 
 
 def _pulled(graph: Graph) -> Iterator[VideoFrame]:
-    """What a graph has ready."""
+    """The frames that a graph has ready."""
     import av
 
     while True:
@@ -97,7 +97,7 @@ def _pulled(graph: Graph) -> Iterator[VideoFrame]:
 
 
 def fit(picture: Picture, height: int | None, width: int | None) -> np.ndarray:
-    """Scale a picture to cover a size, and cut it around the centre; its own size by default.
+    """Scale a picture to cover a size, and crop it around the centre. By default it keeps its own size.
 
     Returns:
         (height, width, 3), uint8.
@@ -108,7 +108,7 @@ def fit(picture: Picture, height: int | None, width: int | None) -> np.ndarray:
         return picture.pixels
     image = Image.fromarray(np.ascontiguousarray(picture.pixels))
     scale = max(wanted / shown for wanted, shown in zip(size, picture.size, strict=True))
-    # Per axis, the share of the picture that is seen, in stored pixels.
+    # The share of the picture that is seen along each axis, in stored pixels.
     parts = [own * wanted / (shown * scale) for own, wanted, shown in zip(stored, size, picture.size, strict=True)]
     left, top = ((own - part) / 2 for own, part in zip(stored, parts, strict=True))
     box = (left, top, left + parts[0], top + parts[1])

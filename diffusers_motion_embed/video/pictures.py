@@ -1,4 +1,4 @@
-"""Pictures, by Pillow: folders of them, and animated ones. In one place what makes any of them RGB and upright."""
+"""Pictures, read by Pillow: folders of them, and animated ones. One place makes all of them RGB and upright."""
 
 import struct
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ from diffusers_motion_embed.video.source import Notes, Picture, TimedFrame
 
 
 _ANIMATED_FORMATS = ("AVIF", "GIF", "PNG", "TIFF", "WEBP")
-# Browsers show frames of no more than 10 ms for 100 ms.
+# Browsers show frames of 10 ms or less for 100 ms.
 _LEAST_SECONDS, _USUAL_SECONDS = 0.0101, 0.1
 _DAMAGE = (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error, Image.DecompressionBombError)
 
@@ -37,9 +37,9 @@ class PictureFolder:
 
     Args:
         folder: The folder.
-        fps: At which rate the pictures follow each other, if that is known.
+        fps: Rate at which the pictures follow each other, if it is known.
         background: Colour under transparent pixels.
-        notes: Get what is done.
+        notes: Collects what is done.
 
     Raises:
         VideoError: If there are no pictures.
@@ -79,9 +79,9 @@ class AnimatedPicture:
 
     Args:
         path: The file.
-        fps: The rate of pages that have no times.
+        fps: Rate of pages without times.
         background: Colour under transparent pixels.
-        notes: Get what is done.
+        notes: Collects what is done.
 
     Raises:
         VideoError: If it is damaged from its beginning.
@@ -97,7 +97,7 @@ class AnimatedPicture:
             self._image = Image.open(BytesIO(path.read_bytes()))
             seconds = self._measured()
         has_times = len(seconds) > 1 and self._image.format != "TIFF"
-        # The first picture of an APNG may be for programs that know no APNG, and no frame.
+        # The first picture of an APNG may be meant for programs that do not know APNG. It is then not a frame.
         self._first = 1 if has_times and self._image.info.get("default_image") else 0
         if not has_times:
             seconds = [1 / (fps or 1.0)] * len(seconds)
@@ -122,7 +122,7 @@ class AnimatedPicture:
             return as_picture(self._image, self.background, self.notes)
 
     def _measured(self) -> list[float]:
-        """How long each frame stays, up to the first that is damaged."""
+        """How long each frame stays, up to the first damaged one."""
         seconds: list[float] = []
         image = self._image
         for number in count() if image.format in _ANIMATED_FORMATS else range(1):
@@ -142,7 +142,7 @@ class AnimatedPicture:
 
 
 def is_picture_inside(path: Path) -> bool:
-    """Whether a file is one that Pillow reads, by what is in it; of videos only animated pictures are."""
+    """Whether Pillow reads a file, judged by its content. Of videos, it reads only animated pictures."""
     formats = None if path.suffix.lower() in PICTURE_SUFFIXES else ("AVIF", "GIF", "PNG", "WEBP")
     try:
         with Image.open(path, formats=formats) as image:
@@ -152,7 +152,7 @@ def is_picture_inside(path: Path) -> bool:
 
 
 def has_high_range(path: Path) -> bool:
-    """Whether a PNG or AVIF says that it is HDR: Pillow takes no notice, and FFmpeg reads it."""
+    """Whether a PNG or AVIF says that it is HDR. Pillow ignores that, so FFmpeg reads it."""
     with open(path, "rb") as file:
         head = file.read(65536)
     # The transfer curve follows the primaries: one byte each in PNG's cICP, two in the nclx of AVIF's colr.
@@ -195,7 +195,7 @@ def _rgb(image: Image.Image, background: str, notes: Notes) -> Image.Image:
 
 
 def _from_deep_grey(image: Image.Image, notes: Notes) -> Image.Image:
-    """Grey of 16 bits with all its tones."""
+    """16-bit grey with all its tones."""
     values = np.asarray(image).astype(np.int64)
     if values.min() < 0 or values.max() > 65535:
         raise VideoError("its pixels are whole numbers beyond 16 bits; store it with 8 or 16 bits")
@@ -204,7 +204,7 @@ def _from_deep_grey(image: Image.Image, notes: Notes) -> Image.Image:
 
 
 def _to_srgb(image: Image.Image, profile: bytes, notes: Notes) -> Image.Image:
-    """Colours of a profile (Display P3 of phones and screens, CMYK) in sRGB."""
+    """Convert colours of a profile (Display P3 of phones and screens, CMYK) to sRGB."""
     try:
         own = ImageCms.ImageCmsProfile(BytesIO(profile))
         name = ImageCms.getProfileDescription(own).strip()
@@ -233,7 +233,7 @@ def _named(file: Path) -> Iterator[None]:
 
 
 def _instead(folder: Path) -> str:
-    """What a folder without pictures has."""
+    """What a folder without pictures holds instead."""
     entries = list_folder(folder)
     if any(is_video(entry) and not is_picture(entry) for entry in entries):
         return "but videos: name one of them, or give the folder as a list of clips (--reference_videos)."

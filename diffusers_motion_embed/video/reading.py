@@ -20,16 +20,16 @@ from diffusers_motion_embed.video.times import Moments, Request, choose_moments,
 
 @dataclass(frozen=True, eq=False)
 class ReferenceClip:
-    """A reference as it is learned.
+    """A reference as training uses it.
 
     Args:
         path: Where it was read from.
         frames: (num_frames, height, width, 3), uint8 from 0 to 255.
-        fps: How many of the frames are in a second; None for pictures without times.
-        times: When each frame came on screen, in seconds from the reference's first frame; without times, the
-            numbers of the pictures.
+        fps: Frames per second; None for pictures without times.
+        times: When each frame comes on screen, in seconds from the reference's first frame. For pictures without
+            times, their numbers.
         source_size: Width and height at which a player shows the reference.
-        source_fps: Its average frames per second, or None without times.
+        source_fps: Its average frames per second; None without times.
         notes: What was done to it: turned, made square, tone-mapped, ...
         warnings: What may differ from what its owner expects.
     """
@@ -75,15 +75,15 @@ def read_video(
     """Read frames of a reference as a player shows them; `read_reference` also says what was done to them.
 
     Args:
-        path: As in `read_reference`, like all others.
+        path: As in `read_reference`, like all other arguments.
         num_frames: How many frames to return; None returns all, or those of `num_seconds`.
-        height: In pixels.
-        width: In pixels.
+        height: Height in pixels.
+        width: Width in pixels.
         start: First frame used, from 0.
-        stride: Every how many frames one is used.
+        stride: Number of frames from one used frame to the next.
         fps: Frames per second to read.
-        start_seconds: First moment used.
-        num_seconds: Length of what is used.
+        start_seconds: First moment used, in seconds.
+        num_seconds: Length of the used part, in seconds.
         background: Colour under transparent pixels.
 
     Returns:
@@ -91,8 +91,8 @@ def read_video(
 
     Raises:
         FileNotFoundError: If there is nothing at `path`.
-        VideoError: If it is empty, no video, damaged, or shorter than asked for.
-        ValueError: If a number makes no sense.
+        VideoError: If it is empty, damaged, not a video, or shorter than asked for.
+        ValueError: If a number is invalid.
     """
     clip = read_reference(
         path,
@@ -126,32 +126,32 @@ def read_reference(
 ) -> ReferenceClip:
     """Read frames of a video file, an animated picture or a folder of pictures, as a player shows them.
 
-    Frames are chosen by their times, at an even rate: `fps`, or the file's average. They are upright, of square
-    pixels, deinterlaced, and in the colours of an ordinary screen.
+    Frames are chosen by their times, at an even rate: `fps`, or the file's average. They are upright and deinterlaced,
+    with square pixels, in the colours of an ordinary screen.
 
     Args:
-        path: A video file of any kind that FFmpeg reads, an animated GIF, WebP, AVIF or APNG, or a folder of pictures,
-            which are taken in the order of names, numbers in that of numbers; hidden files are passed over.
+        path: A video file of any kind that FFmpeg reads, an animated GIF, WebP, AVIF or APNG, or a folder of pictures.
+            Pictures are taken in the order of their names, with numbers in numerical order. Hidden files are skipped.
         num_frames: How many frames to read; None reads all from the start on, or those of `num_seconds`.
-        height: In pixels; the frames are scaled to cover height and width, and cut around the centre. The video's
-            own by default.
-        width: As `height`.
+        height: Height in pixels. The frames are scaled to cover height and width, and cropped around the centre. By
+            default it is the video's own.
+        width: Width in pixels, in the same way.
         start: First frame used, from 0, counted at the rate that is read.
-        stride: Every how many frames one is used, counted at the rate that is read.
-        fps: Frames per second to read, whatever the file has; by default the file's average rate. Of pictures without
-            times, such as a folder, the rate at which they follow each other.
-        start_seconds: In place of `start`, the first moment used, in seconds from the first frame.
-        num_seconds: Length of what is used, in seconds. With `num_frames`, so many frames are spread evenly over it;
-            else it gives their number.
-        background: Colour under transparent pixels, a name or "#rrggbb".
+        stride: Number of frames from one used frame to the next, counted at the rate that is read.
+        fps: Frames per second to read, whatever the file has; by default the file's average rate. For pictures without
+            times, such as a folder, it is the rate at which they follow each other.
+        start_seconds: First moment used, in seconds from the first frame; it takes the place of `start`.
+        num_seconds: Length of the used part, in seconds. With `num_frames`, that many frames are spread evenly over
+            it; otherwise it determines their number.
+        background: Colour under transparent pixels: a name or "#rrggbb".
 
     Returns:
         The frames, their rate, and what was done to them.
 
     Raises:
         FileNotFoundError: If there is nothing at `path`.
-        VideoError: If it is empty, no video, damaged, or shorter than asked for.
-        ValueError: If a number makes no sense, or numbers contradict each other.
+        VideoError: If it is empty, damaged, not a video, or shorter than asked for.
+        ValueError: If a number is invalid, or numbers contradict each other.
     """
     request = _checked(Request(num_frames, start, stride, fps, start_seconds, num_seconds))
     height, width = optional_whole_number("height", height, 1), optional_whole_number("width", width, 1)
@@ -186,7 +186,7 @@ def _open(path: Path, fps: float | None, background: str, notes: Notes) -> Sourc
 def _read_pictures(
     source: Source, moments: Moments, height: int | None, width: int | None
 ) -> tuple[list[np.ndarray], tuple[float, ...], tuple[int, int]]:
-    """Pixels of the wanted size, the times of their frames, and the size of the first as it is shown."""
+    """Pixels of the requested size, the times of their frames, and the display size of the first."""
     pictures: list[np.ndarray] = []
     times: list[float] = []
     size = (0, 0)
@@ -221,7 +221,7 @@ def _too_short(path: Path, source: Source, moments: Moments, found: int) -> str:
 
 
 def _checked(request: Request) -> Request:
-    """The request with whole numbers as ints; what makes no sense is refused."""
+    """The request with whole numbers as ints; invalid values are refused."""
     for name in ("fps", "num_seconds", "start_seconds"):
         _check_number(name, getattr(request, name), is_zero_allowed=name == "start_seconds")
     if request.start and request.start_seconds is not None:

@@ -31,11 +31,11 @@ class Notes:
 
 
 class Picture(NamedTuple):
-    """A frame to look at.
+    """A frame as it is shown.
 
     Args:
-        pixels: (height, width, 3), uint8, RGB and upright, as many as are stored.
-        size: Width and height in square pixels, at which it is to be shown.
+        pixels: (height, width, 3), uint8, RGB and upright, at the stored resolution.
+        size: Width and height at which it is shown, in square pixels.
     """
 
     pixels: np.ndarray
@@ -43,7 +43,7 @@ class Picture(NamedTuple):
 
 
 class TimedFrame(NamedTuple):
-    """A frame that is not a picture yet, because most frames are never asked for.
+    """A frame before it becomes a picture: most frames are never asked for.
 
     Args:
         time: When it comes on screen, in seconds from the first frame; its number where there are no times.
@@ -69,7 +69,7 @@ class Source(Protocol):
 
     @property
     def longest(self) -> float:
-        """No less than `end`, also where that is not known."""
+        """An upper bound of `end`, even where `end` is unknown."""
         ...
 
     @property
@@ -79,17 +79,17 @@ class Source(Protocol):
 
     @property
     def is_cut(self) -> bool:
-        """Whether it is known to end before them."""
+        """Whether it is known to end before `stored_frames`."""
         ...
 
     @property
     def damaged_after(self) -> float | None:
-        """Time of the last frame before damage, once damage was met."""
+        """Time of the last frame before damage, once damage was found."""
         ...
 
     @property
     def notes(self) -> Notes:
-        """Of everything that is done."""
+        """Notes of everything that is done."""
         ...
 
     def frames_from(self, time: float) -> Iterator[TimedFrame]:

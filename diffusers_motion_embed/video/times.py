@@ -11,7 +11,7 @@ from diffusers_motion_embed.video.source import Source, TimedFrame
 # A frame that stays more than half longer or shorter than the average is not one of an even rate. Rounded times
 # (Matroska: milliseconds) stay far below.
 _UNEVENNESS = 0.5
-# Seeking costs decoding from a key frame, of which there is mostly one in a few seconds.
+# Seeking costs decoding from a key frame; most files have one every few seconds.
 _SEEK_GAP = 10.0
 
 
@@ -33,10 +33,10 @@ class Moments:
 
     Args:
         times: In seconds from the first frame, or numbers of pictures that have no times.
-        rate: How many of them there are in a second, or None without times.
+        rate: Number of moments per second; None without times.
         is_rate_given: Whether the caller chose it.
-        is_open: Whether they go on for as long as the source does, which may be for fewer than these.
-        tolerance: Half of a frame; a frame that comes on screen so much later than a moment still counts.
+        is_open: Whether they go on to the end of the source, which may come before the last of them.
+        tolerance: Half of a frame. A frame that comes on screen later than a moment by at most this still counts.
     """
 
     times: tuple[float, ...]
@@ -46,7 +46,7 @@ class Moments:
     tolerance: float
 
     def runs(self) -> Iterator[tuple[float, ...]]:
-        """Moments that are near to each other, together."""
+        """Groups of moments that are near to each other."""
         run = [self.times[0]]
         for time in self.times[1:]:
             if time - run[-1] > _SEEK_GAP:
@@ -60,7 +60,7 @@ def choose_moments(request: Request, source: Source) -> Moments:
     """The moments that a request means for a source.
 
     Raises:
-        VideoError: If seconds are asked of pictures that have no times.
+        VideoError: If seconds are asked of pictures without times.
     """
     in_seconds = request.start_seconds is not None or request.num_seconds is not None
     if source.rate is None and in_seconds:
@@ -109,7 +109,7 @@ def _run_on_screen(
 
 
 def _stays_until(source: Source, last: TimedFrame, time: float) -> bool:
-    """Whether the last frame, which none follows, is still on screen at a moment."""
+    """Whether the last frame is still on screen at a moment. No frame follows it."""
     length = 1 / (source.rate or 1.0)
     end = last.time + length
     if source.end is not None and source.damaged_after is None and not source.is_cut:
