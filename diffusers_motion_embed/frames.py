@@ -9,11 +9,11 @@ from PIL import Image
 from torch import Tensor
 
 from diffusers_motion_embed.errors import VideoError
-from diffusers_motion_embed.video import read_video
+from diffusers_motion_embed.video import ReferenceClip, read_video
 
 
 # A clip in any form that `as_frames` takes.
-Clip = str | os.PathLike | np.ndarray | Tensor | Sequence[Any]
+Clip = str | os.PathLike | ReferenceClip | np.ndarray | Tensor | Sequence[Any]
 
 # Darkest value of a float clip that is certainly in -1 to 1. A value only just below 0 may be a rounded 0.
 DARK = -0.5
@@ -28,6 +28,7 @@ def as_frames(clip: Clip) -> np.ndarray:
               floats from 0 to 1 or from -1 to 1;
             - a list of pictures: PIL images, as `diffusers.utils.load_video` returns them, or arrays or tensors
               without the axis of frames;
+            - what `read_reference` returns;
             - the path of a video file or of a folder of images. Every frame is used; `read_video` can read a part of
               them, or another size.
 
@@ -38,6 +39,8 @@ def as_frames(clip: Clip) -> np.ndarray:
         VideoError: If it is something else, or the range of its numbers is unclear.
         FileNotFoundError: If there is nothing at the path.
     """
+    if isinstance(clip, ReferenceClip):
+        return clip.frames
     if isinstance(clip, str | os.PathLike):
         return read_video(os.fspath(clip), None)
     if isinstance(clip, Sequence) and clip:
@@ -105,5 +108,5 @@ def _from_floats(clip: np.ndarray) -> np.ndarray:
 def _wrong(got: str) -> VideoError:
     return VideoError(
         "frames must be a clip: an array or a tensor of shape (frames, height, width, 3), uint8 or floats from 0 to 1 "
-        f"or -1 to 1; a list of pictures; or a path; got {got}. Of a batch give one clip, such as frames[0]."
+        f"or -1 to 1; a list of pictures; or a path; got {got}."
     )

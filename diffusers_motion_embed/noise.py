@@ -173,10 +173,9 @@ def mix_noise(
             "share must lie within 0 and 1, factor be at least 1 and cutoff be positive; "
             f"got {share}, {factor}, {cutoff}."
         )
-    if inverted_noise.ndim != 5 or len(inverted_noise) != 1:
-        raise ValueError(
-            f"inverted_noise must be (1, channels, frames, height, width), got {tuple(inverted_noise.shape)}."
-        )
+    _check_noise(inverted_noise)
+    if mix.startswith("frequency") and factor > min(inverted_noise.shape[-2:]):
+        raise ValueError(f"factor {factor} leaves nothing of noise of {tuple(inverted_noise.shape[-2:])} positions.")
 
     def fresh() -> Tensor:
         shape = (num_videos, *inverted_noise.shape[1:])
@@ -204,11 +203,7 @@ def save_inverted_noise(save_directory: str | Path, inverted_noise: Tensor) -> P
     Raises:
         ValueError: If the shape is another, or the noise holds infinite numbers or NaN. Nothing is written then.
     """
-    if not _is_noise(inverted_noise):
-        raise ValueError(
-            "inverted_noise must hold finite floats, (1, channels, frames, height, width), as from invert_clip; "
-            f"got {inverted_noise.dtype} {tuple(inverted_noise.shape)}."
-        )
+    _check_noise(inverted_noise)
     folder = expanded(save_directory)
     folder.mkdir(parents=True, exist_ok=True)
     replace_files(folder, {NOISE_NAME: save({NOISE_KEY: inverted_noise.detach().cpu().contiguous()})})
@@ -269,6 +264,15 @@ def load_inverted_noise(
 
 def _is_noise(tensor: Tensor) -> bool:
     return tensor.ndim == 5 and tensor.is_floating_point() and bool(tensor.isfinite().all())
+
+
+def _check_noise(noise: Any) -> None:
+    if not isinstance(noise, Tensor) or not _is_noise(noise) or len(noise) != 1:
+        got = f"{noise.dtype} {tuple(noise.shape)}" if isinstance(noise, Tensor) else type(noise).__name__
+        raise ValueError(
+            "inverted_noise must hold finite floats, (1, channels, frames, height, width), as from invert_clip; "
+            f"got {got}."
+        )
 
 
 def _low_frequencies(clips: Tensor, factor: int) -> Tensor:

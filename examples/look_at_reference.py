@@ -54,6 +54,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--fps", type=float, help="Of the animation; by default the rate of the reference.")
     parser.add_argument("--output_dir", type=Path, default=Path("outputs/references"))
     options = parser.parse_args(arguments)
+    names = [clip_name(video) for video in options.videos]
+    if len(set(names)) < len(names):
+        parser.error("Give every video a name of its own, because its pictures get that name.")
     failed = 0
     for video in options.videos:
         try:

@@ -30,6 +30,7 @@ if not __package__:  # started by its path, as `accelerate launch` does
     sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from diffusers_motion_embed import (
+    CaptionError,
     MotionEmbeddingConfig,
     ReferenceClip,
     invert_clip,
@@ -215,7 +216,10 @@ def train_one(options: argparse.Namespace, accelerator: Accelerator) -> None:
 
 def train_many(options: argparse.Namespace, accelerator: Accelerator) -> None:
     """One embedding for each video, each learned by one process."""
-    jobs = read_jobs(options.reference_videos)
+    try:
+        jobs = read_jobs(options.reference_videos)
+    except CaptionError as error:
+        raise SystemExit(str(error)) from error
     for setting in ignored_settings(accelerator, make_configs(options)[0]) if accelerator.is_main_process else ():
         print(f"accelerate's {setting} is not used")
     pipe = load_pipeline(options, accelerator.device)

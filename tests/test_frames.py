@@ -6,7 +6,7 @@ import torch
 from diffusers.utils import load_video
 from PIL import Image
 
-from diffusers_motion_embed import VideoError, read_video
+from diffusers_motion_embed import VideoError, read_reference, read_video
 from diffusers_motion_embed.frames import as_clips, as_frames
 
 
@@ -64,7 +64,7 @@ def test_a_path_is_all_of_its_frames(tmp_path):
         pytest.param(FLOATS - 0.1, "floats from -0.1 to 0.9, which is neither", id="a-little-below-0"),
         pytest.param(FLOATS * np.nan, "floats from nan to nan", id="nan"),
         pytest.param(CLIP.astype(np.int64), "got int64", id="int64"),
-        pytest.param(CLIP[None], r"got uint8 \(1, 4, 6, 8, 3\)\. Of a batch give one clip", id="batch"),
+        pytest.param(CLIP[None], r"got uint8 \(1, 4, 6, 8, 3\)\.", id="batch"),
         pytest.param(CLIP[..., :2], r"got uint8 \(4, 6, 8, 2\)", id="two-channels"),
         pytest.param([CLIP[0], CLIP[0, :3]], "of one size and dtype", id="sizes"),
         pytest.param([], "got list without pictures", id="empty"),
@@ -75,3 +75,8 @@ def test_a_path_is_all_of_its_frames(tmp_path):
 def test_what_is_no_clip_or_may_be_two_is_refused(clip, message):
     with pytest.raises(VideoError, match=message):
         as_frames(clip)
+
+
+def test_what_read_reference_returns_is_a_clip():
+    reference = read_reference("examples/assets/arc.mp4", 4)
+    assert as_frames(reference) is reference.frames

@@ -158,8 +158,9 @@ def test_pipelines_that_take_no_noise_say_so():
         dme.pipeline_latents(pipe, noise())
     with pytest.raises(dme.UnsupportedModelError, match="no model that takes"):
         dme.pipeline_latents(pipe.vae, noise())
-    with pytest.raises(dme.VideoError, match=r"must be \(batch, channels, frames"):
-        dme.pipeline_latents(make_text_to_video(), noise()[0])
+    for wrong in (noise()[0], noise()[:, :2], noise().numpy()):
+        with pytest.raises(dme.VideoError, match=r"must be \(batch, 4 channels, frames.* got "):
+            dme.pipeline_latents(make_text_to_video(), wrong)
 
 
 @pytest.mark.parametrize("make_pipe", [make_text_to_video, make_animatediff])
@@ -178,13 +179,15 @@ def test_the_mix_is_what_a_pipeline_takes_as_latents(make_pipe):
         ({"share": 1.5}, "share must lie within 0 and 1"),
         ({"factor": 0}, "factor be at least 1"),
         ({"cutoff": 0.0}, "cutoff be positive"),
+        ({"mix": "frequency", "factor": 1000}, "factor 1000 leaves nothing of noise"),
     ],
 )
 def test_mixes_are_checked(arguments, message):
     with pytest.raises(ValueError, match=message):
         dme.mix_noise(noise(), **arguments)
-    with pytest.raises(ValueError, match=r"must be \(1, channels"):
-        dme.mix_noise(noise()[0])
+    for wrong in (noise()[0], noise().int(), noise() * torch.nan, noise().numpy()):
+        with pytest.raises(ValueError, match="must hold finite floats"):
+            dme.mix_noise(wrong)
 
 
 def test_noise_is_kept_in_a_folder(tmp_path):

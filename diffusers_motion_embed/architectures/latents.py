@@ -82,8 +82,10 @@ def pipeline_latents(pipe: Any, noise: Tensor, call_arguments: Mapping[str, Any]
     if name in NOT_NOISE or "latents" not in call_parameters(pipe):
         reason = NOT_NOISE.get(name, "takes no `latents`")
         raise UnsupportedModelError(f"{name} {reason}, so it cannot begin with given noise.")
-    if noise.ndim != 5:
-        raise VideoError(f"noise must be (batch, channels, frames, height, width), got {tuple(noise.shape)}.")
+    channels = _num_channels(pipe)
+    if not isinstance(noise, Tensor) or noise.ndim != 5 or noise.shape[1] != channels:
+        got = tuple(noise.shape) if isinstance(noise, Tensor) else type(noise).__name__
+        raise VideoError(f"noise must be (batch, {channels} channels, frames, height, width), got {got}.")
     if name in UNSCALED:
         noise = noise * float(getattr(pipe.scheduler, "init_noise_sigma", 1.0))
     if name not in WHOLE_INPUT | WITH_FIRST_FRAME:

@@ -42,6 +42,10 @@ FORMAT_VERSION = 1  # the one that is written, and the one that is read
 MAX_NUMBERS = 2**28  # in one embedding: 1 GiB in float32; ZeroScope's full grids at all places are 166 million
 
 
+# What the numbers of a file may be.
+STORED_DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
+
+
 def read_embedding(folder: str | Path, weight_name: str | None = None) -> Embedding:
     """Read and check an embedding from a folder, or from a single safetensors file.
 
@@ -107,6 +111,8 @@ def to_state_dict(
     Raises:
         ValueError: If a number is not finite in `dtype`, or `max_error` is not from 0 to 1.
     """
+    if dtype not in STORED_DTYPES:
+        raise ValueError(f"dtype must be one of {', '.join(map(str, STORED_DTYPES))}; got {dtype!r}.")
     if max_error is not None and not 0 <= max_error < 1:
         raise ValueError(f"max_error must be a share from 0 to below 1, or None; got {max_error!r}.")
     state_dict = {}

@@ -60,7 +60,7 @@ def read_jobs(source: Path) -> list[Job]:
     """
     source = expanded(source)
     if source.is_dir():
-        jobs = [Job(clip_name(video), video, read_caption(video)) for video in list_clips(source)]
+        jobs = _with_captions(list_clips(source))
     elif source.is_file():
         lines = enumerate(read_text(source).replace("\r\n", "\n").split("\n"), 1)
         jobs = [_parse_job(line, f"{source}, line {number}", source.parent) for number, line in lines if visible(line)]
@@ -74,6 +74,18 @@ def read_jobs(source: Path) -> list[Job]:
         raise CaptionError(
             f"{source} names {', '.join(repeated)} more than once; give every embedding a name of its own."
         )
+    return jobs
+
+
+def _with_captions(videos: list[Path]) -> list[Job]:
+    jobs, errors = [], []
+    for video in videos:
+        try:
+            jobs.append(Job(clip_name(video), video, read_caption(video)))
+        except CaptionError as error:
+            errors.append(str(error))
+    if errors:  # all at once, so that they can be mended at once
+        raise CaptionError("\n".join(errors))
     return jobs
 
 

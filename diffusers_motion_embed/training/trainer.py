@@ -287,7 +287,7 @@ def _complete(
             f"timing={completed.timing} has no noise level in common with the pipeline's {component}, which sees "
             f"{1 - high:g} to {1 - low:g} of the schedule."
         )
-    completed.timing = (start, end)
+    completed.timing = (round(start, 6), round(end, 6))
     return completed
 
 

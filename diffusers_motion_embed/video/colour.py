@@ -27,6 +27,8 @@ PQ, HLG = 16, 18
 _BT709, _BT2020, _P3 = 1, 9, 12
 _UNREADABLE_SPACES = {10: "BT.2020 of constant luminance", 14: "ICtCp", 15: "IPT (Dolby Vision profile 5)"}
 
+_UNREADABLE_CURVES = {8: "linear light", 9: "logarithmic", 10: "logarithmic", 17: "digital cinema's (SMPTE ST 428)"}
+
 _SDR_WHITE = 203.0  # nits: the white of graphics and subtitles in HDR, ITU-R BT.2408
 _NOMINAL_PEAK = 1000.0  # nits: for HLG, and for PQ that does not say how it was made
 _LUMA_BT2020 = np.array([0.2627, 0.6780, 0.0593], np.float32)
@@ -84,11 +86,9 @@ def to_rgb(frame: VideoFrame, background: str, notes: Notes) -> np.ndarray:
     Raises:
         VideoError: If its colours are of a kind that cannot be converted.
     """
-    if int(frame.colorspace) in _UNREADABLE_SPACES:
-        raise VideoError(
-            f"its colours are {_UNREADABLE_SPACES[int(frame.colorspace)]}, which cannot be converted; export it as "
-            "SDR (BT.709) first"
-        )
+    unreadable = _UNREADABLE_SPACES.get(int(frame.colorspace)) or _UNREADABLE_CURVES.get(int(frame.color_trc))
+    if unreadable:
+        raise VideoError(f"its colours are {unreadable}, which cannot be converted; export it as SDR (BT.709) first")
     has_alpha = frame.format.has_palette or any(each.is_alpha for each in frame.format.components)
     primaries, transfer = int(frame.color_primaries), int(frame.color_trc)
     is_high_range = transfer in (PQ, HLG)

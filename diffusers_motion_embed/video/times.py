@@ -118,9 +118,9 @@ def _stays_until(source: Source, last: TimedFrame, time: float) -> bool:
 
 
 def _note_times(source: Source, moments: Moments, intervals: list[float]) -> None:
-    if source.rate is None or moments.rate is None or not intervals:
+    if source.rate is None or moments.rate is None:
         return
-    lengths = [interval * source.rate for interval in intervals]
+    lengths = [interval * source.rate for interval in intervals] or [1.0]
     if max(lengths) > 1 + _UNEVENNESS or min(lengths) < 1 - _UNEVENNESS:
         say = source.notes.add if moments.is_rate_given else source.notes.warn
         say(

@@ -43,6 +43,12 @@ def test_folders_and_large_frames(tmp_path):
     assert Image.open(tmp_path / "out" / "take.1.png").width == 3 * 196 + 4
 
 
+def test_two_videos_of_one_name_are_refused(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        main([str(tmp_path / "a/clip.mp4"), str(tmp_path / "b/clip.gif"), "--output_dir", str(tmp_path)])
+    assert "a name of its own" in capsys.readouterr().err
+
+
 def test_what_cannot_be_read_is_told_and_the_others_are_shown(tmp_path, capsys):
     encode(tmp_path / "good.mp4", numbered(16), *H264)
     (tmp_path / "bad.mp4").write_bytes(b"no video")

@@ -440,6 +440,14 @@ def test_a_folder_in_the_place_of_a_file_is_told_before_anything_is_written(fold
     assert names_in(folder) == sorted([CONFIG_NAME, WEIGHTS_NAME])
 
 
+@pytest.mark.parametrize("dtype", [torch.int8, torch.complex64, torch.float8_e4m3fn, "float16"], ids=str)
+def test_dtypes_that_could_not_be_read_back_are_refused(folder, dtype):
+    before = (folder / WEIGHTS_NAME).read_bytes()
+    with pytest.raises(ValueError, match=r"dtype must be one of torch\.float32"):
+        write_embedding(folder, read_embedding(folder), dtype=dtype)
+    assert (folder / WEIGHTS_NAME).read_bytes() == before
+
+
 @pytest.mark.parametrize(
     ("number", "dtype"),
     [

@@ -83,6 +83,14 @@ def test_a_folder_of_folders_of_pictures_is_a_list_of_clips(tmp_path):
     assert jobs == [Job(name, tmp_path / name, f"a clip of {name}") for name in ("take.2", "take.10")]
 
 
+def test_all_captions_that_are_missing_are_named_at_once(videos):
+    for caption in videos.glob("*.txt"):
+        caption.unlink()
+    with pytest.raises(CaptionError) as raised:
+        read_jobs(videos)
+    assert ["a.gif" in line or "b.mp4" in line for line in str(raised.value).splitlines()] == [True, True]
+
+
 def test_a_folder_of_pictures_is_one_clip_and_no_list(tmp_path):
     Image.new("RGB", (8, 8)).save(tmp_path / "1.png")
     with pytest.raises(CaptionError, match="holds pictures, which are one clip: give it as --reference_video"):

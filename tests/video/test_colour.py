@@ -344,3 +344,13 @@ def test_a_profile_of_no_sense_is_passed_over(tmp_path):
     corners().save(tmp_path / "1.png", icc_profile=b"no profile")
     with pytest.warns(UserWarning, match="a colour profile that does not fit"):
         assert_corners(read_video(tmp_path, 1)[0], CORNERS)
+
+
+@pytest.mark.parametrize(
+    ("curve", "name"), [("linear", "linear light"), ("log100", "logarithmic"), ("smpte428", "cinema")]
+)
+def test_curves_that_cannot_be_converted_are_refused(tmp_path, curve, name):
+    path = tmp_path / "curve.mkv"
+    still(path, None, "-vf", f"format=yuv420p10le,setparams=color_trc={curve}", "-c:v", "ffv1")
+    with pytest.raises(VideoError, match=rf"curve\.mkv: its colours are .*{name}.* export it as SDR"):
+        read_video(path, 1)

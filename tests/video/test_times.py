@@ -160,6 +160,8 @@ def test_the_rate_of_the_clip_counts_the_stride(clip24):
 def test_a_higher_rate_repeats_frames_and_says_so(clip24):
     with pytest.warns(UserWarning, match="there are 24 frames per second, so that some are used more than once"):
         assert numbers_of(read_video(clip24, 4, fps=48)) == [0, 0, 1, 1]
+    with pytest.warns(UserWarning, match="some are used more than once"):  # also where it is one frame throughout
+        assert numbers_of(read_video(clip24, 4, fps=1000)) == [0, 0, 0, 0]
 
 
 def test_a_folder_has_the_rate_that_is_given(tmp_path):
