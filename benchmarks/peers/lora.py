@@ -9,7 +9,7 @@ from torch import nn
 
 from benchmarks.peers.training import only_trained
 from diffusers_motion_embed import enable_motion_embedding
-from diffusers_motion_embed.adapter.attachment import PROJECTION_HOOKS
+from diffusers_motion_embed.adapter.attachment import PROJECTION_PRE_HOOKS
 from diffusers_motion_embed.training.spatial_lora import remove_spatial_lora
 
 
@@ -45,7 +45,7 @@ def add_temporal_lora(model: nn.Module, paths: list[str], rank: int) -> dict[str
     Returns:
         Its parameters by name.
     """
-    names = [name for name in PROJECTION_HOOKS if name != "to_qkv"] + ["to_out.0"]
+    names = [*PROJECTION_PRE_HOOKS, "to_out.0"]
     modules = dict(model.named_modules())
     targets = [f"{path}.{name}" for path in paths for name in names if f"{path}.{name}" in modules]
     model.add_adapter(LoraConfig(r=rank, lora_alpha=rank, target_modules=targets), adapter_name=TEMPORAL)

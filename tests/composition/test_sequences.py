@@ -30,9 +30,25 @@ SETTINGS = settings(
 def test_sequences_of_calls(machine, part):
     machine.counts = Counter()
     run_state_machine_as_test(machine, settings=SETTINGS)
-    # What matters was compared. Random sequences fuse a LoRA beside a motion least often, five times in 25 or so.
-    for what in ("motion and LoRA", "motion and fused LoRA", "no motion", "failed call"):
+    # What matters was compared. A few short sequences may never fuse a LoRA beside a motion.
+    rare = ["motion and fused LoRA"] if IS_THOROUGH else []
+    for what in ("motion and LoRA", "no motion", "failed call", *rare):
         assert machine.counts[what] >= SETTINGS.max_examples // 10, machine.counts
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_a_lora_that_is_fused_and_unfused_beside_a_motion(machine):
+    machine.counts = Counter()
+    state = machine()
+    state.start(timestep=750)
+    state.add_motion("everywhere", 0, "style", "difference")
+    state.add_lora("both", 0, "style")
+    state.fuse_lora(components=["unet"], lora_scale=0.5)
+    state.outputs_are_as_expected()
+    assert machine.counts["motion and fused LoRA"] == 1
+    state.unfuse_lora()
+    state.outputs_are_as_expected()
+    state.motion_leaves_weights_and_loras_alone()
 
 
 @pytest.mark.parametrize("machine", MACHINES)
