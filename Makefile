@@ -20,11 +20,11 @@ demo: $(VENV)/.installed-demo
 	$(BIN)/python -m examples.demo
 
 test: install
-	$(BIN)/python -m pytest --numprocesses 2
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
 
 # The same with thousands of random files and hundreds of random sequences of calls; takes much longer.
 test-all: install
-	$(BIN)/python -m pytest --numprocesses 2 --hypothesis-profile all
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal --hypothesis-profile all
 
 # What embeddings cost, as ratios; nothing else should run meanwhile.
 benchmark: install

@@ -193,4 +193,4 @@ def embedding_dict(make_embedding):
 @pytest.fixture
 def kills():
     """How often a test kills a process that starts slowly."""
-    return 20 if settings.get_current_profile_name() == "all" else 3
+    return 20 if settings.get_current_profile_name() == "all" else 2

@@ -182,10 +182,8 @@ def start(folder):
 
 
 def test_killed_runs_go_on_to_the_same_bytes(tmp_path, kills):
+    rng, started = random.Random(0), time.perf_counter()
     expected = train(tmp_path / "whole")
-    rng = random.Random(0)
-    started = time.perf_counter()
-    train(tmp_path / "timed")
     seconds = time.perf_counter() - started
     folder, killed = tmp_path / "killed", 0
     while killed < kills:
