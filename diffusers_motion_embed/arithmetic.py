@@ -69,10 +69,7 @@ def concatenate_motion_embeddings(
         The folder, for `load_motion_embedding`. Its debiasing is "identity", because it holds what is added.
 
     Raises:
-        EmbeddingNotFoundError: If there is no such folder, repository, revision or file.
-        EmbeddingAccessError: If the Hub refuses one.
-        EmbeddingDownloadError: If the Hub cannot be reached.
-        EmbeddingFileError: If one is not a sound motion embedding.
+        MotionEmbeddingError: If one cannot be read. The kinds are those of `reverse_motion_embedding`.
         IncompatibleEmbeddingError: If they differ in model class, timing, frame policy, layers, widths or value grids.
         ValueError: If `sources` is empty.
     """

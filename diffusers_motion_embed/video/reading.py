@@ -4,6 +4,7 @@ import warnings
 from dataclasses import dataclass, replace
 from numbers import Real
 from pathlib import Path
+from typing import TypedDict, Unpack
 
 import numpy as np
 
@@ -59,32 +60,27 @@ class ReferenceClip:
         )
 
 
-def read_video(
-    path: str | Path,
-    num_frames: int | None = None,
-    *,
-    height: int | None = None,
-    width: int | None = None,
-    start: int = 0,
-    stride: int = 1,
-    fps: float | None = None,
-    start_seconds: float | None = None,
-    num_seconds: float | None = None,
-    background: str = "black",
-) -> np.ndarray:
+class ReadingArguments(TypedDict, total=False):
+    """Which frames are read, and how, with the meanings and defaults of `read_reference`."""
+
+    height: int | None
+    width: int | None
+    start: int
+    stride: int
+    fps: float | None
+    start_seconds: float | None
+    num_seconds: float | None
+    background: str
+
+
+def read_video(path: str | Path, num_frames: int | None = None, **arguments: Unpack[ReadingArguments]) -> np.ndarray:
     """Read frames of a reference as a player shows them; `read_reference` also says what was done to them.
 
     Args:
-        path: As in `read_reference`, like all other arguments.
+        path: A video file, an animated picture, or a folder of pictures.
         num_frames: How many frames to return; None returns all, or those of `num_seconds`.
-        height: Height in pixels.
-        width: Width in pixels.
-        start: First frame used, from 0.
-        stride: Number of frames from one used frame to the next.
-        fps: Frames per second to read.
-        start_seconds: First moment used, in seconds.
-        num_seconds: Length of the used part, in seconds.
-        background: Colour under transparent pixels.
+        **arguments: Size, part, rate and background, as in `read_reference`: `height`, `width`, `start`, `stride`,
+            `fps`, `start_seconds`, `num_seconds`, `background`.
 
     Returns:
         Frames, (num_frames, height, width, 3), uint8 from 0 to 255.
@@ -92,20 +88,10 @@ def read_video(
     Raises:
         FileNotFoundError: If there is nothing at `path`.
         VideoError: If it is empty, damaged, not a video, or shorter than asked for.
-        ValueError: If a number is invalid.
+        ValueError: If a number is invalid, or numbers contradict each other.
+        TypeError: If an argument is unknown.
     """
-    clip = read_reference(
-        path,
-        num_frames,
-        height=height,
-        width=width,
-        start=start,
-        stride=stride,
-        fps=fps,
-        start_seconds=start_seconds,
-        num_seconds=num_seconds,
-        background=background,
-    )
+    clip = read_reference(path, num_frames, **arguments)
     for warning in clip.warnings:
         warnings.warn(f"{clip.path}: {warning}.", stacklevel=2)
     return clip.frames
