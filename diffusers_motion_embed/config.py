@@ -176,6 +176,6 @@ def _check_modules(name: str, value: Any) -> None:
         try:
             re.compile(value)
         except re.error as error:
-            raise ValueError(f"{name} is no regular expression: {value!r} ({error}).") from error
+            raise ValueError(f"{name} must be a regular expression, got {value!r} ({error}).") from error
     elif value is not None and not (isinstance(value, list) and all(isinstance(entry, str) for entry in value)):
         raise ValueError(f"{name} must be a regular expression, a list of names, or None; got {value!r}.")

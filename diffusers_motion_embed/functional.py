@@ -166,7 +166,7 @@ def add_to_rows(hidden_states: Tensor, offset: Tensor) -> Tensor:
     batch = hidden_states.shape[0] // positions  # not divmod, which torch.compile cannot trace for sizes that vary
     if hidden_states.shape[0] % positions:
         raise ValueError(
-            f"{hidden_states.shape[0]} rows are no whole number of clips of {positions} positions: something, such as "
+            f"{hidden_states.shape[0]} rows do not divide into clips of {positions} positions: something, such as "
             "FreeNoise's split inference, cuts the rows apart. Switch it off to use a motion embedding."
         )
     return (hidden_states.unflatten(0, (batch, positions)) + offset).flatten(0, 1)

@@ -285,7 +285,7 @@ def _read_config(path: Path, header: Mapping[str, str], state_dict: Mapping[str,
     try:
         values = json.loads(text)
     except (ValueError, RecursionError) as error:  # a number of thousands of digits is a plain ValueError
-        raise EmbeddingFileError(f"The settings in the {place} are no JSON ({error}).") from error
+        raise EmbeddingFileError(f"The settings in the {place} are not JSON ({error}).") from error
     return parse_config(values, place)
 
 

@@ -191,7 +191,7 @@ def _located(name: str, arguments: HubArguments) -> tuple[str, HubArguments]:
         place = parse_hf_uri(name, endpoint=constants.ENDPOINT)
     except HfUriError as error:
         raise EmbeddingNotFoundError(
-            f"{name} is no address of a repository on the Hub ({error.msg}). Give its id, user/name, or the path of a "
+            f"{name} is not the address of a repository on the Hub ({error.msg}). Give its id, user/name, or the path of a "
             "folder."
         ) from error
     if place.type != "model":
