@@ -548,13 +548,13 @@ def test_a_bad_file_changes_nothing(text_to_video, make_embedding, tmp_path, wri
         pytest.param(
             lambda pipe, source: pipe.load_motion_embedding("https://huggingface.co/you"),
             dme.EmbeddingNotFoundError,
-            "no address of a repository on the Hub .*Give its id, user/name",
+            "not the address of a repository on the Hub .*Give its id, user/name",
             id="address-of-a-person",
         ),
         pytest.param(
             lambda pipe, source: pipe.load_motion_embedding("https://example.com/you/motion"),
             dme.EmbeddingNotFoundError,
-            "no address of a repository on the Hub",
+            "not the address of a repository on the Hub",
             id="address-elsewhere",
         ),
         pytest.param(

@@ -346,10 +346,10 @@ def test_settings_that_cannot_be_are_refused(folder, changes, message):
 
 
 BAD_JSON = [
-    pytest.param("{num_frames: 4}", "are no JSON", id="no-json"),
-    pytest.param("", "are no JSON", id="empty"),
-    pytest.param("[" * 100_000, "are no JSON", id="endlessly-nested"),
-    pytest.param('{"num_frames": ' + "9" * 5000 + "}", "are no JSON", id="number-too-long"),
+    pytest.param("{num_frames: 4}", "are not JSON", id="no-json"),
+    pytest.param("", "are not JSON", id="empty"),
+    pytest.param("[" * 100_000, "are not JSON", id="endlessly-nested"),
+    pytest.param('{"num_frames": ' + "9" * 5000 + "}", "are not JSON", id="number-too-long"),
     pytest.param("[1, 2]", "peft_type is 'list'", id="a-list"),
     pytest.param("null", "peft_type is 'NoneType'", id="nothing"),
 ]
