@@ -71,8 +71,10 @@ def concatenate_motion_embeddings(
     Raises:
         MotionEmbeddingError: If one cannot be read. The kinds are those of `reverse_motion_embedding`.
         IncompatibleEmbeddingError: If they differ in model class, timing, frame policy, layers, widths or value grids.
-        ValueError: If `sources` is empty.
+        ValueError: If `sources` is empty, or is one path instead of a list.
     """
+    if isinstance(sources, str | Path):
+        raise ValueError(f"sources must be a list of embeddings, got {str(sources)!r} alone.")
     embeddings = [read_embedding(fetch_embedding(source, **hub_arguments)) for source in sources]
     return write_embedding(save_directory, concatenated_embedding(embeddings))
 

@@ -11,7 +11,7 @@ from diffusers_motion_embed.adapter.choice import choose_embeddings
 from diffusers_motion_embed.adapter.registry import embedding_tensors, registry_of
 from diffusers_motion_embed.architectures import component_name
 from diffusers_motion_embed.config import MotionEmbeddingConfig
-from diffusers_motion_embed.errors import AdapterNameError
+from diffusers_motion_embed.errors import AdapterNameError, EmbeddingNotFoundError
 from diffusers_motion_embed.storage.atomic import expanded
 from diffusers_motion_embed.storage.embedding import Embedding
 from diffusers_motion_embed.storage.files import CONFIG_NAME, NOISE_NAME, WEIGHTS_NAME, write_embedding
@@ -62,11 +62,11 @@ def save_motion_embedding(
 
     Raises:
         AdapterNameError: If the name is unknown, or none is given and not exactly one is active.
-        FileNotFoundError: If inverted noise is to be uploaded and there is none.
+        EmbeddingNotFoundError: If inverted noise is to be uploaded and there is none.
         ValueError: If `max_error` is not from 0 to 1, or a file to be uploaded is a link out of the folder.
     """
     if with_inverted_noise and not (expanded(save_directory) / NOISE_NAME).is_file():
-        raise FileNotFoundError(
+        raise EmbeddingNotFoundError(
             f"There is no {NOISE_NAME} in {save_directory}; keep it there with save_inverted_noise."
         )
     model, name = _only_one(choose_embeddings(pipe_or_model, adapter_name))

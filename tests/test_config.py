@@ -94,7 +94,9 @@ def test_sizes_are_whole_numbers_of_at_least_one(name, value):
         pytest.param("target_modules", "(", "target_modules must be a regular expression, got", id="pattern"),
         pytest.param("target_modules", 3, "target_modules must be a regular expression, a list", id="targets-number"),
         pytest.param("target_modules", ["a", 3], "target_modules must be a regular expression", id="targets-mixed"),
-        pytest.param("exclude_modules", "[", "exclude_modules must be a regular expression, got", id="exclude-pattern"),
+        pytest.param(
+            "exclude_modules", "[", "exclude_modules must be a regular expression, got", id="exclude-pattern"
+        ),
         pytest.param("exclude_modules", [None], "exclude_modules must be a regular", id="exclude-mixed"),
         pytest.param("generation", [], r"generation must be a dictionary, got \[\]", id="generation"),
         pytest.param("training", None, "training must be a dictionary, got None", id="training"),

@@ -217,7 +217,18 @@ def _not_found_message(path: Path) -> str:
     if not path.parent.is_dir():
         return f"There is no folder {path.parent}."
     files = sorted(entry.name for entry in path.parent.iterdir() if entry.is_file())
-    return f"There is no file {path.name} in {path.parent}; it holds {', '.join(files) if files else 'no files'}."
+    subfolders = sorted(entry.parent.name for entry in path.parent.glob(f"*/{path.name}"))
+    return (
+        f"There is no file {path.name} in {path.parent}; it holds {', '.join(files) if files else 'no files'}."
+        + subfolder_hint(subfolders)
+    )
+
+
+def subfolder_hint(subfolders: list[str]) -> str:
+    """What to do where the embeddings are one level deeper, as PEFT stores adapters that have names."""
+    if not subfolders:
+        return ""
+    return f" Its subfolders {', '.join(subfolders)} have one: give subfolder={subfolders[0]!r}, for instance."
 
 
 def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

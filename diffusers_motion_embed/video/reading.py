@@ -8,7 +8,7 @@ from typing import TypedDict, Unpack
 
 import numpy as np
 
-from diffusers_motion_embed.errors import VideoError
+from diffusers_motion_embed.errors import VideoError, VideoNotFoundError
 from diffusers_motion_embed.values import optional_whole_number, whole_number
 from diffusers_motion_embed.video.colour import background_colour
 from diffusers_motion_embed.video.containers import VideoFile
@@ -86,7 +86,7 @@ def read_video(path: str | Path, num_frames: int | None = None, **arguments: Unp
         Frames, (num_frames, height, width, 3), uint8 from 0 to 255.
 
     Raises:
-        FileNotFoundError: If there is nothing at `path`.
+        VideoNotFoundError: If there is nothing at `path`.
         VideoError: If it is empty, damaged, not a video, or shorter than asked for.
         ValueError: If a number is invalid, or numbers contradict each other.
         TypeError: If an argument is unknown.
@@ -135,7 +135,7 @@ def read_reference(
         The frames, their rate, and what was done to them.
 
     Raises:
-        FileNotFoundError: If there is nothing at `path`.
+        VideoNotFoundError: If there is nothing at `path`.
         VideoError: If it is empty, damaged, not a video, or shorter than asked for.
         ValueError: If a number is invalid, or numbers contradict each other.
     """
@@ -144,7 +144,7 @@ def read_reference(
     background_colour(background)
     path = expanded(path)
     if not path.exists():
-        raise FileNotFoundError(f"There is no video at {path}.")
+        raise VideoNotFoundError(f"There is no video at {path}.")
     if not path.is_dir() and not path.is_file():
         raise VideoError(f"{path} is neither a file nor a folder.")
     source = _open(path, fps, background, Notes())
@@ -189,6 +189,8 @@ def _read_pictures(
 
 def _too_short(path: Path, source: Source, moments: Moments, found: int) -> str:
     """Why there are too few frames, and what to do."""
+    if not found and source.damaged_after == 0:
+        return f"{path} is damaged or cut off from its beginning: at most its first frame can be read."
     wanted = len(moments.times)
     if moments.rate is None:
         span = f"picture {moments.times[0]:.0f} to {moments.times[-1]:.0f}"

@@ -5,6 +5,7 @@ import json
 import os
 import pickle
 import random
+import shutil
 
 import pytest
 import torch
@@ -235,6 +236,13 @@ def test_a_missing_file_is_told_with_what_is_there(folder, weight_name):
         EmbeddingNotFoundError, match=rf"no file {weight_name or WEIGHTS_NAME} in .*; it holds {CONFIG_NAME}\."
     ):
         read_embedding(folder, weight_name)
+
+
+def test_embeddings_in_subfolders_are_told(folder):
+    for name in ("walk", "run"):
+        shutil.copytree(folder, folder.parent / "two" / name)
+    with pytest.raises(EmbeddingNotFoundError, match=r"Its subfolders run, walk have one: give subfolder='run'"):
+        read_embedding(folder.parent / "two")
 
 
 def test_an_empty_folder_is_told(tmp_path):

@@ -94,9 +94,11 @@ def test_an_animated_picture_that_was_cut_off(tmp_path, noisy, suffix):
     images[0].save(path, save_all=True, append_images=images[1:], duration=100)
     content = path.read_bytes()
     path.write_bytes(content[: len(content) * 3 // 4])
-    with pytest.raises(VideoError, match=r"could be read|is not an image that can be read") as caught:
-        read_video(path, 12)
-    assert "Errno" not in str(caught.value)
+    for num_frames in (12, *((None,) if suffix == "webp" else ())):  # of a WebP, nothing can be read then
+        with pytest.raises(VideoError, match=r"could be read|cut off from its beginning") as caught:
+            read_video(path, num_frames)
+        assert "Errno" not in str(caught.value)
+        assert not re.search(r"\d{6}", str(caught.value))
 
 
 def test_a_recording_that_begins_between_key_frames(tmp_path):
