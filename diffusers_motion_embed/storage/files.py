@@ -41,7 +41,6 @@ LATER_SETTINGS = {"frame_policy": "resample"}
 FORMAT_VERSION = 1  # the one that is written, and the one that is read
 MAX_NUMBERS = 2**28  # in one embedding: 1 GiB in float32; ZeroScope's full grids at all places are 166 million
 
-
 # What the numbers of a file may be.
 STORED_DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 
@@ -218,17 +217,14 @@ def _not_found_message(path: Path) -> str:
         return f"There is no folder {path.parent}."
     files = sorted(entry.name for entry in path.parent.iterdir() if entry.is_file())
     subfolders = sorted(entry.parent.name for entry in path.parent.glob(f"*/{path.name}"))
-    return (
-        f"There is no file {path.name} in {path.parent}; it holds {', '.join(files) if files else 'no files'}."
-        + subfolder_hint(subfolders)
-    )
+    held = ", ".join(files) if files else "no files"
+    return f"There is no file {path.name} in {path.parent}; it holds {held}.{subfolder_hint(subfolders)}"
 
 
 def subfolder_hint(subfolders: list[str]) -> str:
     """What to do where the embeddings are one level deeper, as PEFT stores adapters that have names."""
-    if not subfolders:
-        return ""
-    return f" Its subfolders {', '.join(subfolders)} have one: give subfolder={subfolders[0]!r}, for instance."
+    names = ", ".join(subfolders)
+    return f" Its subfolders {names} have one: give subfolder={subfolders[0]!r}, for instance." if subfolders else ""
 
 
 def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
