@@ -81,6 +81,9 @@ class MotionEmbeddingTunerLayer(MotionEmbeddingLayer, BaseTunerLayer):
         """The embeddings of the active adapters; none while adapters are disabled."""
         if self.disable_adapters:
             return []
+        for name in self.active_adapters:
+            if name in self.states:
+                self.states[name].follow()
         return [
             LayerEmbedding(self.motion_embedding_qk.get(name), self.motion_embedding_v.get(name), self.states[name])
             for name in self.active_adapters

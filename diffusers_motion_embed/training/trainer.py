@@ -32,7 +32,7 @@ from diffusers_motion_embed.loaders import LoadReport
 from diffusers_motion_embed.storage.embedding import Embedding, EmbeddingTensors
 from diffusers_motion_embed.storage.files import write_embedding
 from diffusers_motion_embed.training.checkpoints import CheckpointConfig, read_state, tidy, write_state
-from diffusers_motion_embed.training.checks import check_options, check_pipeline, check_references
+from diffusers_motion_embed.training.checks import as_prompts, check_options, check_pipeline, check_references
 from diffusers_motion_embed.training.config import TrainingConfig
 from diffusers_motion_embed.training.losses import LOSSES
 from diffusers_motion_embed.training.optimization import Optimization
@@ -139,7 +139,7 @@ def train_motion_embedding(
     """
     config, embedding_config = config or TrainingConfig(), embedding_config or MotionEmbeddingConfig()
     clips = as_clips(frames)
-    prompts: list[str | None] = [prompt] if isinstance(prompt, str | None) else list(prompt)
+    prompts = as_prompts(prompt)
     component, model = check_pipeline(pipe, embedding_config.component)
     check_references(pipe, model, clips, prompts)
     check_options(config, clips, call_arguments or {}, spatial_lora_directory, accelerator)
