@@ -49,8 +49,8 @@ def test_everything_public_is_offered():
 
 # What is imported of what the package depends on.
 DEPENDENCIES = {
-    *("accelerate", "diffusers", "huggingface_hub", "jinja2", "natsort", "numpy", "peft", "PIL", "safetensors"),
-    *("torch", "tqdm", "transformers"),
+    *("accelerate", "diffusers", "huggingface_hub", "jinja2", "natsort", "numpy", "packaging", "peft", "PIL"),
+    *("safetensors", "torch", "tqdm", "transformers"),
 }
 IMPORTING = """
 import json, sys, diffusers, peft, diffusers.models.modeling_utils  # diffusers imports its own parts only when used
