@@ -92,7 +92,7 @@ def _give_lora_methods(model_class: type) -> None:
 def _check_call(pipe: Any, arguments: dict[str, Any]) -> None:
     """Raise early for arguments that the model would fail at or, worse, misread."""
     given = {**arguments, **arguments.get("kwargs", {})}
-    check_arrangement(pipe, given.get("latents"))
+    check_arrangement(pipe, given)
     frames = next((given[name] for name in FRAMES if given.get(name) is not None), None)
     if isinstance(given.get("video"), Sized):
         frames = len(given["video"])
