@@ -157,8 +157,8 @@ def train_motion_embedding(
             if state is not None:
                 run.load_state(*state)
             _run(run, checkpoints, embedding.config, callback, progress_bar)
-    trained, tensors = embedding
-    return LoadReport(adapter_name, (component,), len(tensors), trained.num_frames, trained.debias, prompts[0])
+    trained = embedding.config
+    return LoadReport(adapter_name, (component,), embedding.num_layers, trained.num_frames, trained.debias, prompts[0])
 
 
 class _Reference(NamedTuple):
@@ -247,8 +247,8 @@ def new_embedding(model: ModelMixin, config: MotionEmbeddingConfig, paths: list[
     device = next(model.parameters()).device
     tensors: EmbeddingTensors = {}
     for path, shape in embedding_shapes(model, config, paths).items():
-        sizes = {"qk": (shape.num_frames, shape.channels), "v": (*shape.grid, shape.num_frames, shape.channels)}
-        tensors[path] = {part: torch.zeros(sizes[part], device=device, requires_grad=True) for part in config.parts}
+        sizes = shape.tensor_shapes()
+        tensors[path] = {part: torch.zeros(sizes[part], device=device, requires_grad=True) for part in sizes}
     return tensors
 
 
