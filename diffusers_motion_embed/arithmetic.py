@@ -1,7 +1,8 @@
 """New embeddings from stored ones: a motion reversed, and motions one after the other.
 
 All functions compute with what an embedding adds to the model after debiasing. docs/motion_arithmetic.md shows why,
-and what else was tried. Position parts are paths, which are added, reversed and joined as such. Weighted sums need no new embedding: `set_motion_embeddings` adds up what is loaded.
+and what else was tried. Position parts are paths, which are added, reversed and joined as such. Weighted sums need no
+new embedding: `set_motion_embeddings` adds up what is loaded.
 """
 
 import math

@@ -1,10 +1,10 @@
 """Rotary positions: where a model keeps the table of its tokens' places, and how tokens are moved in it.
 
 Such a table holds, for each token and channel, the cosine and the sine of rate · place. A token that is to stand
-elsewhere is rotated further by rate · displacement. The rates differ from model to model and from size to size, so they
-are measured in the table itself, as the angle from a token to the one below it or to its right. Rates of more than half
-a turn a token are known only up to whole turns. That changes nothing for displacements of whole tokens, and in between
-it gives the slowest rotation that fits.
+elsewhere is rotated further by rate · displacement. The rates differ from model to model and from size to size. They
+are therefore measured in the table itself, as the angle from a token to the one below it or to its right. Rates of
+more than half a turn a token are known only up to whole turns. That changes nothing for displacements of whole tokens,
+and in between it gives the slowest rotation that fits.
 """
 
 from collections.abc import Callable
@@ -28,9 +28,9 @@ class Rotary:
         path: Path of the module that makes the table. If the model receives the table as an argument, the path of the
             module that makes tokens. The position part is stored under this path.
         argument: Name of the argument of the model's forward that is the table; None if the module makes it.
-        form: "pair" is cosines and sines; "complex" a dictionary of equal complex tables; "matrices" rotation matrices,
-            (batch, frames, height, width, 1, c, 2, 2); "axes" cosines and sines for each of three axes, with the places
-            of the tokens on them.
+        form: "pair" is cosines and sines; "complex" a dictionary of equal complex tables; "matrices" rotation
+            matrices, (batch, frames, height, width, 1, c, 2, 2); "axes" cosines and sines for each of three axes, with
+            the places of the tokens on them.
         token_axis: Axis of the tokens in cosines and sines.
         setting: Name of the model's setting that says whether it has rotary positions; None if it always has.
         writes_in_place: Whether attention overwrites the queries and keys that it multiplies with the table. What the
@@ -90,7 +90,7 @@ def _moved(cosines: Tensor, sines: Tensor, displacement: Tensor, size: VideoSize
 
 
 class _CopiesFactors(Tensor):
-    """A tensor that is multiplied with copies, so that its gradients do not depend on what becomes of the originals."""
+    """A tensor that is multiplied with copies, so that gradients do not depend on what becomes of the originals."""
 
     @classmethod
     def __torch_function__(cls, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:

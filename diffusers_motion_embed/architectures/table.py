@@ -18,6 +18,8 @@ from diffusers_motion_embed.architectures.rotary import Rotary
 from diffusers_motion_embed.errors import UnsupportedModelError, VideoError
 
 
+ROPE = Rotary()
+
 # The authors adapt the layers with 1280 channels, ZeroScope's deep blocks (the defaults of their published code). A
 # model without such layers is too small to tell deep blocks from shallow ones.
 LARGE_WIDTH = 1280
@@ -62,7 +64,7 @@ class Architecture:
     axes: str = "bcfhw"
     default_paths: str = ".*"
     value_grid: tuple[int, int] = (1, 1)
-    rotary: Rotary | str = Rotary()
+    rotary: Rotary | str = ROPE
     layers: str = r"\w*blocks\.\d+"
     text_per_frame: bool = False
     spatial_attention: str | None = None

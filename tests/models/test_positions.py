@@ -32,7 +32,8 @@ GIVEN = ("CogVideoXTransformer3DModel", "ConsisIDTransformer3DModel", "AllegroTr
 
 def size_of(name):
     """Frames, height and width of the clip in tokens."""
-    return tuple(size // patch for size, patch in zip((CLIP.frames, CLIP.height, CLIP.width), ZOO[name].patch))
+    sizes = zip((CLIP.frames, CLIP.height, CLIP.width), ZOO[name].patch, strict=True)
+    return tuple(size // patch for size, patch in sizes)
 
 
 def field(name, *displacements):
