@@ -7,7 +7,7 @@ Source of all formulas: "Motion Inversion for Video Customization", arXiv 2403.2
 * `rows` the rows of a temporal attention layer, batch slowest: row = (batch · h + y) · w + x;
 * `tokens` the tokens of a clip where all attend to each other, frame slowest: token = (frame · h + y) · w + x.
 
-The two parts of an embedding are `qk`, (f, c), and `v`, (h, w, f, c).
+The parts of an embedding are `qk`, (f, c), `v`, (h, w, f, c), and `p`, (h, w, f, 2).
 """
 
 from functools import reduce
@@ -158,6 +158,21 @@ def concatenate(embeddings: list[Tensor], weights: list[float], num_frames: int)
     """
     weighted = [weight * embedding for weight, embedding in zip(weights, embeddings, strict=True)]
     return resample_frames(torch.cat(weighted, dim=-2), num_frames)
+
+
+def concatenate_paths(paths: list[Tensor], weights: list[float], num_frames: int) -> Tensor:
+    """As `concatenate`, for position parts: each path goes on where the one before it ends.
+
+    Args:
+        paths: Each (h, w, f, 2), with the same grid.
+        weights: One for each.
+        num_frames: Number of frames of the whole.
+    """
+    joined: list[Tensor] = []
+    for path, weight in zip(paths, weights, strict=True):
+        path = weight * path
+        joined.append(path + (joined[-1][..., -1:, :] - path[..., :1, :]) if joined else path)
+    return concatenate(joined, [1.0] * len(joined), num_frames)
 
 
 def add_to_rows(hidden_states: Tensor, offset: Tensor) -> Tensor:

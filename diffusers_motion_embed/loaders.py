@@ -25,7 +25,7 @@ from diffusers_motion_embed.adapter.registry import (
 )
 from diffusers_motion_embed.adapter.selection import check_fits
 from diffusers_motion_embed.architectures import base_name, component_name, find_architecture, noise_levels
-from diffusers_motion_embed.config import PARTS, MotionEmbeddingConfig
+from diffusers_motion_embed.config import LAYER_PARTS, MotionEmbeddingConfig
 from diffusers_motion_embed.errors import AdapterNameError, UnsupportedModelError
 from diffusers_motion_embed.functional import Debias
 from diffusers_motion_embed.storage.embedding import Embedding
@@ -45,7 +45,7 @@ class LoadReport:
     Args:
         adapter_name: Name under which the embedding is loaded.
         components: Component names of the models that it was put on, usually one.
-        num_layers: Number of attention layers that it was put on in each of them.
+        num_layers: Number of attention layers that it was put on in each of them; 0 if it moves positions alone.
         num_frames: Frames of its reference clip; other clip lengths are resampled as they come.
         debias: How its value part is freed from appearance.
         prompt: The prompt of its training; None if not recorded.
@@ -131,7 +131,7 @@ def load_motion_embedding(
         _put(model, name, _fitted(embedding, component, model), hotswap)
     found = embedding.config
     report = LoadReport(
-        name, tuple(chosen), len(embedding.tensors), found.num_frames, found.debias, found.training.get("prompt")
+        name, tuple(chosen), embedding.num_layers, found.num_frames, found.debias, found.training.get("prompt")
     )
     logger.info("Loaded motion embedding %s", report)
     return report
@@ -193,16 +193,19 @@ def _warn_of_inferred_config(config: MotionEmbeddingConfig) -> None:
 
 def _inferred_config(state_dict: Mapping[str, Tensor]) -> MotionEmbeddingConfig:
     """Settings inferred from the shapes of bare tensors. Faults of the tensors are found when they are parsed."""
-    parts, frames, height, width = set(), 1, 1, 1
+    parts, frames, grids = set(), 1, {"v": (1, 1), "p": (1, 1)}
     for key, tensor in state_dict.items():
         match = KEY.fullmatch(key)
         if match is None or not isinstance(tensor, Tensor) or tensor.ndim < 2:
             continue
         parts.add(match["part"])
         frames = max(1, tensor.shape[-2])
-        if match["part"] == "v":
-            height, width = max(height, tensor.shape[0]), max(width, tensor.shape[1])
-    return MotionEmbeddingConfig(num_frames=frames, parts=tuple(parts) or PARTS, value_grid=(height, width))
+        if match["part"] in grids:
+            height, width = grids[match["part"]]
+            grids[match["part"]] = max(height, tensor.shape[0]), max(width, tensor.shape[1])
+    return MotionEmbeddingConfig(
+        num_frames=frames, parts=tuple(parts) or LAYER_PARTS, value_grid=grids["v"], position_grid=grids["p"]
+    )
 
 
 def _choose_models(

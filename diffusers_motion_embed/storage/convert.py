@@ -86,6 +86,8 @@ def to_authors_checkpoint(embedding: Embedding) -> dict[str, Tensor]:
             have the same qk part, and value parts must have the full grids of the training clip.
     """
     config, tensors = embedding
+    if "p" in config.parts:
+        raise IncompatibleEmbeddingError("The authors' file has no place for a position part.")
     checkpoint: dict[str, Tensor] = {}
     for path, parts in tensors.items():
         block, _, attention = path.rpartition(".")
