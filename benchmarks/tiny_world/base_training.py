@@ -20,13 +20,17 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.distributed as dist
+import torch.nn.functional as F
 from diffusers import DiffusionPipeline, ModelMixin
 from diffusers.training_utils import EMAModel
 from tqdm import tqdm
 
 from benchmarks.tiny_world.checkpoints import load_checkpoint, save_checkpoint
-from benchmarks.tiny_world.latents import SCALING_FACTOR, thumbnail_latents
-from benchmarks.tiny_world.scene import Scene, random_portrait, random_scene
+from benchmarks.tiny_world.latents import PATCH_SIZE, SCALING_FACTOR, thumbnail_latents
+from benchmarks.tiny_world.muon import Muon
+from benchmarks.tiny_world.portable import make_portable
+from benchmarks.tiny_world.scene import Scene
+from benchmarks.tiny_world.training_clips import random_portrait, random_scene
 
 
 Rendered = tuple[torch.Tensor, list[str]]  # scaled thumbnails and their captions
@@ -70,7 +74,8 @@ def make_parser(description: str, **defaults: float) -> argparse.ArgumentParser:
     parser.add_argument("--lr_decay_steps", type=int, help="Last steps, over which the rate falls to 0.")
     parser.add_argument("--checkpointing_steps", type=int, default=250)
     parser.add_argument("--initial_weights", type=Path, help="Pipeline folder to start from, where shapes agree.")
-    parser.add_argument("--clips_only", action="store_true", help="No single frames, once they are drawn well.")
+    parser.add_argument("--stills_every", type=int, default=2, help="Every so many steps are on single frames.")
+    parser.add_argument("--muon", action="store_true", help="Muon for the matrices of the denoiser's blocks.")
     parser.add_argument("--seed", type=int, default=0)
     parser.set_defaults(**defaults)
     return parser
@@ -90,14 +95,22 @@ def render_scenes(
     return torch.stack(latents), prompts
 
 
+def mirrored(latents: torch.Tensor, dim: int) -> torch.Tensor:
+    """Thumbnails turned about an axis of the picture, (clips, channels, frames, height, width)."""
+    thumbnails = F.pixel_shuffle(latents.transpose(1, 2), PATCH_SIZE)
+    return F.pixel_unshuffle(thumbnails.flip(dim), PATCH_SIZE).transpose(1, 2)
+
+
 def draw_clips(
     latents: torch.Tensor, prompts: list[str], num_clips: int, generator: torch.Generator
 ) -> tuple[torch.Tensor, list[str]]:
     """Random clips and their captions."""
     chosen = torch.randint(len(latents), (num_clips,), generator=generator)
     batch = latents[chosen].float()
-    reverse = torch.rand(num_clips, generator=generator) < 0.5  # played backwards, a path is as likely as before
-    batch[reverse] = batch[reverse].flip(2)
+    # Played backwards, or seen in a mirror, a clip is as likely as before.
+    for flip in (lambda clips: clips.flip(2), partial(mirrored, dim=3), partial(mirrored, dim=4)):
+        flipped = torch.rand(num_clips, 1, 1, 1, 1, generator=generator) < 0.5
+        batch = torch.where(flipped, flip(batch), batch)
     return batch, [prompts[index] for index in chosen]
 
 
@@ -126,13 +139,32 @@ def draw_batch(
     return batch, ["" if dropped else caption for caption, dropped in zip(captions, drop, strict=True)]
 
 
-def load_matching(trained: dict[str, torch.nn.Module], pipe: DiffusionPipeline) -> None:
-    """Copy another pipeline's weights into the trained components, but for those of other shapes."""
+def load_matching(trained: dict[str, torch.nn.Module], pipe: DiffusionPipeline, other: DiffusionPipeline) -> None:
+    """Copy another pipeline's weights into the trained components of `pipe`, but for those of other shapes.
+
+    Words keep what was learned of them, whatever their number in the vocabulary.
+    """
     for name, module in trained.items():
         shapes = {key: value.shape for key, value in module.state_dict().items()}
-        weights = getattr(pipe, name).state_dict()
+        weights = getattr(other, name).state_dict()
         matching = {key: value for key, value in weights.items() if shapes.get(key) == value.shape}
         module.load_state_dict(matching, strict=False)
+    embeddings, others = (each.text_encoder.get_input_embeddings().weight.data for each in (pipe, other))
+    numbers = other.tokenizer.get_vocab()
+    for word, number in pipe.tokenizer.get_vocab().items():
+        if word in numbers:
+            embeddings[number] = others[numbers[word]]
+
+
+def make_optimizers(
+    denoiser: torch.nn.Module, parameters: list[torch.nn.Parameter], learning_rate: float, muon: bool
+) -> list[torch.optim.Optimizer]:
+    """AdamW for everything, or Muon for the matrices of the denoiser's blocks and AdamW for the rest."""
+    matrices = [p for name, p in denoiser.named_parameters() if muon and p.ndim == 2 and "block" in name]
+    chosen = set(map(id, matrices))
+    rest = [parameter for parameter in parameters if id(parameter) not in chosen]
+    optimizers: list[torch.optim.Optimizer] = [torch.optim.AdamW(rest, lr=learning_rate, weight_decay=1e-2)]
+    return [*optimizers, Muon(matrices, lr=learning_rate)] if matrices else optimizers
 
 
 def average_gradients(parameters: list[torch.nn.Parameter]) -> None:
@@ -149,11 +181,12 @@ def average_gradients(parameters: list[torch.nn.Parameter]) -> None:
 def write_pipeline(
     pipe: DiffusionPipeline, trained: dict[str, torch.nn.Module], average: EMAModel, folder: Path
 ) -> None:
-    """Write the pipeline with the averaged weights, in float16."""
+    """Write the pipeline with the averaged weights, in float16, in a form that loads everywhere."""
     averaged = torch.nn.ModuleDict(copy.deepcopy(trained))
     average.copy_to(averaged.parameters())
     components = {**pipe.components, **averaged, "vae": copy.deepcopy(pipe.vae)}
     type(pipe)(**components).to(dtype=torch.float16).save_pretrained(folder)
+    make_portable(folder)
 
 
 def train(model: BaseModel, options: argparse.Namespace) -> None:
@@ -170,12 +203,13 @@ def train(model: BaseModel, options: argparse.Namespace) -> None:
     pipe = model.make_pipeline(vae)
     trained = model.trained(pipe)
     if options.initial_weights:
-        load_matching(trained, type(pipe).from_pretrained(options.initial_weights, dtype=torch.float32))
+        load_matching(trained, pipe, type(pipe).from_pretrained(options.initial_weights, dtype=torch.float32))
     parameters = list(torch.nn.ModuleDict(trained).parameters())
 
-    optimizer = torch.optim.AdamW(parameters, lr=options.learning_rate, weight_decay=1e-2)
+    optimizers = make_optimizers(trained[model.denoiser], parameters, options.learning_rate, options.muon)
     average = EMAModel(parameters, decay=0.999, use_ema_warmup=True)
-    parts = {"trained": torch.nn.ModuleDict(trained), "optimizer": optimizer, "average": average}
+    parts = {"trained": torch.nn.ModuleDict(trained), "average": average}
+    parts |= {f"optimizer_{number}": optimizer for number, optimizer in enumerate(optimizers)}
     checkpoint = options.output_dir / "checkpoint.pt"
     first_step = load_checkpoint(checkpoint, parts)
     seed = (options.seed + first_step) * num_processes + rank
@@ -187,17 +221,18 @@ def train(model: BaseModel, options: argparse.Namespace) -> None:
     for step in progress:
         warmup = min(1.0, (step + 1) / 200)
         decay = min(1.0, (options.max_train_steps - step) / options.lr_decay_steps)
-        for group in optimizer.param_groups:
+        for group in (group for optimizer in optimizers for group in optimizer.param_groups):
             group["lr"] = options.learning_rate * warmup * decay
         num_clips = options.train_batch_size // num_processes
-        stills = 0 if step % 2 or options.clips_only else num_clips * model.stills_per_clip
+        stills = 0 if step % options.stills_every else num_clips * model.stills_per_clip
         batch, captions = draw_batch(clips, portraits, num_clips, stills, generator)
         loss = model.loss(pipe, batch, captions)
         loss.backward()
         average_gradients(parameters)
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-        optimizer.step()
-        optimizer.zero_grad()
+        for optimizer in optimizers:
+            optimizer.step()
+            optimizer.zero_grad()
         average.step(parameters)
         losses.append(loss.item())
         if rank == 0 and len(losses) == 100:

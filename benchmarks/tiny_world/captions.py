@@ -1,8 +1,10 @@
 """The words of the tiny world's captions, for tokenizers that know them."""
 
+from dataclasses import replace
+
 from transformers import PreTrainedTokenizerBase
 
-from benchmarks.tiny_world.scene import all_appearances
+from benchmarks.tiny_world.scene import Thing, all_appearances
 
 
 LETTERS = [chr(code) for code in range(ord("a"), ord("z") + 1)]
@@ -10,7 +12,8 @@ LETTERS = [chr(code) for code in range(ord("a"), ord("z") + 1)]
 
 def caption_words() -> list[str]:
     """Every word of the captions, in alphabetical order."""
-    return sorted({word for appearance in all_appearances() for word in appearance.prompt.split()})
+    appearances = (replace(each, second=Thing(each.color, each.shape)) for each in all_appearances())
+    return sorted({word for appearance in appearances for word in appearance.prompt.split()})
 
 
 def check_words(tokenizer: PreTrainedTokenizerBase) -> None:

@@ -4,7 +4,7 @@ Lengths are in half frame widths: the frame spans -1 to 1, x to the right, y dow
 only, so the motion of a generated clip can come from chance or from a motion embedding, never from the text.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from itertools import product
 
 import numpy as np
@@ -43,19 +43,56 @@ DOT_RADIUS = 0.14
 
 
 @dataclass(frozen=True)
+class Thing:
+    """An object by its looks."""
+
+    color: str
+    shape: str
+
+    def __str__(self) -> str:
+        return f"a {self.color} {self.shape}"
+
+
+@dataclass(frozen=True)
 class Appearance:
-    """Everything that the prompt says."""
+    """Everything that the prompt says.
+
+    Args:
+        color: Colour of the object.
+        shape: Its shape.
+        background: Colour of the background.
+        pattern: Its pattern.
+        second: A second object, of another colour.
+    """
 
     color: str
     shape: str
     background: str
     pattern: str = "plain"
+    second: Thing | None = None
+
+    @property
+    def things(self) -> tuple[Thing, ...]:
+        """The objects, one or two."""
+        first = Thing(self.color, self.shape)
+        return (first,) if self.second is None else (first, self.second)
 
     @property
     def prompt(self) -> str:
-        """The caption of the clip, e.g. "a red square on a dotted navy background"."""
+        """The caption of the clip, e.g. "a red ring and a blue bar on a dotted navy background"."""
         pattern = "" if self.pattern == "plain" else f"{self.pattern} "
-        return f"a {self.color} {self.shape} on a {pattern}{self.background} background"
+        return f"{' and '.join(map(str, self.things))} on a {pattern}{self.background} background"
+
+
+def turned(points: np.ndarray, angle: np.ndarray) -> np.ndarray:
+    """Points turned about the origin, clockwise as one sees them.
+
+    Args:
+        points: (..., 2), x then y.
+        angle: In radians, of a shape that goes with the points' leading axes.
+    """
+    x, y = points[..., 0], points[..., 1]
+    return np.stack([np.cos(angle) * x - np.sin(angle) * y, np.sin(angle) * x + np.cos(angle) * y], -1)
 
 
 @dataclass(frozen=True)
@@ -66,25 +103,61 @@ class Motion:
         center: Position of the object in the world, (frames, 2), x then y.
         camera_shift: Where in the world the camera looks, (frames, 2).
         camera_zoom: Magnification, (frames,).
+        camera_roll: How far the picture is turned clockwise, in radians, (frames,); None for not at all.
+        second_center: Position of the second object, (frames, 2); None if there is only one.
     """
 
     center: np.ndarray
     camera_shift: np.ndarray
     camera_zoom: np.ndarray
+    camera_roll: np.ndarray | None = None
+    second_center: np.ndarray | None = None
 
     @classmethod
-    def of_object(cls, center: np.ndarray) -> "Motion":
-        """An object that moves before a camera at rest."""
-        return cls(center, np.zeros_like(center), np.ones(len(center)))
+    def of_object(cls, center: np.ndarray, second_center: np.ndarray | None = None) -> "Motion":
+        """Objects that move before a camera at rest."""
+        return cls(center, np.zeros_like(center), np.ones(len(center)), second_center=second_center)
+
+    @property
+    def roll(self) -> np.ndarray:
+        """`camera_roll`, zeros for None."""
+        return np.zeros(len(self.center)) if self.camera_roll is None else self.camera_roll
+
+    @property
+    def centers(self) -> tuple[np.ndarray, ...]:
+        """Positions of the objects in the world, (frames, 2) each."""
+        return (self.center,) if self.second_center is None else (self.center, self.second_center)
+
+    @property
+    def screen_centers(self) -> tuple[np.ndarray, ...]:
+        """Positions of the objects in the frame, (frames, 2) each."""
+        return tuple(self.to_screen(center[:, None])[:, 0] for center in self.centers)
 
     @property
     def screen_center(self) -> np.ndarray:
-        """Position of the object in the frame, (frames, 2)."""
-        return self.camera_zoom[:, None] * (self.center - self.camera_shift)
+        """Position of the object, or of the first one, in the frame, (frames, 2)."""
+        return self.screen_centers[0]
+
+    def to_screen(self, points: np.ndarray) -> np.ndarray:
+        """Where points of the world are in the frame.
+
+        Args:
+            points: (frames, ..., 2).
+        """
+        per_frame = (slice(None), *(None,) * (points.ndim - 2))
+        moved = (points - self.camera_shift[(*per_frame, slice(None))]) * self.camera_zoom[(*per_frame, None)]
+        return turned(moved, self.roll[per_frame])
+
+    def to_world(self, points: np.ndarray) -> np.ndarray:
+        """Which points of the world are seen at points of the frame, (frames, ..., 2): the inverse of `to_screen`."""
+        per_frame = (slice(None), *(None,) * (points.ndim - 2))
+        moved = turned(points, -self.roll[per_frame]) / self.camera_zoom[(*per_frame, None)]
+        return moved + self.camera_shift[(*per_frame, slice(None))]
 
     def __getitem__(self, frames: slice) -> "Motion":
         """The motion of some of the frames."""
-        return Motion(self.center[frames], self.camera_shift[frames], self.camera_zoom[frames])
+        values = (getattr(self, each.name) for each in fields(self))
+        return Motion(*(value if value is None else value[frames] for value in values))
 
     def background_displacement(self, points: np.ndarray) -> np.ndarray:
         """How far the background at `points` of the frame moves until the next frame.
@@ -95,13 +168,12 @@ class Motion:
         Returns:
             Displacements, (frames - 1, points, 2).
         """
-        ratio = (self.camera_zoom[1:] / self.camera_zoom[:-1])[:, None, None]
-        shift = (self.camera_zoom[1:, None] * np.diff(self.camera_shift, axis=0))[:, None]
-        return (ratio - 1) * points - shift
+        seen = self[:-1].to_world(np.broadcast_to(points, (len(self.center) - 1, *points.shape)))
+        return self[1:].to_screen(seen) - points
 
 
 def all_appearances() -> list[Appearance]:
-    """Every combination that the model is trained on."""
+    """Every combination of one object that the models are trained on."""
     return [
         Appearance(color, shape, background, pattern)
         for color, shape, background, pattern in product(OBJECT_COLORS, SHAPES, BACKGROUND_COLORS, PATTERNS)
@@ -154,37 +226,35 @@ def render(
     Args:
         appearance: What it shows.
         motion: How it moves.
-        radius: Of the object at zoom 1, in half frame widths.
+        radius: Of the objects at zoom 1, in half frame widths.
         size: Height and width of the frames, in pixels.
 
     Returns:
         Frames, (frames, size, size, 3), float32 from 0 to 1.
     """
-    x, y = pixel_grid(size)
     zoom = motion.camera_zoom[:, None, None]
     pixel = 2 / size
 
     def coverage(distance: np.ndarray) -> np.ndarray:
         return np.clip(0.5 - distance / pixel, 0.0, 1.0)[..., None]
 
-    world_x = x / zoom + motion.camera_shift[:, 0, None, None]
-    world_y = y / zoom + motion.camera_shift[:, 1, None, None]
-    center = motion.screen_center
-    scale = radius * zoom
-    object_x = (x - center[:, 0, None, None]) / scale
-    object_y = (y - center[:, 1, None, None]) / scale
-
+    pixels = np.broadcast_to(np.stack(pixel_grid(size), -1), (len(zoom), size, size, 2))
+    world = motion.to_world(pixels)
     base, second = (np.array(tone) / 255 for tone in BACKGROUND_COLORS[appearance.background])
-    color = np.array(OBJECT_COLORS[appearance.color]) / 255
-    second_tone = coverage(pattern_distance(appearance.pattern, world_x, world_y) * zoom)
+    second_tone = coverage(pattern_distance(appearance.pattern, world[..., 0], world[..., 1]) * zoom)
     frames = base + (second - base) * second_tone
-    frames = frames + (color - frames) * coverage(shape_distance(appearance.shape, object_x, object_y) * scale)
+    for thing, center in zip(appearance.things, motion.centers, strict=True):
+        color = np.array(OBJECT_COLORS[thing.color]) / 255
+        place = (world - center[:, None, None]) / radius
+        frames = frames + (color - frames) * coverage(
+            shape_distance(thing.shape, place[..., 0], place[..., 1]) * radius * zoom
+        )
     return frames.astype(np.float32)
 
 
 @dataclass(frozen=True)
 class Scene:
-    """A clip that can be drawn: what it shows, how it moves, and how large the object is."""
+    """A clip that can be drawn: what it shows, how it moves, and how large the objects are."""
 
     appearance: Appearance
     motion: Motion
@@ -193,60 +263,3 @@ class Scene:
     def render(self, frame: slice = slice(None)) -> np.ndarray:
         """The chosen frames, all by default, (frames, size, size, 3), float32 from 0 to 1."""
         return render(self.appearance, self.motion[frame], radius=self.radius)
-
-
-def random_appearance(rng: np.random.Generator) -> Appearance:
-    """Any appearance of the training distribution."""
-    words = (OBJECT_COLORS, SHAPES, BACKGROUND_COLORS)
-    pattern = rng.choice(PATTERNS, p=[0.5, 0.25, 0.25])
-    return Appearance(*(str(rng.choice(list(choices))) for choices in words), str(pattern))
-
-
-def random_portrait(rng: np.random.Generator) -> Scene:
-    """A single frame whose object is likely to be near the centre: the easy examples of what a shape is.
-
-    Where the object can be anywhere, its outline is settled only when hardly any noise is left, and a caption tells
-    little; at a known place it is settled early, and the caption tells it all.
-    """
-    radius = rng.uniform(0.30, 0.38)
-    center = rng.uniform(0.0, 1.0) ** 2 * rng.uniform(-1, 1, 2) * (1 - MAX_EXTENT * radius)
-    return Scene(random_appearance(rng), Motion.of_object(center[None]), radius)
-
-
-def random_scene(rng: np.random.Generator, num_frames: int = NUM_FRAMES) -> Scene:
-    """A clip of the training distribution: any appearance, a motion that has nothing to do with it."""
-    appearance = random_appearance(rng)
-    radius = rng.uniform(0.30, 0.38)
-    kind = rng.choice(["object", "pan", "zoom"], p=[0.6, 0.2, 0.2])
-    motion = {"object": random_path, "pan": random_pan, "zoom": random_zoom}[kind](rng, radius, num_frames)
-    return Scene(appearance, motion, radius)
-
-
-def random_path(rng: np.random.Generator, radius: float, num_frames: int = NUM_FRAMES) -> Motion:
-    """A smooth path of the object: a Gaussian process in time, fitted into the frame."""
-    time = np.arange(num_frames)
-    length_scale = rng.uniform(2.0, 8.0)  # frames
-    covariance = np.exp(-0.5 * ((time[:, None] - time) / length_scale) ** 2) + 1e-6 * np.eye(num_frames)
-    path = np.linalg.cholesky(covariance) @ rng.standard_normal((num_frames, 2))
-    path = (path - path.min(0)) / (np.ptp(path, 0) + 1e-9)
-    room = 2 * (1 - MAX_EXTENT * radius)
-    extent = room * rng.uniform(0.0, 1.0, 2) ** 0.5
-    corner = rng.uniform(0, 1, 2) * (room - extent) - room / 2
-    return Motion.of_object(corner + path * extent)
-
-
-def random_pan(rng: np.random.Generator, radius: float, num_frames: int = NUM_FRAMES) -> Motion:
-    """The camera moves past a resting object at constant speed."""
-    room = 1 - MAX_EXTENT * radius
-    start, end = rng.uniform(-room, room, (2, 2))
-    time = np.linspace(0, 1, num_frames)[:, None]
-    return Motion(np.tile(start, (num_frames, 1)), (start - end) * time, np.ones(num_frames))
-
-
-def random_zoom(rng: np.random.Generator, radius: float, num_frames: int = NUM_FRAMES) -> Motion:
-    """The camera zooms in or out at constant rate on a resting object; the object is `radius` large in the middle."""
-    span = rng.uniform(np.log(1.2), np.log(2.0)) * rng.choice([-1, 1])
-    zoom = np.exp(span * np.linspace(-0.5, 0.5, num_frames))
-    room = (1 - MAX_EXTENT * radius * zoom.max()) / zoom.max()
-    center = rng.uniform(-room, room, 2)
-    return Motion(np.tile(center, (num_frames, 1)), np.zeros((num_frames, 2)), zoom)

@@ -10,7 +10,8 @@ import torch
 from diffusers import AutoencoderKL
 
 from benchmarks.tiny_world.latents import LATENT_CHANNELS, SCALING_FACTOR, thumbnail_latents
-from benchmarks.tiny_world.scene import FRAME_SIZE, NUM_FRAMES, random_scene
+from benchmarks.tiny_world.scene import FRAME_SIZE, NUM_FRAMES
+from benchmarks.tiny_world.training_clips import random_scene
 from benchmarks.tiny_world.vae_training import Autoencoder, fix_spread, parse_options, train
 
 

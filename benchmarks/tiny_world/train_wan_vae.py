@@ -15,7 +15,7 @@ from diffusers import AutoencoderKLWan
 from diffusers.models.autoencoders.autoencoder_kl_wan import WanCausalConv3d
 
 from benchmarks.tiny_world.latents import LATENT_CHANNELS, SCALING_FACTOR, pair_frames, thumbnail_latents
-from benchmarks.tiny_world.scene import random_scene
+from benchmarks.tiny_world.training_clips import random_scene
 from benchmarks.tiny_world.vae_training import Autoencoder, fix_spread, parse_options, train
 
 

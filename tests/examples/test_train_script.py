@@ -105,7 +105,7 @@ def test_accelerate_launches_it_from_any_folder_with_its_own_settings(tmp_path):
     ("arguments", "message"),
     [
         pytest.param(["--reference_video", "nowhere.mp4"], "There is no video at nowhere.mp4", id="no-file"),
-        pytest.param(["--reference_video", ROOT / "README.md"], "is no video that can be read", id="no-video"),
+        pytest.param(["--reference_video", ROOT / "README.md"], "is not a video that can be read", id="no-video"),
         pytest.param(["--num_frames", "99"], "is too short: 99 frames", id="too-short"),
         pytest.param(["--max_train_steps", "0"], "max_train_steps must be a whole number", id="no-steps"),
         pytest.param(

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -18,7 +19,7 @@ from diffusers import (
 from safetensors.torch import load_file
 
 from benchmarks.tiny_world import train_animatediff, train_unet, train_vae, train_wan, train_wan_vae
-from benchmarks.tiny_world.base_training import make_parser, train
+from benchmarks.tiny_world.base_training import load_matching, make_parser, mirrored, train
 from benchmarks.tiny_world.latents import SCALING_FACTOR, pair_frames, shows_object, thumbnail_latents
 from benchmarks.tiny_world.measures import measure_clip, text_fidelity
 from benchmarks.tiny_world.pipelines import (
@@ -29,8 +30,10 @@ from benchmarks.tiny_world.pipelines import (
     generate,
     load_tiny_pipeline,
 )
+from benchmarks.tiny_world.portable import make_portable
 from benchmarks.tiny_world.references import PROMPTS
-from benchmarks.tiny_world.scene import Appearance, Motion, random_scene, render
+from benchmarks.tiny_world.scene import Appearance, Motion, render
+from benchmarks.tiny_world.training_clips import random_scene
 from benchmarks.tiny_world.v_prediction import make_tokenizer
 
 
@@ -44,12 +47,31 @@ folders = pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.n
 def test_an_embedded_model_is_an_ordinary_small_pipeline_folder(folder):
     files = [file for file in folder.rglob("*") if file.is_file()]
     assert sum(file.stat().st_size for file in files) <= 12e6
-    assert {file.suffix for file in files} == {".json", ".md", ".safetensors"}
+    assert {file.suffix for file in files} <= {".json", ".md", ".safetensors", ".txt"}
     for file in folder.rglob("*.safetensors"):
         assert {tensor.dtype for tensor in load_file(file).values()} == {torch.float16}
     for file in folder.rglob("*.json"):
         assert not json.loads(file.read_text()).get("_name_or_path"), "the path of a machine was published"
-    assert type(DiffusionPipeline.from_pretrained(folder)) is FOLDERS[folder]
+
+
+@folders
+def test_an_embedded_model_generates_without_a_dtype(folder):
+    pipe = DiffusionPipeline.from_pretrained(folder)
+    assert type(pipe) is FOLDERS[folder]
+    assert {part.dtype for part in pipe.components.values() if isinstance(part, torch.nn.Module)} == {torch.float32}
+    clip = pipe(PROMPTS[0].prompt, **{**call_arguments(pipe), "num_inference_steps": 1}, output_type="np").frames
+    assert np.isfinite(clip).all()
+
+
+@folders
+def test_an_embedded_model_is_stored_in_the_form_that_all_versions_read(folder, tmp_path):
+    copied = shutil.copytree(folder, tmp_path / "copied")
+    make_portable(copied)
+    for file in copied.rglob("*.*"):
+        stored = folder / file.relative_to(copied)
+        message = f"run python -m benchmarks.tiny_world.portable examples/{folder.name}"
+        assert stored.is_file(), message
+        assert file.read_bytes() == stored.read_bytes(), message
 
 
 @folders
@@ -166,22 +188,51 @@ def test_a_training_goes_on_where_it_stopped(model, options, tmp_path):
         train(model, options)
         steps.append(torch.load(tmp_path / "out/checkpoint.pt", weights_only=True))
     assert [state["step"] for state in steps] == [1, 2]
-    assert steps[1]["optimizer"]["state"][0]["step"] == 2
+    assert steps[1]["optimizer_0"]["state"][0]["step"] == 2
     pipe = DiffusionPipeline.from_pretrained(tmp_path / "out")
     assert model.denoiser in pipe.components
+    assert pipe.text_encoder.dtype == torch.float32  # written in the form that all versions read
 
 
 @pytest.mark.parametrize("model", [train_wan.TINY_WAN], ids=["wan"])
-def test_a_training_on_clips_alone(model, options):
+def test_single_frames_are_as_rare_as_asked(model, options):
     shapes = []
 
     def loss(pipe, thumbnails, prompts):
         shapes.append(thumbnails.shape)
         return model.loss(pipe, thumbnails, prompts)
 
-    options.max_train_steps, options.clips_only = 3, True
+    options.max_train_steps, options.stills_every = 3, 3
     train(replace(model, loss=loss), options)
-    assert shapes == [(2, 12, train_wan.NUM_FRAMES, 8, 8)] * 3
+    assert shapes == [(18, 12, 1, 8, 8)] + [(2, 12, train_wan.NUM_FRAMES, 8, 8)] * 2
+
+
+@pytest.mark.parametrize("model", [train_wan.TINY_WAN], ids=["wan"])
+def test_muon_trains_the_matrices_of_the_blocks(model, options, tmp_path):
+    options.muon = True
+    train(model, options)
+    state = torch.load(tmp_path / "out/checkpoint.pt", weights_only=True)
+    assert all(each["momentum"].ndim == 2 for each in state["optimizer_1"]["state"].values())
+    assert len(state["optimizer_1"]["state"]) == 6 * 10  # projections of both attentions and of the feed-forward
+
+
+@models
+def test_words_keep_what_was_learned_of_them(model, options):
+    vae = model.vae_class.from_pretrained(options.vae)
+    pipe, other = model.make_pipeline(vae), model.make_pipeline(vae)
+    words = pipe.tokenizer.get_vocab()
+    load_matching({}, pipe, other)
+    for word in ("and</w>", "▁and", "red</w>", "▁red"):
+        if word in words:
+            learned = other.text_encoder.get_input_embeddings().weight[words[word]]
+            assert torch.equal(pipe.text_encoder.get_input_embeddings().weight[words[word]], learned)
+
+
+def test_a_mirrored_thumbnail_is_that_of_the_mirrored_frame():
+    frames = torch.rand(3, 3, 64, 64)
+    for dim in (3, 4):
+        mirrored_frames = thumbnail_latents(frames.flip(dim - 1)).transpose(0, 1)[None]
+        torch.testing.assert_close(mirrored(thumbnail_latents(frames).transpose(0, 1)[None], dim), mirrored_frames)
 
 
 @pytest.mark.parametrize("model", [train_wan.TINY_WAN], ids=["wan"])

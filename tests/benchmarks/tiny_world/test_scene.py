@@ -11,9 +11,9 @@ from benchmarks.tiny_world.scene import (
     SHAPES,
     Appearance,
     Motion,
+    Thing,
     all_appearances,
     pixel_grid,
-    random_scene,
     render,
     shape_distance,
 )
@@ -67,12 +67,29 @@ def test_a_zoom_moves_the_background_away_from_the_middle():
     assert red[1] / red[0] == pytest.approx(1.5**2, rel=0.1)
 
 
-def test_random_objects_stay_in_the_frame():
+def test_a_roll_turns_the_picture_clockwise():
+    motion = Motion(np.tile([[0.6, 0.0]], (2, 1)), np.zeros((2, 2)), np.ones(2), np.array([0.0, np.pi / 2]))
+    before, after = render(Appearance("red", "bar", "gray", "checkered"), motion)
+    np.testing.assert_allclose(after, np.rot90(before, -1), atol=1e-5)
+    np.testing.assert_allclose(motion.screen_center, [[0.6, 0], [0, 0.6]], atol=1e-9)
+    np.testing.assert_allclose(motion.background_displacement(np.array([[0.4, 0.0]])), [[[-0.4, 0.4]]], atol=1e-9)
+
+
+def test_world_and_screen_are_inverse():
     rng = np.random.default_rng(0)
-    for _ in range(100):
-        scene = random_scene(rng)
-        edge = np.abs(scene.motion.screen_center).max(1) + MAX_EXTENT * scene.radius * scene.motion.camera_zoom
-        assert edge.max() < 1.0001
+    motion = Motion(*rng.uniform(-1, 1, (2, 5, 2)), rng.uniform(0.5, 2, 5), rng.uniform(-1, 1, 5))
+    points = rng.uniform(-1, 1, (5, 3, 4, 2))
+    np.testing.assert_allclose(motion.to_screen(motion.to_world(points)), points, atol=1e-9)
+
+
+def test_two_objects_are_named_and_drawn():
+    both = Appearance("red", "circle", "gray", second=Thing("blue", "bar"))
+    assert both.prompt == "a red circle and a blue bar on a gray background"
+    motion = Motion.of_object(np.array([[-0.5, 0.0]]), np.array([[0.5, 0.25]]))
+    assert len(motion[:1].screen_centers) == 2
+    frame = render(both, motion)[0] * 255
+    np.testing.assert_allclose(frame[32, 16], OBJECT_COLORS["red"], atol=0.01)
+    np.testing.assert_allclose(frame[40, 48], OBJECT_COLORS["blue"], atol=0.01)
 
 
 def test_references_and_prompts_share_no_look():
