@@ -23,6 +23,7 @@ from diffusers_motion_embed.controls import (
     set_motion_debias,
     set_motion_embeddings,
     set_motion_frame_policy,
+    set_motion_region,
     set_motion_scale,
     set_motion_timing,
 )
@@ -49,6 +50,7 @@ class MotionEmbeddingLoaderMixin:
     set_motion_timing = set_motion_timing
     set_motion_debias = set_motion_debias
     set_motion_frame_policy = set_motion_frame_policy
+    set_motion_region = set_motion_region
     get_list_motion_embeddings = get_list_motion_embeddings
     get_active_motion_embeddings = get_active_motion_embeddings
     enable_motion_embedding_layers = enable_motion_embedding_layers
