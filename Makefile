@@ -4,12 +4,12 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: install demo test test-all benchmark report docs style quality clean
+.PHONY: install demo test test-all benchmark report docs dist style quality clean
 
 install: $(VENV)/.installed-dev
 
-# What is stated in setup.py's extra of that name.
-$(VENV)/.installed-%: setup.py constraints.txt
+# What pyproject.toml states in the extra of that name.
+$(VENV)/.installed-%: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --constraint constraints.txt torch
@@ -41,6 +41,14 @@ report: install
 docs: export NO_MKDOCS_2_WARNING = 1
 docs: $(VENV)/.installed-docs
 	$(BIN)/mkdocs build --strict
+
+# Wheel and source distribution, in build/dist: built, checked, and installed into a fresh environment.
+dist: install
+	rm -rf build/dist
+	$(BIN)/python -m build --outdir build/dist
+	$(BIN)/twine check --strict build/dist/*
+	$(BIN)/python -m pytest tests/packaging
+	$(BIN)/python -m tests.packaging.fresh_install build/dist/*.whl
 
 style: install
 	$(BIN)/ruff format .

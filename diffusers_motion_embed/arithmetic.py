@@ -70,13 +70,12 @@ def concatenate_motion_embeddings(
         The folder, for `load_motion_embedding`. Its debiasing is "identity", because it holds what is added.
 
     Raises:
-        EmbeddingNotFoundError: If there is no such folder, repository, revision or file.
-        EmbeddingAccessError: If the Hub refuses one.
-        EmbeddingDownloadError: If the Hub cannot be reached.
-        EmbeddingFileError: If one is not a sound motion embedding.
+        MotionEmbeddingError: If one cannot be read. The kinds are those of `reverse_motion_embedding`.
         IncompatibleEmbeddingError: If they differ in model class, timing, frame policy, layers, widths or value grids.
-        ValueError: If `sources` is empty.
+        ValueError: If `sources` is empty, or is one path instead of a list.
     """
+    if isinstance(sources, str | Path):
+        raise ValueError(f"sources must be a list of embeddings, got {str(sources)!r} alone.")
     embeddings = [read_embedding(fetch_embedding(source, **hub_arguments)) for source in sources]
     return write_embedding(save_directory, concatenated_embedding(embeddings))
 

@@ -7,7 +7,7 @@ from typing import Any, Literal, cast
 
 from peft import PeftConfig
 
-from diffusers_motion_embed.functional import DEBIAS_MODES, FRAME_POLICIES, Debias, FramePolicy
+from diffusers_motion_embed.functional import FRAME_POLICIES, Debias, FramePolicy, debias_weights
 from diffusers_motion_embed.values import is_whole_number, whole_number
 
 
@@ -157,8 +157,7 @@ class MotionEmbeddingConfig(PeftConfig):
             )
         if isinstance(self.parts, str) or not self.parts or set(self.parts) - set(PARTS):
             raise ValueError(f'parts must be some of "qk", "v" and "p", as a list; got {self.parts!r}.')
-        if self.debias not in DEBIAS_MODES:
-            raise ValueError(f"debias must be one of {', '.join(DEBIAS_MODES)}; got {self.debias!r}.")
+        debias_weights(self.debias)  # raises if there is no such mode
         if self.frame_policy not in FRAME_POLICIES:
             raise ValueError(f"frame_policy must be one of {', '.join(FRAME_POLICIES)}; got {self.frame_policy!r}.")
         self._check_texts()
@@ -192,6 +191,6 @@ def _check_modules(name: str, value: Any) -> None:
         try:
             re.compile(value)
         except re.error as error:
-            raise ValueError(f"{name} is no regular expression: {value!r} ({error}).") from error
+            raise ValueError(f"{name} must be a regular expression, got {value!r} ({error}).") from error
     elif value is not None and not (isinstance(value, list) and all(isinstance(entry, str) for entry in value)):
         raise ValueError(f"{name} must be a regular expression, a list of names, or None; got {value!r}.")

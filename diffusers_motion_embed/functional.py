@@ -17,6 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from diffusers_motion_embed.errors import DividedClipError, IncompatibleEmbeddingError
+
 
 Debias = Literal["identity", "difference", "difference_zero_first", "centered", "free_placement"]
 DEBIAS_MODES: tuple[str, ...] = get_args(Debias)
@@ -35,7 +37,13 @@ DEBIAS_WEIGHTS: dict[str, tuple[float, float, float, float]] = {
 
 
 def debias_weights(mode: Debias) -> Tensor:
-    """The weights of a debiasing mode for `debias`, (4,), float32."""
+    """The weights of a debiasing mode for `debias`, (4,), float32.
+
+    Raises:
+        ValueError: If there is no such mode.
+    """
+    if mode not in DEBIAS_MODES:
+        raise ValueError(f"debias must be one of {', '.join(DEBIAS_MODES)}; got {mode!r}.")
     return torch.tensor(DEBIAS_WEIGHTS[mode])
 
 
@@ -95,13 +103,13 @@ def fit_frames(embedding: Tensor, num_frames: int, policy: FramePolicy = "resamp
             the last frame; both cut what a shorter clip has no room for. "error" refuses another number.
 
     Raises:
-        ValueError: If the numbers differ and `policy` is "error".
+        IncompatibleEmbeddingError: If the numbers differ and `policy` is "error".
     """
     frames = embedding.shape[-2]
     if frames == num_frames or policy == "resample":
         return resample_frames(embedding, num_frames)
     if policy == "error":
-        raise ValueError(
+        raise IncompatibleEmbeddingError(
             f"The clip has {num_frames} frames where the model mixes them, and the motion embedding {frames}. "
             "Generate as many frames as the reference had, or choose another way with set_motion_frame_policy."
         )
@@ -190,13 +198,13 @@ def add_to_rows(hidden_states: Tensor, offset: Tensor) -> Tensor:
         offset: (positions, f, c).
 
     Raises:
-        ValueError: If the number of positions does not divide the number of rows.
+        DividedClipError: If the number of positions does not divide the number of rows.
     """
     positions = offset.shape[0]
     batch = hidden_states.shape[0] // positions  # not divmod, which torch.compile cannot trace for sizes that vary
     if hidden_states.shape[0] % positions:
-        raise ValueError(
-            f"{hidden_states.shape[0]} rows are no whole number of clips of {positions} positions: something, such as "
+        raise DividedClipError(
+            f"{hidden_states.shape[0]} rows do not divide into clips of {positions} positions: something, such as "
             "FreeNoise's split inference, cuts the rows apart. Switch it off to use a motion embedding."
         )
     return (hidden_states.unflatten(0, (batch, positions)) + offset).flatten(0, 1)
@@ -212,10 +220,10 @@ def add_to_tokens(hidden_states: Tensor, offset: Tensor, first: int, num_tokens:
         num_tokens: Number of the video's tokens, frames · positions.
 
     Raises:
-        ValueError: If there are fewer tokens than the video's.
+        DividedClipError: If there are fewer tokens than the video's.
     """
     if first < 0 or first + num_tokens > hidden_states.shape[1]:
-        raise ValueError(
+        raise DividedClipError(
             f"An attention layer got {hidden_states.shape[1]} tokens, fewer than the {num_tokens} of the clip: "
             "something, such as context parallelism, cuts the clip apart. Switch it off to use a motion embedding."
         )

@@ -82,7 +82,8 @@ def load_motion_embedding(
         pretrained_model_name_or_path_or_dict: Folder of an embedding, path of its safetensors file, id or address of
             its repository on the Hub, or its tensors under the keys of the file format.
         adapter_name: A label for it; "default_0" and so on by default.
-        config: Settings for an embedding given as tensors. By default they are inferred from the tensors' shapes.
+        config: Settings for an embedding given as tensors. By default, frames, parts and value grid are inferred from
+            the tensors' shapes, and the rest has the defaults of `MotionEmbeddingConfig`.
         debias: How to free its value part from appearance; by default as its config says. See
             `set_motion_debias`.
         component: The pipeline's model to put it on, or a list of several. In Wan 2.2, "transformer" sees high noise
@@ -108,7 +109,8 @@ def load_motion_embedding(
 
     Warns:
         UserWarning: If it was trained on another checkpoint of the same model class, if it was made for a component
-            that the pipeline lacks, or if it acts at noise levels that only another model of the pipeline sees.
+            that the pipeline lacks, if it acts at noise levels that only another model of the pipeline sees, or if
+            tensors are given without a config.
     """
     models = models_of(pipe_or_model)
     embedding = _read(pretrained_model_name_or_path_or_dict, config, hub_arguments)
@@ -168,13 +170,25 @@ def _read(
                 f"A dictionary of tensors was given, so there is no file to find with {', '.join(hub_arguments)}. "
                 "Leave one of them out."
             )
-        return parse_embedding(source, config or _inferred_config(source), "The given dictionary")
+        embedding = parse_embedding(source, config or _inferred_config(source), "The given dictionary")
+        if config is None:
+            _warn_of_inferred_config(embedding.config)
+        return embedding
     if config is not None:
         raise ValueError(
             "config is for a dictionary of tensors, but a file was given, which has its own settings. Leave config "
             "out. To change how the embedding is used, call functions such as set_motion_debias after loading."
         )
     return read_embedding(fetch_embedding(source, **hub_arguments))
+
+
+def _warn_of_inferred_config(config: MotionEmbeddingConfig) -> None:
+    warnings.warn(
+        f"Tensors were given without config=, so their shapes decide what they do: num_frames={config.num_frames}, "
+        f"value_grid={config.value_grid}. The rest has defaults: debias={config.debias!r}, at all noise levels. Give "
+        "the MotionEmbeddingConfig that they were learned with.",
+        stacklevel=4,
+    )
 
 
 def _inferred_config(state_dict: Mapping[str, Tensor]) -> MotionEmbeddingConfig:

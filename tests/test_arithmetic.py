@@ -1,6 +1,7 @@
 """Embeddings calculated from others, in what they add and in what files keep of them."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -163,8 +164,16 @@ def test_an_embedding_is_turned_round_in_its_own_folder(text_to_video, embedding
             assert torch.equal(found[path][part], tensor)
 
 
-@pytest.mark.parametrize("sources", [[], ["nowhere/at/all"]])
-def test_nothing_is_written_if_a_source_is_wrong(sources, tmp_path):
-    with pytest.raises((ValueError, dme.EmbeddingNotFoundError)):
+@pytest.mark.parametrize(
+    ("sources", "error", "message"),
+    [
+        ([], ValueError, "no embeddings to combine"),
+        (["nowhere/at/all"], dme.EmbeddingNotFoundError, "no folder nowhere/at"),
+        ("nowhere/at/all", ValueError, "sources must be a list of embeddings, got 'nowhere/at/all'"),
+        (Path("nowhere/at/all"), ValueError, "sources must be a list of embeddings, got 'nowhere/at/all'"),
+    ],
+)
+def test_nothing_is_written_if_a_source_is_wrong(sources, error, message, tmp_path):
+    with pytest.raises(error, match=message):
         dme.concatenate_motion_embeddings(sources, tmp_path / "new")
     assert not (tmp_path / "new").exists()

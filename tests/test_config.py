@@ -93,10 +93,12 @@ def test_sizes_are_whole_numbers_of_at_least_one(name, value):
         pytest.param(
             "frame_policy", "cut", "frame_policy must be one of resample, loop, hold, error; got 'cut'", id="policy"
         ),
-        pytest.param("target_modules", "(", "target_modules is no regular expression", id="pattern"),
+        pytest.param("target_modules", "(", "target_modules must be a regular expression, got", id="pattern"),
         pytest.param("target_modules", 3, "target_modules must be a regular expression, a list", id="targets-number"),
         pytest.param("target_modules", ["a", 3], "target_modules must be a regular expression", id="targets-mixed"),
-        pytest.param("exclude_modules", "[", "exclude_modules is no regular expression", id="exclude-pattern"),
+        pytest.param(
+            "exclude_modules", "[", "exclude_modules must be a regular expression, got", id="exclude-pattern"
+        ),
         pytest.param("exclude_modules", [None], "exclude_modules must be a regular", id="exclude-mixed"),
         pytest.param("generation", [], r"generation must be a dictionary, got \[\]", id="generation"),
         pytest.param("training", None, "training must be a dictionary, got None", id="training"),

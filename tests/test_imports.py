@@ -11,7 +11,18 @@ PACKAGE = "diffusers_motion_embed"
 
 # The rooms of the package from the bottom to the top; each may import those below it. Subpackages count as one room.
 CHAIN = (
-    *("errors", "values", "functional", "config", "architectures", "storage", "arithmetic", "adapter", "peft_tuner"),
+    *(
+        "_compat",
+        "errors",
+        "values",
+        "functional",
+        "config",
+        "architectures",
+        "storage",
+        "arithmetic",
+        "adapter",
+        "peft_tuner",
+    ),
     *("controls", "loaders", "sharing", "pipelines", "noise", "training"),
 )
 MAY_IMPORT = {room: {room, *CHAIN[: CHAIN.index(room)]} for room in CHAIN}

@@ -370,9 +370,16 @@ def in_training(model: ModelMixin, adapter_name: str, embedding: Embedding, debi
         raise
 
 
+def is_adapted_by_peft(model: nn.Module) -> bool:
+    """Whether the model has motion embeddings through a PeftModel."""
+    return any(
+        isinstance(layer, MotionEmbeddingLayer) and isinstance(layer, BaseTunerLayer) for layer in model.modules()
+    )
+
+
 def check_addable(model: nn.Module) -> None:
     """Raise an `AdapterNameError` if the model has motion embeddings through a PeftModel."""
-    if any(isinstance(layer, MotionEmbeddingLayer) and isinstance(layer, BaseTunerLayer) for layer in model.modules()):
+    if is_adapted_by_peft(model):
         raise AdapterNameError(
             "The model has motion embeddings through a PeftModel already, and the two do not mix. Call unload() on "
             "the PeftModel first, or load all of them through PEFT."

@@ -12,6 +12,7 @@ from peft import PeftConfig
 from peft.tuners.tuners_utils import BaseTuner, BaseTunerLayer
 from torch import Tensor, nn
 
+from diffusers_motion_embed._compat import tuner_refusal
 from diffusers_motion_embed.adapter.attachment import CHILD_NAME, attach, detach, query_projection
 from diffusers_motion_embed.adapter.layer import LayerEmbedding, MotionEmbeddingLayer
 from diffusers_motion_embed.adapter.registry import layer_arguments, registry_of
@@ -79,6 +80,9 @@ class MotionEmbeddingTunerLayer(MotionEmbeddingLayer, BaseTunerLayer):
         """The embeddings of the active adapters; none while adapters are disabled."""
         if self.disable_adapters:
             return []
+        for name in self.active_adapters:
+            if name in self.states:
+                self.states[name].follow()
         return [
             LayerEmbedding(
                 self.motion_embedding_qk.get(name),
@@ -129,6 +133,8 @@ class MotionEmbeddingModel(BaseTuner):
     _combined: Embedding | None = None  # the content of the adapter that is being added
 
     def _prepare_adapter_config(self, peft_config: PeftConfig, model_config: dict) -> PeftConfig:
+        if refusal := tuner_refusal():
+            raise ImportError(refusal)
         if registry_of(self.model).loaded:
             raise AdapterNameError(
                 "The model has motion embeddings through load_motion_embedding already, and the two do not mix. Call "

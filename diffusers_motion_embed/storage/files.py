@@ -223,7 +223,15 @@ def _not_found_message(path: Path) -> str:
     if not path.parent.is_dir():
         return f"There is no folder {path.parent}."
     files = sorted(entry.name for entry in path.parent.iterdir() if entry.is_file())
-    return f"There is no file {path.name} in {path.parent}; it holds {', '.join(files) if files else 'no files'}."
+    subfolders = sorted(entry.parent.name for entry in path.parent.glob(f"*/{path.name}"))
+    held = ", ".join(files) if files else "no files"
+    return f"There is no file {path.name} in {path.parent}; it holds {held}.{subfolder_hint(subfolders)}"
+
+
+def subfolder_hint(subfolders: list[str]) -> str:
+    """What to do where the embeddings are one level deeper, as PEFT stores adapters that have names."""
+    names = ", ".join(subfolders)
+    return f" Its subfolders {names} have one: give subfolder={subfolders[0]!r}, for instance." if subfolders else ""
 
 
 def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -291,7 +299,7 @@ def _read_config(path: Path, header: Mapping[str, str], state_dict: Mapping[str,
     try:
         values = json.loads(text)
     except (ValueError, RecursionError) as error:  # a number of thousands of digits is a plain ValueError
-        raise EmbeddingFileError(f"The settings in the {place} are no JSON ({error}).") from error
+        raise EmbeddingFileError(f"The settings in the {place} are not JSON ({error}).") from error
     return parse_config(values, place)
 
 

@@ -32,7 +32,7 @@ from diffusers_motion_embed.loaders import LoadReport
 from diffusers_motion_embed.storage.embedding import Embedding, EmbeddingTensors
 from diffusers_motion_embed.storage.files import write_embedding
 from diffusers_motion_embed.training.checkpoints import CheckpointConfig, read_state, tidy, write_state
-from diffusers_motion_embed.training.checks import check_options, check_pipeline, check_references
+from diffusers_motion_embed.training.checks import as_prompts, check_options, check_pipeline, check_references
 from diffusers_motion_embed.training.config import TrainingConfig
 from diffusers_motion_embed.training.losses import LOSSES
 from diffusers_motion_embed.training.optimization import Optimization
@@ -140,7 +140,7 @@ def train_motion_embedding(
         TrainingDivergedError: If the loss becomes infinite or NaN; the embedding is then taken off again.
     """
     clips = as_clips(frames)
-    prompts: list[str | None] = [prompt] if isinstance(prompt, str | None) else list(prompt)
+    prompts = as_prompts(prompt)
     component, model = check_pipeline(pipe, embedding_config.component if embedding_config else None)
     recipe = RECIPES[default_recipe(model)]
     config = config or TrainingConfig(**recipe.training)

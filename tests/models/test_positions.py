@@ -277,6 +277,13 @@ def test_models_without_rotary_positions_say_why_they_take_none(name):
         load(model, torch.zeros(CLIP.frames, 2))
 
 
+def test_layers_for_which_there_is_nothing_are_an_error():
+    model = make_model("WanTransformer3DModel")
+    assert select_layers(model, MotionEmbeddingConfig(parts=("p",), target_modules=["rope"])) == ["rope"]
+    with pytest.raises(TargetModulesError, match="names layers, and parts=.* has nothing for them"):
+        select_layers(model, MotionEmbeddingConfig(parts=("p",), target_modules=["blocks.0.attn1"]))
+
+
 @pytest.mark.parametrize("name", GIVEN)
 def test_a_table_that_is_not_given_is_an_error(name):
     model = make_model(name)

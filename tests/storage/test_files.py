@@ -5,6 +5,7 @@ import json
 import os
 import pickle
 import random
+import shutil
 
 import pytest
 import torch
@@ -286,6 +287,13 @@ def test_a_missing_file_is_told_with_what_is_there(folder, weight_name):
         read_embedding(folder, weight_name)
 
 
+def test_embeddings_in_subfolders_are_told(folder):
+    for name in ("walk", "run"):
+        shutil.copytree(folder, folder.parent / "two" / name)
+    with pytest.raises(EmbeddingNotFoundError, match=r"Its subfolders run, walk have one: give subfolder='run'"):
+        read_embedding(folder.parent / "two")
+
+
 def test_an_empty_folder_is_told(tmp_path):
     with pytest.raises(EmbeddingNotFoundError, match="it holds no files"):
         read_embedding(tmp_path)
@@ -395,10 +403,10 @@ def test_settings_that_cannot_be_are_refused(folder, changes, message):
 
 
 BAD_JSON = [
-    pytest.param("{num_frames: 4}", "are no JSON", id="no-json"),
-    pytest.param("", "are no JSON", id="empty"),
-    pytest.param("[" * 100_000, "are no JSON", id="endlessly-nested"),
-    pytest.param('{"num_frames": ' + "9" * 5000 + "}", "are no JSON", id="number-too-long"),
+    pytest.param("{num_frames: 4}", "are not JSON", id="no-json"),
+    pytest.param("", "are not JSON", id="empty"),
+    pytest.param("[" * 100_000, "are not JSON", id="endlessly-nested"),
+    pytest.param('{"num_frames": ' + "9" * 5000 + "}", "are not JSON", id="number-too-long"),
     pytest.param("[1, 2]", "peft_type is 'list'", id="a-list"),
     pytest.param("null", "peft_type is 'NoneType'", id="nothing"),
 ]
