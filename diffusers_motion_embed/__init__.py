@@ -15,6 +15,7 @@ from diffusers_motion_embed.controls import (
     set_motion_debias,
     set_motion_embeddings,
     set_motion_frame_policy,
+    set_motion_region,
     set_motion_scale,
     set_motion_timing,
 )
@@ -98,6 +99,7 @@ __all__ = [
     "set_motion_debias",
     "set_motion_embeddings",
     "set_motion_frame_policy",
+    "set_motion_region",
     "set_motion_scale",
     "set_motion_timing",
     "unload_motion_embedding",

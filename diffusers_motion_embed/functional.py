@@ -136,6 +136,21 @@ def resample_grid(value: Tensor, grid: tuple[int, int]) -> Tensor:
     return flat.movedim(1, -1)[0].unflatten(-1, value.shape[2:])
 
 
+def region_weights(region: Tensor, num_frames: int, grid: tuple[int, int]) -> Tensor:
+    """How strongly an embedding acts on each token: the mean of a region over what the token shows.
+
+    Args:
+        region: From 0 to 1, (t, y, x), of any size.
+        num_frames: Number of frames of the layer.
+        grid: Height and width of the layer, in positions.
+
+    Returns:
+        (positions, num_frames, 1). It is exactly 0 where a token lies outside of the region.
+    """
+    means = F.adaptive_avg_pool3d(region[None, None], (num_frames, *grid))[0, 0]
+    return means.flatten(1).transpose(0, 1)[..., None]
+
+
 def combine(embeddings: list[Tensor], weights: list[float], num_frames: int) -> Tensor:
     """The weighted sum of embeddings of one layer and part, each stretched to `num_frames` frames.
 

@@ -33,6 +33,7 @@ class MotionEmbeddingLoaderMixin:
     set_motion_timing = controls.set_motion_timing
     set_motion_debias = controls.set_motion_debias
     set_motion_frame_policy = controls.set_motion_frame_policy
+    set_motion_region = controls.set_motion_region
     get_list_motion_embeddings = controls.get_list_motion_embeddings
     get_active_motion_embeddings = controls.get_active_motion_embeddings
     enable_motion_embedding_layers = controls.enable_motion_embedding_layers

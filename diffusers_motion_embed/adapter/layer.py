@@ -21,7 +21,7 @@ from diffusers_motion_embed.adapter.state import EmbeddingState
 from diffusers_motion_embed.architectures.layouts import Layout, VideoSize
 from diffusers_motion_embed.architectures.rotary import Rotary
 from diffusers_motion_embed.config import PARTS
-from diffusers_motion_embed.functional import debias, fit_frames, resample_grid
+from diffusers_motion_embed.functional import debias, fit_frames, region_weights, resample_grid
 
 
 def _unit_scales() -> dict[str, Tensor]:
@@ -67,8 +67,8 @@ class LayerEmbedding:
             device: The activations' device.
 
         Returns:
-            (1, num_frames, c) for "qk", the same or (h · w, num_frames, c) for the others, None when the part is left
-            out.
+            (1, num_frames, c) for "qk", the same or (h · w, num_frames, c) for the others and for all parts of an
+            embedding with a region, None when the part is left out.
         """
         if part not in self.tensors:
             return None
@@ -78,10 +78,11 @@ class LayerEmbedding:
         strength = self.scales[part] * self.state.timing.gate
         offset = strength * fit_frames(tensor, num_frames, self.state.config.frame_policy)
         if offset.ndim == 2:
-            return offset[None]
+            offset = offset[None, None]
         if offset.shape[:2] != (1, 1):  # one vector is the same everywhere, without being written out
             offset = resample_grid(offset, grid)  # last, because the stored grid is the smaller one
-        return offset.flatten(0, 1)
+        offset, region = offset.flatten(0, 1), self.state.region
+        return offset if region is None else offset * region_weights(region.to(device), num_frames, grid)
 
 
 class MotionEmbeddingLayer(nn.Module):

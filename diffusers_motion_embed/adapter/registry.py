@@ -129,6 +129,17 @@ class MotionEmbeddingRegistry:
         if "frame_policy" in settings:  # another computation; other settings change numbers only
             forget_compiled()
 
+    def set_region(self, names: list[str], region: Tensor | None) -> None:
+        """Set where in the picture the named embeddings act, (t, y, x) from 0 to 1; None for everywhere.
+
+        Raises:
+            AdapterNameError: If one of them is not loaded.
+        """
+        self.require(names)
+        for name in names:
+            self.loaded[name].region = region
+        forget_compiled()
+
     def activate(self, scales: dict[str, Scale]) -> None:
         """Activate exactly the named embeddings with the given scales.
 

@@ -51,6 +51,11 @@ def select_layers(model: nn.Module, config: MotionEmbeddingConfig) -> list[str]:
     """
     positions = _position_paths(model, config)
     if not config.layer_parts:
+        if config.target_modules not in (None, positions):
+            raise TargetModulesError(
+                f"target_modules={config.target_modules!r} names layers, and parts={config.parts} has nothing for "
+                'them. Leave target_modules out, or add "qk" or "v".'
+            )
         return positions
     architecture = find_architecture(model)
     paths = architecture.attention_paths(model)

@@ -26,6 +26,8 @@ class EmbeddingState:
         factors: The scale worked out for every layer and part.
         active: Whether the adapter is active.
         timing: When it acts, with the gate of the current forward pass.
+        region: Where in the picture it acts, from 0 to 1, (t, y, x) of any size; None for everywhere. It belongs to
+            the clip that is made, so saving does not store it.
         debias_weights: Weights for debiasing the value part, see `functional.debias`. Like the tensors of `timing`,
             this stays the same tensor for the whole life of the state, so that other numbers do not recompile a
             compiled model.
@@ -36,6 +38,7 @@ class EmbeddingState:
     factors: LayerScales = field(default_factory=dict)
     active: bool = True
     timing: Timing = field(default_factory=Timing, init=False)
+    region: Tensor | None = field(default=None, init=False)
     debias_weights: Tensor = field(default_factory=_identity, init=False)
     _debias: str | None = field(default=None, init=False)
 

@@ -16,6 +16,8 @@ from diffusers_motion_embed import (
     MotionEmbeddingConfig,
     TargetModulesError,
     load_motion_embedding,
+    set_motion_embeddings,
+    set_motion_region,
     set_motion_scale,
     unload_motion_embedding,
 )
@@ -119,6 +121,81 @@ def test_a_finer_field_moves_every_place_by_its_own(name):
     assert torch.equal(moved, plain)
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_outside_of_a_region_nothing_moves(name):
+    plain, whole = (table_of(make_model(name), 0.3 * torch.ones(CLIP.frames, 2) * times) for times in (0, 1))
+    model = make_model(name)
+    load(model, 0.3 * torch.ones(CLIP.frames, 2))
+    mask = torch.zeros(CLIP.frames, CLIP.height, CLIP.width)
+    mask[2:, : CLIP.height // 2] = 1  # the upper half of the later frames
+    set_motion_region(model, mask.numpy())
+    tables = watch(model)
+    run(model)
+    moved, half = rotations(tables[-1], name), size_of(name)[1] // 2
+    torch.testing.assert_close(moved[2:, :half], whole[2:, :half], atol=1e-6, rtol=0)
+    assert torch.equal(moved[2:, half:], plain[2:, half:])
+    assert torch.equal(moved[:2], plain[:2])
+    set_motion_region(model, None)
+    run(model)
+    assert torch.equal(rotations(tables[-1], name), whole)
+
+
+@pytest.mark.parametrize(
+    ("mask", "message"),
+    [
+        (torch.ones(1, 3, 4, 4), r"got shape \(1, 3, 4, 4\)"),
+        (torch.ones(0, 4), r"got shape \(0, 4\)"),
+        (torch.full((4, 4), 255, dtype=torch.uint8), "from 0 to 1, got 255 to 255. Divide"),
+        ([[0.5, float("nan")]], "from 0 to 1, got nan"),
+    ],
+)
+def test_regions_that_make_no_sense_are_refused(mask, message):
+    model = make_model("WanTransformer3DModel")
+    load(model, torch.ones(CLIP.frames, 2))
+    moved = run(model)
+    with pytest.raises(ValueError, match=message):
+        set_motion_region(model, mask)
+    assert torch.equal(run(model), moved)
+
+
+def test_two_motions_share_a_clip():
+    """Each in its half, so that neither moves the other's tokens."""
+    paths = 0.3 * torch.randn(2, CLIP.frames, 2)
+    name, model = "WanTransformer3DModel", make_model("WanTransformer3DModel")
+    for label, path in zip(("left", "right"), paths, strict=True):
+        load(model, path, label)
+    set_motion_embeddings(model, ["left", "right"])
+    left = torch.zeros(CLIP.height, CLIP.width)
+    left[:, : CLIP.width // 2] = 1
+    set_motion_region(model, left, "left")
+    set_motion_region(model, 1 - left, "right")
+    tables = watch(model)
+    run(model)
+    both, middle = rotations(tables[-1], name), size_of(name)[2] // 2
+    for path, side in zip(paths, (slice(middle), slice(middle, None)), strict=True):
+        alone = table_of(make_model(name), path)
+        torch.testing.assert_close(both[:, :, side], alone[:, :, side], atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("way", ["compile", "compile_repeated_blocks"])
+def test_a_compiled_model_notices_a_region(way):
+    torch.compiler.reset()
+    compiled, eager = make_model("WanTransformer3DModel"), make_model("WanTransformer3DModel")
+    getattr(compiled, way)(backend="eager", fullgraph=True)
+    mask = torch.zeros(4, 4)
+    mask[:2] = 1
+    for model in (compiled, eager):
+        load(model, 0.3 * torch.ones(2, 2, CLIP.frames, 2).cumsum(2))
+    whole = run(compiled)
+    for region in (mask, 1 - mask, None):
+        for model in (compiled, eager):
+            set_motion_region(model, region)
+        expected = run(eager)
+        torch.testing.assert_close(run(compiled), expected, atol=1e-5, rtol=1e-5)
+        assert torch.allclose(expected, whole, atol=1e-5) == (region is None)
+    torch.compiler.reset()
+
+
 class NoteAttention(TorchFunctionMode):
     """Notes queries, keys and values of every attention."""
 
@@ -198,6 +275,13 @@ def test_models_without_rotary_positions_say_why_they_take_none(name):
         select_layers(model, MotionEmbeddingConfig(parts=("qk", "p")))
     with pytest.raises(IncompatibleEmbeddingError, match=reason):
         load(model, torch.zeros(CLIP.frames, 2))
+
+
+def test_layers_for_which_there_is_nothing_are_an_error():
+    model = make_model("WanTransformer3DModel")
+    assert select_layers(model, MotionEmbeddingConfig(parts=("p",), target_modules=["rope"])) == ["rope"]
+    with pytest.raises(TargetModulesError, match="names layers, and parts=.* has nothing for them"):
+        select_layers(model, MotionEmbeddingConfig(parts=("p",), target_modules=["blocks.0.attn1"]))
 
 
 @pytest.mark.parametrize("name", GIVEN)
