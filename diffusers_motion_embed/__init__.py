@@ -21,6 +21,7 @@ from diffusers_motion_embed.controls import (
 from diffusers_motion_embed.errors import (
     AdapterNameError,
     CaptionError,
+    DividedClipError,
     EmbeddingAccessError,
     EmbeddingDownloadError,
     EmbeddingFileError,
@@ -34,6 +35,7 @@ from diffusers_motion_embed.errors import (
     TargetModulesError,
     UnsupportedModelError,
     VideoError,
+    VideoNotFoundError,
 )
 from diffusers_motion_embed.loaders import (
     LoadReport,
@@ -53,6 +55,7 @@ __version__ = "0.1.0"
 __all__ = [
     "AdapterNameError",
     "CaptionError",
+    "DividedClipError",
     "EmbeddingAccessError",
     "EmbeddingDownloadError",
     "EmbeddingFileError",
@@ -72,6 +75,7 @@ __all__ = [
     "TargetModulesError",
     "UnsupportedModelError",
     "VideoError",
+    "VideoNotFoundError",
     "concatenate_motion_embeddings",
     "delete_motion_embedding",
     "disable_motion_embedding_layers",

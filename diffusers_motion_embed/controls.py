@@ -47,9 +47,10 @@ def set_motion_scale(pipe_or_model: Any, scale: Scale, adapter_name: str | None 
 
     Args:
         pipe_or_model: A diffusers video pipeline, or its model.
-        scale: A number; or numbers by part, {"qk": 1.0, "v": 0.5}; or either by block of the model, in the terms of
-            LoRA's block scales: {"down": 0.5, "mid": 0.0, "up": {"block_0": 0.8, "block_1": [1.0, {"v": 0.5}]}}. A
-            list has an entry for each temporal transformer of the block. Everything that is not named has 1.
+        scale: A number; or numbers by part, {"qk": 1.0, "v": 0.5, "p": 1.2}; or either by block of the model, in the
+            terms of LoRA's block scales: {"down": 0.5, "up": {"block_0": 0.8, "block_1": [1.0, {"v": 0.5}]}}. A list
+            has an entry for each temporal transformer of the block. Everything that is not named has 1. The position
+            part, "p", belongs to no block.
         adapter_name: Which one; all active ones by default.
 
     Raises:

@@ -12,6 +12,8 @@ import pytest
 
 import diffusers_motion_embed
 from diffusers_motion_embed import training
+from diffusers_motion_embed.sharing import UploadArguments
+from diffusers_motion_embed.video.reading import ReadingArguments
 
 
 ROOT = Path(__file__).parent.parent
@@ -36,6 +38,19 @@ def test_functions_spell_their_arguments_out(name):
     for parameter in inspect.signature(offered).parameters.values() if inspect.isfunction(offered) else ():
         assert parameter.kind != parameter.VAR_POSITIONAL
         assert parameter.kind != parameter.VAR_KEYWORD or get_origin(parameter.annotation) is Unpack
+
+
+@pytest.mark.parametrize(
+    ("arguments", "function"),
+    [
+        (UploadArguments, diffusers_motion_embed.save_motion_embedding),
+        (ReadingArguments, diffusers_motion_embed.read_reference),
+    ],
+)
+def test_arguments_that_are_passed_on_are_those_of_the_function(arguments, function):
+    own = inspect.signature(function).parameters
+    for name, annotation in arguments.__annotations__.items():
+        assert own[name].annotation == annotation, name
 
 
 def test_everything_public_is_offered():

@@ -37,6 +37,7 @@ class EmbeddingState:
     active: bool = True
     timing: Timing = field(default_factory=Timing, init=False)
     debias_weights: Tensor = field(default_factory=_identity, init=False)
+    _debias: str | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         self.configure(self.config)
@@ -46,3 +47,13 @@ class EmbeddingState:
         self.config = config
         self.timing.set(*(config.timing or (0.0, 1.0)))
         self.debias_weights.copy_(debias_weights(config.debias))
+        self._debias = config.debias
+
+    def follow(self) -> None:
+        """Notice a debiasing mode that was set in the config itself, as users of PEFT set it.
+
+        Raises:
+            ValueError: If there is no such mode.
+        """
+        if self.config.debias != self._debias:
+            self.configure(self.config)

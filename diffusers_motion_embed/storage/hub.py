@@ -34,7 +34,13 @@ from diffusers_motion_embed.errors import (
     EmbeddingUploadError,
 )
 from diffusers_motion_embed.storage.atomic import expanded
-from diffusers_motion_embed.storage.files import CONFIG_NAME, WEIGHTS_NAME, check_file_name, has_own_config
+from diffusers_motion_embed.storage.files import (
+    CONFIG_NAME,
+    WEIGHTS_NAME,
+    check_file_name,
+    has_own_config,
+    subfolder_hint,
+)
 
 
 # What a repository without a motion embedding is, by a file in it.
@@ -190,8 +196,8 @@ def _located(name: str, arguments: HubArguments) -> tuple[str, HubArguments]:
         place = parse_hf_uri(name, endpoint=constants.ENDPOINT)
     except HfUriError as error:
         raise EmbeddingNotFoundError(
-            f"{name} is no address of a repository on the Hub ({error.msg}). Give its id, user/name, or the path of a "
-            "folder."
+            f"{name} is not the address of a repository on the Hub ({error.msg}). Give its id, user/name, or the path "
+            "of a folder."
         ) from error
     if place.type != "model":
         raise EmbeddingNotFoundError(f"{name} is a {place.type}; a motion embedding is in a model repository.")
@@ -279,6 +285,7 @@ def _missing_file_message(repo_id: str, filename: str, **where: Any) -> str:
     except (HTTPError, OSError):
         return f"{message}."
     kind = next((kind for name, kind in OTHER_KINDS.items() if name in names), None)
-    return (
-        f"{message}: it is {kind}." if kind else f"{message}; it holds {', '.join(sorted(names)[:20]) or 'no files'}."
-    )
+    if kind:
+        return f"{message}: it is {kind}."
+    subfolders = sorted(name.removesuffix(f"/{filename}") for name in names if name.endswith(f"/{filename}"))
+    return f"{message}; it holds {', '.join(sorted(names)[:20]) or 'no files'}.{subfolder_hint(subfolders)}"

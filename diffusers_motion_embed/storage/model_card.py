@@ -95,12 +95,21 @@ def _facts(config: MotionEmbeddingConfig) -> dict[str, Any]:
     facts = {
         "model class": config.model_class,
         "reference": ", ".join(filter(None, (f"{config.num_frames} frames", size))),
-        "adapted layers": len(config.target_modules) if isinstance(config.target_modules, list) else None,
-        "debiasing": config.debias,
-        "value grid": grid if grid in (None, "full") else " x ".join(map(str, grid)),
+        "adapted layers": _num_layers(config),
+        "debiasing": config.debias if "v" in config.parts else None,
+        "value grid": (grid if grid in (None, "full") else " x ".join(map(str, grid)))
+        if "v" in config.parts
+        else None,
+        "position grid": " x ".join(map(str, config.position_grid)) if "p" in config.parts else None,
         **{name.replace("_", " "): value for name, value in config.training.items()},
     }
     return {name: value for name, value in facts.items() if value is not None}
+
+
+def _num_layers(config: MotionEmbeddingConfig) -> int | None:
+    if not isinstance(config.target_modules, list):
+        return None
+    return len(config.target_modules) - ("p" in config.parts)  # one of them has the positions
 
 
 def _identifier(name: Any) -> str | None:

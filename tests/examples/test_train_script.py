@@ -84,7 +84,7 @@ def test_a_base_stored_in_half_precision_and_the_settings_of_accelerate(tmp_path
     ("arguments", "message"),
     [
         pytest.param(["--reference_video", "nowhere.mp4"], "There is no video at nowhere.mp4", id="no-file"),
-        pytest.param(["--reference_video", "README.md"], "is no video that can be read", id="no-video"),
+        pytest.param(["--reference_video", "README.md"], "is not a video that can be read", id="no-video"),
         pytest.param(["--num_frames", "99"], "is too short: 99 frames", id="too-short"),
         pytest.param(["--max_train_steps", "0"], "max_train_steps must be a whole number", id="no-steps"),
         pytest.param(

@@ -1,5 +1,6 @@
 """What the training script's arguments stand for."""
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -7,7 +8,7 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 
 from diffusers_motion_embed import MotionEmbeddingConfig
-from diffusers_motion_embed.training import TrainingConfig
+from diffusers_motion_embed.training import RECIPES, TrainingConfig
 from diffusers_motion_embed.training.checks import ignored_settings
 from examples.training_arguments import (
     frame_settings,
@@ -18,6 +19,7 @@ from examples.training_arguments import (
 )
 
 
+EXAMPLES = Path(__file__).parents[2] / "examples"
 NEEDED = ("--pretrained_model_name_or_path", "base", "--reference_video", "clip.mp4", "--output_dir", "out")
 
 
@@ -30,6 +32,19 @@ def test_without_arguments_everything_is_as_in_python():
     assert training == TrainingConfig()
     for name in ("target_modules", "value_grid", "debias", "timing"):
         assert getattr(embedding, name) == getattr(MotionEmbeddingConfig(), name), name
+
+
+@pytest.mark.parametrize(
+    ("base", "recipe"), [("tiny-t2v", "default"), ("tiny-animatediff", "default"), ("tiny-wan", "position")]
+)
+def test_the_base_says_by_which_recipe_it_learns(base, recipe):
+    arguments = ("--pretrained_model_name_or_path", str(EXAMPLES / base))
+    training, embedding = configs(*arguments)
+    assert training == TrainingConfig(**RECIPES[recipe].training)
+    assert embedding.parts == RECIPES[recipe].embedding.get("parts", ("qk", "v"))
+    training, embedding = configs(*arguments, "--recipe", "gentle", "--parts", "p", "--position_grid", 2, 2)
+    assert training == TrainingConfig(**RECIPES["gentle"].training)
+    assert (embedding.parts, embedding.position_grid) == (("p",), (2, 2))
 
 
 def test_every_option_of_training_is_an_argument():

@@ -18,6 +18,7 @@ from diffusers_motion_embed import (
     load_motion_embedding,
     set_motion_debias,
     set_motion_embeddings,
+    set_motion_scale,
     set_motion_timing,
     unload_motion_embedding,
 )
@@ -112,17 +113,20 @@ def train(model, config, tensors):
 def test_every_change_takes_effect(make_pair, embedding_dict, make_embedding, name, way):
     pair, by_blocks = make_pair(name, way), way == "compile_repeated_blocks"
     half = len(pair.layers) // 2
-    random = functools.partial(embedding_dict, pair.eager, value_grid=(2, 2), **SIZE)
+    settings = {"value_grid": (2, 2), "parts": ZOO[name].parts, **SIZE}
+    random = functools.partial(embedding_dict, pair.eager, **settings)
     some, others = ({"target_modules": layers} for layers in (pair.layers[:half], pair.layers[half:]))
     plain = pair.agree()
 
     # Compiling takes seconds, so changes that both must be noticed are made together.
     pair.each(load_motion_embedding, random(seed=1, **some), "first")
-    pair.each(train, *make_embedding(pair.eager, seed=2, value_grid=(2, 2), **others, **SIZE))
+    pair.each(train, *make_embedding(pair.eager, seed=2, **settings, **others))
     assert (pair.agree() - plain).abs().max() > 1e-3
 
     with torch.compiler.set_stance("fail_on_recompile"):
         pair.each(set_motion_embeddings, ["first", "trained"], [0.5, {"qk": -1.0}])
+        pair.agree()
+        pair.each(set_motion_scale, {"p": 1.2}, "trained")
         pair.agree()
         pair.each(set_motion_timing, 0.1, 0.4)
         pair.agree()

@@ -174,5 +174,8 @@ def test_what_their_file_cannot_hold_is_refused(saved):
     coarse[f"{block}.attn1"]["v"] = coarse[f"{block}.attn1"]["v"][:2]
     with pytest.raises(IncompatibleEmbeddingError, match=r"needs \(4, 8\)"):
         to_authors_checkpoint(Embedding(config, coarse))
+    with_positions = config.changed(parts=("qk", "v", "p"))
+    with pytest.raises(IncompatibleEmbeddingError, match="no place for a position part"):
+        to_authors_checkpoint(Embedding(with_positions, tensors))
     with pytest.raises(IncompatibleEmbeddingError, match="no place for mid_block"):
         to_authors_checkpoint(Embedding(config, {"mid_block.attn1": {"qk": torch.ones(FRAMES, 16)}}))

@@ -142,7 +142,7 @@ def test_a_run_with_a_constant_rate_can_be_made_longer(tmp_path):
         pytest.param(
             {"resume": "nowhere"}, "There is no training_state.safetensors in nowhere.*checkpoint-3", id="no-file"
         ),
-        pytest.param({"damage": True}, "is no complete training state", id="damaged"),
+        pytest.param({"damage": True}, "is not a complete training state", id="damaged"),
     ],
 )
 def test_a_checkpoint_that_does_not_fit_changes_nothing(tmp_path, change, message):
