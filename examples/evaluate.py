@@ -28,15 +28,8 @@ from tqdm import tqdm
 
 from diffusers_motion_embed import ReferenceClip, read_reference
 from diffusers_motion_embed.architectures.conditioning import clip_arguments
-from diffusers_motion_embed.metrics import ClipFeatures, as_clip, measure_clip, track
-from diffusers_motion_embed.storage.atomic import replace_files
-from diffusers_motion_embed.training import train_motion_embedding
-from diffusers_motion_embed.training.captions import read_caption
-from diffusers_motion_embed.training.fleet import is_done
-from diffusers_motion_embed.video.files import clip_name
-from examples.base_pipeline import generate_clip, generation_settings, load_pipeline
-from examples.report import Page, interval, scatter, table
-from examples.training_arguments import (
+from diffusers_motion_embed.commands.base_pipeline import generate_clip, generation_settings, load_pipeline
+from diffusers_motion_embed.commands.training_arguments import (
     add_base,
     add_embedding,
     add_frames,
@@ -47,6 +40,13 @@ from examples.training_arguments import (
     parse_with_recipe,
     preview_fps,
 )
+from diffusers_motion_embed.metrics import ClipFeatures, as_clip, measure_clip, track
+from diffusers_motion_embed.storage.atomic import replace_files
+from diffusers_motion_embed.training import train_motion_embedding
+from diffusers_motion_embed.training.captions import read_caption
+from diffusers_motion_embed.training.fleet import is_done
+from diffusers_motion_embed.video.files import clip_name
+from examples.report import Page, interval, scatter, table
 
 
 ADAPTER_NAME = "evaluated"
