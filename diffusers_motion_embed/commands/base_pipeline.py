@@ -22,6 +22,12 @@ ANIMATEDIFF_SCHEDULE = {
 }
 
 
+def available_device() -> torch.device:
+    """What torch offers: CUDA, MPS, XPU or another accelerator, or else the CPU."""
+    found = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    return found or torch.device("cpu")
+
+
 def load_pipeline(options: argparse.Namespace, device: torch.device | str) -> Any:
     """The pipeline of --pretrained_model_name_or_path and --motion_adapter, ready for motion embeddings."""
     # For all components alike: without it, text encoders keep the file's dtype, and the others do not.
