@@ -3,8 +3,9 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 BIN := $(VENV)/bin
+PIN = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-annotate --no-header --extra test pyproject.toml
 
-.PHONY: install demo test test-all benchmark report docs dist style quality clean
+.PHONY: install demo test test-all test-versions test-oldest test-middle test-newest test-gpu requirements benchmark report docs dist style quality clean
 
 install: $(VENV)/.installed-dev
 
@@ -21,6 +22,26 @@ demo: $(VENV)/.installed-demo
 
 test: install
 	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
+
+# The tests, or those that TESTS names, with other versions of what the package builds on: requirements/. On Linux
+# each environment takes 6 GB, because the registry's torch brings CUDA.
+TESTS ?= tests
+test-versions: test-oldest test-middle test-newest
+
+test-oldest test-middle test-newest: test-%: requirements/%.txt install
+	$(BIN)/uv venv --quiet --clear --python $(PYTHON) build/$*
+	$(BIN)/uv pip install --quiet --python build/$*/bin/python --requirement $<
+	build/$*/bin/python -m pytest --numprocesses 2 $(TESTS)
+
+# Pins the versions again: the lower bounds of pyproject.toml, some between, and the newest.
+requirements: install
+	$(PIN) --resolution lowest-direct --output-file requirements/oldest.txt
+	$(PIN) requirements/middle.in --output-file requirements/middle.txt
+	$(PIN) --upgrade --output-file requirements/newest.txt
+
+# What only a GPU shows; skipped where torch finds none. The figures are in outputs/gpu.xml.
+test-gpu: install
+	$(BIN)/python -m pytest -m gpu --junit-xml outputs/gpu.xml
 
 # The same with thousands of random files and hundreds of random sequences of calls; takes much longer.
 test-all: install

@@ -36,41 +36,59 @@ def tuner_refusal() -> str | None:
     )
 
 
-try:  # huggingface_hub 1.20
+_KINDS = {"models": "model", "datasets": "dataset", "spaces": "space"}
+_REVISION = r"(?P<revision>refs/(?:pr|convert)/[^/]+|[^/]+)"
+_ID = rf"(?:(?P<kind>{'|'.join(_KINDS)})/)?(?P<id>[\w.-]+/[\w.-]+)"
+_URI = re.compile(rf"{_ID}(?:@{_REVISION})?(?:/(?P<path>.+))?")
+_URL = re.compile(rf"/{_ID}(?:/(?:tree|blob|resolve|raw)/{_REVISION}(?:/(?P<path>.+))?)?/?")
+_HOSTS = frozenset({"hf.co", "huggingface.co", urlsplit(constants.ENDPOINT).hostname or "huggingface.co"})
+
+
+class AddressError(ValueError):
+    """An address is not one of the Hub."""
+
+    def __init__(self, uri: str, msg: str) -> None:
+        super().__init__(f"Invalid address {uri}: {msg}")
+        self.msg = msg
+
+
+@dataclass(frozen=True)
+class HubAddress:
+    """A place on the Hub.
+
+    Args:
+        type: "model", "dataset" or "space".
+        id: The repository, user/name.
+        revision: Branch, tag or commit, if stated.
+        path_in_repo: A folder or file in it; empty if none is stated.
+    """
+
+    type: str
+    id: str
+    revision: str | None
+    path_in_repo: str
+
+
+def parse_address(uri: str, endpoint: str | None = None) -> HubAddress:
+    """What an hf:// address or a web address of the Hub stands for.
+
+    Raises:
+        AddressError: If it is neither.
+    """
+    if uri.startswith("hf://"):
+        found = _URI.fullmatch(uri.removeprefix("hf://"))
+    else:
+        parts = urlsplit(uri if "://" in uri else f"https://{uri}")
+        found = _URL.fullmatch(parts.path) if parts.hostname in _HOSTS | {urlsplit(endpoint or "").hostname} else None
+    if found is None:
+        raise AddressError(uri, "it does not name a repository, user/name, and at most a revision and a path in it")
+    revision = found["revision"] and unquote(found["revision"])
+    return HubAddress(_KINDS[found["kind"] or "models"], found["id"], revision, unquote(found["path"] or ""))
+
+
+try:  # huggingface_hub 1.20; the three names above go with it
     from huggingface_hub import parse_hf_uri
     from huggingface_hub.constants import HF_URL_HOSTS
     from huggingface_hub.errors import HfUriError
 except ImportError:
-    HF_URL_HOSTS = frozenset({"hf.co", "huggingface.co", urlsplit(constants.ENDPOINT).hostname or "huggingface.co"})
-    _KINDS = {"models": "model", "datasets": "dataset", "spaces": "space"}
-    _REVISION = r"(?P<revision>refs/(?:pr|convert)/[^/]+|[^/]+)"
-    _ID = rf"(?:(?P<kind>{'|'.join(_KINDS)})/)?(?P<id>[\w.-]+/[\w.-]+)"
-    _URI = re.compile(rf"{_ID}(?:@{_REVISION})?(?:/(?P<path>.+))?")
-    _URL = re.compile(rf"/{_ID}(?:/(?:tree|blob|resolve|raw)/{_REVISION}(?:/(?P<path>.+))?)?/?")
-
-    class HfUriError(ValueError):  # type: ignore[no-redef]
-        """An address is not one of the Hub."""
-
-        def __init__(self, uri: str, msg: str) -> None:
-            super().__init__(f"Invalid address {uri}: {msg}")
-            self.msg = msg
-
-    @dataclass(frozen=True)
-    class _HubAddress:
-        type: str
-        id: str
-        revision: str | None
-        path_in_repo: str
-
-    def parse_hf_uri(uri: str, endpoint: str | None = None) -> _HubAddress:  # type: ignore[misc]
-        """The repository, revision and path that an hf:// address or a web address stands for."""
-        if uri.startswith("hf://"):
-            found = _URI.fullmatch(uri.removeprefix("hf://"))
-        else:
-            parts = urlsplit(uri if "://" in uri else f"https://{uri}")
-            hosts = HF_URL_HOSTS | {urlsplit(endpoint or "").hostname}
-            found = _URL.fullmatch(parts.path) if parts.hostname in hosts else None
-        if found is None:
-            raise HfUriError(uri, "it does not name a repository, user/name, and a revision and path in it at most")
-        revision = found["revision"] and unquote(found["revision"])
-        return _HubAddress(_KINDS[found["kind"] or "models"], found["id"], revision, unquote(found["path"] or ""))
+    HF_URL_HOSTS, HfUriError, parse_hf_uri = _HOSTS, AddressError, parse_address  # type: ignore[misc,assignment]

@@ -16,7 +16,7 @@ from diffusers_motion_embed.storage.atomic import expanded
 from diffusers_motion_embed.storage.embedding import Embedding
 from diffusers_motion_embed.storage.files import CONFIG_NAME, NOISE_NAME, WEIGHTS_NAME, write_embedding
 from diffusers_motion_embed.storage.hub import create_repository, upload_files
-from diffusers_motion_embed.storage.model_card import CARD_NAME, PREVIEW_SUFFIXES, make_model_card
+from diffusers_motion_embed.storage.model_card import CARD_NAME, make_model_card, preview_files
 
 
 def save_motion_embedding(
@@ -139,9 +139,7 @@ def _push(
     commit_message: str,
     create_pr: bool,
 ) -> None:
-    previews = [
-        path for path in sorted(folder.iterdir()) if path.stem == "preview" and path.suffix in PREVIEW_SUFFIXES
-    ]
+    previews = preview_files(folder)
     for path in (*previews, *extra, folder / CARD_NAME):
         if not path.resolve().is_relative_to(folder.resolve()):
             raise ValueError(f"{path} is a link out of the folder and is not uploaded; put the file itself there.")

@@ -52,6 +52,11 @@ def make_model_card(
     )
 
 
+def preview_files(folder: Path) -> list[Path]:
+    """The files of an embedding's folder that its card shows."""
+    return [path for path in sorted(folder.iterdir()) if path.stem == "preview" and path.suffix in PREVIEW_SUFFIXES]
+
+
 def example_code(config: MotionEmbeddingConfig, repo_id: str) -> str:
     """A Python program that uses the embedding with the base model and settings of its previews."""
     generation = config.generation

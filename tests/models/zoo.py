@@ -197,7 +197,7 @@ _COGVIDEOX = Specimen(
     positions="patch_embed",
 )
 
-ZOO: dict[str, Specimen] = {
+EVERY_KIND: dict[str, Specimen] = {
     "UNet3DConditionModel": Specimen(_UNET3D_SETTINGS, _unet, _UNET3D_LAYERS, patch=(1, 1, 1), rows=True),
     "I2VGenXLUNet": Specimen(
         _UNET3D_SETTINGS,
@@ -524,3 +524,5 @@ ZOO: dict[str, Specimen] = {
         (*_numbered("transformer_blocks.{}.attn"), *_numbered("single_transformer_blocks.{}.attn")),
     ),
 }
+# Those that this version of diffusers has.
+ZOO = {name: specimen for name, specimen in EVERY_KIND.items() if hasattr(diffusers, name)}

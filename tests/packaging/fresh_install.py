@@ -16,17 +16,11 @@ REPLACEMENTS = {
     'dtype=torch.float16).to("cuda")': "dtype=torch.float32)",
     "num_frames=24, height=320, width=576": "num_frames=4, height=64, width=64, num_inference_steps=2",
 }
-TRAINING = """
-import torch
-from diffusers import DiffusionPipeline
-from diffusers_motion_embed import enable_motion_embedding, read_video
-from diffusers_motion_embed.training import TrainingConfig, train_motion_embedding
-
-pipe = enable_motion_embedding(DiffusionPipeline.from_pretrained("tiny-t2v", dtype=torch.float32))
-frames = read_video("figure_eight.mp4", 16)
-train_motion_embedding(pipe, frames, "a red bar on a black background", TrainingConfig(max_train_steps=2))
-pipe.save_motion_embedding("skateboard-motion")
-"""
+TRAINING = (
+    *("train", "--pretrained_model_name_or_path", "tiny-t2v", "--reference_video", "figure_eight.mp4"),
+    *("--num_frames", "16", "--height", "64", "--width", "64", "--prompt", "a red bar on a black background"),
+    *("--max_train_steps", "2", "--output_dir", "skateboard-motion"),
+)
 CHECK = """
 import diffusers_motion_embed, importlib.util
 from PIL import Image
@@ -62,12 +56,14 @@ def main() -> None:
         environment = Path(folder, "environment")
         venv.create(environment, with_pip=True)
 
-        def run(*arguments: str) -> None:
-            subprocess.run([environment / "bin/python", *arguments], cwd=folder, check=True)
+        def run(program: str, *arguments: str) -> None:
+            subprocess.run([environment / "bin" / program, *arguments], cwd=folder, check=True)
 
-        run("-m", "pip", "install", "--quiet", "--constraint", str(ROOT / "constraints.txt"), f"{wheel}[training]")
-        for code in (TRAINING, readme_code(), CHECK):
-            run("-c", code)
+        run("pip", "install", "--quiet", "--constraint", str(ROOT / "constraints.txt"), f"{wheel}[training]")
+        run("diffusers-motion-embed", *TRAINING)
+        run("diffusers-motion-embed", "inspect", "skateboard-motion")
+        for code in (readme_code(), CHECK):
+            run("python", "-c", code)
 
 
 if __name__ == "__main__":

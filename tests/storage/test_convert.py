@@ -12,7 +12,7 @@ from diffusers_motion_embed import (
     load_motion_embedding,
     set_motion_scale,
 )
-from diffusers_motion_embed.convert import main
+from diffusers_motion_embed.commands.convert import main
 from diffusers_motion_embed.storage.convert import from_authors_checkpoint, to_authors_checkpoint
 from diffusers_motion_embed.storage.embedding import Embedding
 from diffusers_motion_embed.storage.files import read_embedding, write_embedding

@@ -1,4 +1,4 @@
-"""The arguments of `train_motion_embedding.py`, most of which `evaluate.py` takes too, and what they stand for."""
+"""The arguments of `diffusers-motion-embed train`, most of which `evaluate.py` takes too, and what they stand for."""
 
 import argparse
 import json
@@ -9,11 +9,12 @@ import diffusers
 from accelerate import Accelerator, init_empty_weights
 from diffusers import DiffusionPipeline
 
-from diffusers_motion_embed import MotionEmbeddingConfig, ReferenceClip, UnsupportedModelError
-from diffusers_motion_embed.config import PARTS
+from diffusers_motion_embed.config import PARTS, MotionEmbeddingConfig
+from diffusers_motion_embed.errors import UnsupportedModelError
 from diffusers_motion_embed.functional import DEBIAS_MODES
 from diffusers_motion_embed.training import RECIPES, TIMESTEP_SAMPLING, Recipe, TrainingConfig, default_recipe
 from diffusers_motion_embed.training.config import LearningRateSchedule, Loss
+from diffusers_motion_embed.video import ReferenceClip
 
 
 DTYPES = ("float32", "float16", "bfloat16")
@@ -24,7 +25,12 @@ USUAL_FPS = 8  # of pictures without times
 
 
 def parse_arguments(description: str, arguments: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """The arguments of `diffusers-motion-embed train`."""
+    parser = argparse.ArgumentParser(
+        prog="diffusers-motion-embed train",
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     add_base(parser.add_argument_group("base model"))
     _add_reference(parser.add_argument_group("reference"))
     add_training(parser.add_argument_group("training"))

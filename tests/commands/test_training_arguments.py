@@ -8,15 +8,15 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 
 from diffusers_motion_embed import MotionEmbeddingConfig
-from diffusers_motion_embed.training import RECIPES, TrainingConfig
-from diffusers_motion_embed.training.checks import ignored_settings
-from examples.training_arguments import (
+from diffusers_motion_embed.commands.training_arguments import (
     frame_settings,
     make_configs,
     parse_arguments,
     preview_fps,
     take_accelerate_settings,
 )
+from diffusers_motion_embed.training import RECIPES, TrainingConfig
+from diffusers_motion_embed.training.checks import ignored_settings
 
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
