@@ -86,7 +86,7 @@ def parse_address(uri: str, endpoint: str | None = None) -> HubAddress:
     return HubAddress(_KINDS[found["kind"] or "models"], found["id"], revision, unquote(found["path"] or ""))
 
 
-try:  # huggingface_hub 1.20; the three names above go with it
+try:  # with huggingface_hub 1.20, all of the above can go
     from huggingface_hub import parse_hf_uri
     from huggingface_hub.constants import HF_URL_HOSTS
     from huggingface_hub.errors import HfUriError
