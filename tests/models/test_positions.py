@@ -280,7 +280,7 @@ def test_models_without_rotary_positions_say_why_they_take_none(name):
 def test_layers_for_which_there_is_nothing_are_an_error():
     model = make_model("WanTransformer3DModel")
     assert select_layers(model, MotionEmbeddingConfig(parts=("p",), target_modules=["rope"])) == ["rope"]
-    with pytest.raises(TargetModulesError, match="names layers, and parts=.* has nothing for them"):
+    with pytest.raises(TargetModulesError, match=r"names layers, and parts=.* has nothing for them"):
         select_layers(model, MotionEmbeddingConfig(parts=("p",), target_modules=["blocks.0.attn1"]))
 
 
