@@ -12,7 +12,6 @@ the others. Everything is checked before it is returned, and written whole or no
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +20,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from diffusers_motion_embed.config import PEFT_TYPE, MotionEmbeddingConfig
+from diffusers_motion_embed.config import MotionEmbeddingConfig
 from diffusers_motion_embed.errors import EmbeddingFileError, EmbeddingNotFoundError
 from diffusers_motion_embed.storage.atomic import expanded, remove_leftovers, replace_files
 from diffusers_motion_embed.storage.compact import MAX_BITS, compress, expand, num_bits
 from diffusers_motion_embed.storage.embedding import Embedding, EmbeddingTensors
+from diffusers_motion_embed.storage.settings import config_to_dict, parse_config
 
 
 PREFIX = "motion_embedding_"
@@ -36,10 +36,6 @@ HEADER_KEY = "motion_embedding_config"
 KEY = re.compile(rf"base_model\.model\.(?P<path>.+)\.{PREFIX}(?P<part>qk|v|p)(?P<form>|_codes|_levels)")
 PART_DIMENSIONS = {"qk": 2, "v": 4, "p": 4}
 FLOAT_DTYPES = ("F64", "F32", "F16", "BF16")
-# Settings that came after the first readers of version 1, which keep them without acting on them. A file that does not
-# use them omits them.
-LATER_SETTINGS = {"frame_policy": "resample", "position_grid": (1, 1)}
-FORMAT_VERSIONS = (1, 2)  # that are read; the second has the position part
 MAX_NUMBERS = 2**28  # in one embedding: 1 GiB in float32; ZeroScope's full grids at all places are 166 million
 
 # What the numbers of a file may be.
@@ -209,16 +205,6 @@ def has_own_config(path: Path) -> bool:
         return False
 
 
-def config_to_dict(config: MotionEmbeddingConfig) -> dict[str, Any]:
-    """The config as JSON values."""
-    values = {**config.unknown, **config.to_dict(), "peft_type": PEFT_TYPE, "inference_mode": True}
-    values["format_version"] = 2 if "p" in config.parts else 1
-    for name, default in LATER_SETTINGS.items():
-        if values[name] == default:
-            del values[name]
-    return json.loads(json.dumps(values))
-
-
 def _not_found_message(path: Path) -> str:
     if not path.parent.is_dir():
         return f"There is no folder {path.parent}."
@@ -301,35 +287,6 @@ def _read_config(path: Path, header: Mapping[str, str], state_dict: Mapping[str,
     except (ValueError, RecursionError) as error:  # a number of thousands of digits is a plain ValueError
         raise EmbeddingFileError(f"The settings in the {place} are not JSON ({error}).") from error
     return parse_config(values, place)
-
-
-def parse_config(values: Any, place: str) -> MotionEmbeddingConfig:
-    """A config from JSON values.
-
-    Raises:
-        EmbeddingFileError: If the values do not describe a motion embedding, or are invalid.
-    """
-    if not isinstance(values, dict) or values.get("peft_type") != PEFT_TYPE:
-        kind = values.get("peft_type") if isinstance(values, dict) else type(values).__name__
-        raise EmbeddingFileError(
-            f"{place} describes no motion embedding: peft_type is {kind!r}, expected {PEFT_TYPE!r}."
-        )
-    version = values.get("format_version", 1)
-    if version not in FORMAT_VERSIONS:
-        raise EmbeddingFileError(
-            f"{place}: format_version is {version!r}, and this package reads {FORMAT_VERSIONS[0]} to "
-            f"{FORMAT_VERSIONS[-1]}; a newer release of diffusers_motion_embed may read it."
-        )
-    for name in ("target_modules", "exclude_modules"):
-        if isinstance(values.get(name), str):  # a regular expression from a stranger may never finish
-            raise EmbeddingFileError(f"{place}: {name} must be a list of paths, got {values[name][:80]!r}.")
-    known = {entry.name for entry in fields(MotionEmbeddingConfig)}
-    try:
-        config = MotionEmbeddingConfig(**{name: value for name, value in values.items() if name in known})
-    except (ValueError, TypeError) as error:
-        raise EmbeddingFileError(f"{place}: {error}") from error
-    config.unknown = {name: value for name, value in values.items() if name not in known}
-    return config
 
 
 def _check_tensor(key: str, tensor: Tensor, part: str, form: str, config: MotionEmbeddingConfig, source: str) -> None:

@@ -55,7 +55,7 @@ class TrainingConfig:
     """
 
     max_train_steps: int = 100
-    learning_rate: float = 0.4
+    learning_rate: float = 0.5
     qk_learning_rate: float | None = None
     v_learning_rate: float | None = None
     p_learning_rate: float = 0.15

@@ -79,14 +79,14 @@ def test_the_papers_recipe_has_a_name_and_gives_way_to_arguments():
 
 def test_the_gentle_recipe_learns_more_slowly_on_coarser_grids():
     training, embedding = configs("--recipe", "gentle")
-    assert training == TrainingConfig(learning_rate=0.1)
+    assert training == TrainingConfig(learning_rate=0.12)
     assert embedding.value_grid == (3, 3)
     assert configs()[1].value_grid is None  # 4 x 4 where layers of their own mix frames
 
 
 def test_the_recipe_for_full_attention_learns_from_the_negative_too():
     training, embedding = configs("--recipe", "full_attention")
-    assert training == TrainingConfig(learning_rate=0.1, color_negative=True)
+    assert training == TrainingConfig(learning_rate=0.15, color_negative=True)
     assert (embedding.value_grid, embedding.timing) == ((3, 3), (0.0, 0.4))
     assert not configs("--recipe", "full_attention", "--no-color_negative")[0].color_negative
 

@@ -18,11 +18,11 @@ from diffusers_motion_embed.storage.files import (
     CONFIG_NAME,
     HEADER_KEY,
     WEIGHTS_NAME,
-    config_to_dict,
     parse_embedding,
     read_embedding,
     write_embedding,
 )
+from diffusers_motion_embed.storage.settings import config_to_dict
 from tests.helpers import make_config
 
 
