@@ -72,7 +72,10 @@ def test_what_is_measured_is_measured_once_and_told(tmp_path, capsys):
     )
     assert [row["cosine"] for row in plain.rows] == [row["cosine"] for row in scales.rows]
     clips = np.load(folder / "plain/without/zigzag.npz")["clips"]
-    expected = [object_fidelity(measure_clip(clip), OBJECT_REFERENCES["zigzag"].motion)[0] for clip in clips]
+    expected = [
+        object_fidelity(measure_clip(clip, look), OBJECT_REFERENCES["zigzag"].motion)[0]
+        for clip, look in zip(clips, PROMPTS, strict=False)
+    ]
     assert [row["cosine"] for row in plain.rows] == pytest.approx(expected)
     assert [row["leakage"] for row in plain.rows] == [0.0] * 2
 
@@ -127,14 +130,14 @@ def test_measures_of_other_weights_are_kept_apart(tmp_path):
 
 
 def test_figures_of_rows():
-    right = {"color": 1.0, "background": 1.0, "shape": 1.0, "present": 1.0}
+    right = {"right": 1.0}
     rows = [
         {**right, "cosine": 0.5, "lab": [[10.0, 0, 0], [0.0, 0, 0], [20.0, 0, 0]]},
-        {**right, "shape": 0.0, "cosine": None, "lab": [[0.0, 0, 0], [0.0, 0, 0], [20.0, 0, 0]]},
+        {**right, "right": 0.0, "cosine": None, "lab": [[0.0, 0, 0], [0.0, 0, 0], [20.0, 0, 0]]},
     ]
     measured = Measured(rows, 1.0, 4)
     assert measured.mean("cosine").mean == 0.5
-    assert measured.text_fidelity().mean == 0.5
+    assert measured.mean("right").mean == 0.5
     assert measured.shift("lab").share == pytest.approx(0.25)  # half the way in one clip, nothing in the other
 
 
