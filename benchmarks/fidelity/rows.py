@@ -15,7 +15,6 @@ from benchmarks.tiny_world.measures import (
     object_fidelity,
     text_fidelity,
 )
-from benchmarks.tiny_world.references import CAMERA_REFERENCES
 from benchmarks.tiny_world.scene import Appearance
 from diffusers_motion_embed.metrics import appearance_leakage, track, track_fidelity
 
@@ -39,7 +38,7 @@ class Original:
     """A reference, measured once, and how clips compare with it."""
 
     def __init__(self, lab: Lab, name: str, frames: np.ndarray) -> None:
-        self.is_camera, self.scene = name in CAMERA_REFERENCES, lab.scenes[name]
+        self.is_camera, self.scene = lab.references.is_camera(name), lab.scenes[name]
         self.frames, self.tracks = frames, track(frames)
         self.seen = measure_clip(frames, self.scene.appearance)
 

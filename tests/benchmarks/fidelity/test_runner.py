@@ -18,6 +18,7 @@ from benchmarks.peers.motion_embedding import MotionEmbedding
 from benchmarks.tiny_world.measures import measure_clip, object_fidelity
 from benchmarks.tiny_world.pipelines import GENERATION, TINY_ANIMATEDIFF, TINY_T2V, load_tiny_pipeline
 from benchmarks.tiny_world.references import OBJECT_REFERENCES, PROMPTS
+from benchmarks.tiny_world.reporting import REPORTING
 from diffusers_motion_embed import MotionEmbeddingConfig
 from diffusers_motion_embed.adapter.selection import select_layers
 from diffusers_motion_embed.training import TrainingConfig
@@ -253,3 +254,22 @@ def test_an_experiment_that_there_is_not_is_refused(capsys):
         with pytest.raises(SystemExit):
             main([name])
         assert f"there is no {name!r}" in capsys.readouterr().err
+
+
+def test_references_for_reporting_are_measured_but_nothing_is_chosen_by_them(tmp_path, capsys):
+    options = ["--half", "report", "--measures", str(tmp_path)]
+    name = next(iter(REPORTING.scenes(2)))
+    main(["plain", *options, "--references", name])
+    assert f"plain/without, {name}; learned" in capsys.readouterr().out
+    refused = {
+        "--config": ["methods", "--config", '{"learning_rate": 0.5}'],
+        "figure_eight": ["methods", "--references", "figure_eight"],
+        "several references at once": ["arithmetic"],
+    }
+    for told, arguments in refused.items():
+        with pytest.raises(SystemExit):
+            main([*arguments, *options])
+        assert told in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["methods", "--references", name, "--measures", str(tmp_path)])
+    assert f"--half choose has no reference {name}" in capsys.readouterr().err
