@@ -18,7 +18,9 @@ from benchmarks.fidelity.learned import by_step, changed
 from benchmarks.fidelity.runner import MEASURES, Runner, measures_of, tasks_of
 from benchmarks.fidelity.summary import summary_of
 from benchmarks.tiny_world.pipelines import TINY_T2V, load_tiny_pipeline, use_one_thread
-from benchmarks.tiny_world.references import CAMERA_REFERENCES, OBJECT_REFERENCES
+from benchmarks.tiny_world.reference_sets import ReferenceSet
+from benchmarks.tiny_world.references import CHOOSING, OBJECT_REFERENCES
+from benchmarks.tiny_world.scene import NUM_FRAMES
 
 
 CHANGES = ("config", "embedding", "settings", "num_samples", "at_steps")
@@ -34,8 +36,13 @@ def make_parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("experiments", nargs="+", type=chosen, metavar="GROUP[/EXPERIMENT]")
     add("--pretrained_model_name_or_path", type=Path, default=TINY_T2V)
-    references = [*OBJECT_REFERENCES, *CAMERA_REFERENCES]
-    add("--references", nargs="+", choices=references, default=list(OBJECT_REFERENCES))
+    add("--half", choices=("choose", "report"), default="choose", help="Which half of the references there are.")
+    add(
+        "--references",
+        nargs="+",
+        metavar="NAME",
+        help="By default the moving objects of examples/assets, or, for reporting, the whole half.",
+    )
     add("--num_seeds", type=int, default=1, help="Clips of each prompt and reference.")
     add("--measures", type=Path, default=MEASURES, help="Where measures are kept.")
     add("--config", type=json.loads, default={}, help="Options of the training to change, as JSON.")
@@ -44,6 +51,28 @@ def make_parser() -> argparse.ArgumentParser:
     add("--num_samples", type=int, help="Budget of the training, in samples.")
     add("--at_steps", type=int, nargs="+", help="Measure after these steps of the training.")
     return parser
+
+
+def references_of(half: str) -> ReferenceSet:
+    """The references of a half: those for reporting are out of reach of everything that chooses."""
+    if half == "choose":
+        return CHOOSING
+    from benchmarks.tiny_world.reporting import REPORTING
+
+    return REPORTING
+
+
+def names_of(parser: argparse.ArgumentParser, options: argparse.Namespace, references: ReferenceSet) -> list[str]:
+    """Names of the references to measure; an unknown one, or a setting to change beside those for reporting, ends."""
+    known = list(references.scenes(NUM_FRAMES))
+    names = options.references or (known if options.half == "report" else list(OBJECT_REFERENCES))
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        parser.error(f"--half {options.half} has no reference {', '.join(unknown)}; it has {', '.join(known)}.")
+    changes = [f"--{name}" for name in CHANGES if getattr(options, name)]
+    if options.half == "report" and changes:
+        parser.error(f"Nothing is chosen by --half report: leave {', '.join(changes)} out, or try it with the other.")
+    return names
 
 
 def chosen(text: str) -> list[tuple[str, str]]:
@@ -72,15 +101,19 @@ def with_changes(options: argparse.Namespace, group: str, name: str) -> tuple[st
 def main(arguments: list[str] | None = None) -> None:
     parser = make_parser()
     options = parser.parse_args(arguments)
+    references = references_of(options.half)
+    names = names_of(parser, options, references)
     use_one_thread()
     try:
         experiments = [with_changes(options, *each) for some in options.experiments for each in some]
     except ValueError as error:
         parser.error(str(error))
-    tasks = tasks_of(experiments, options.references)
+    tasks = tasks_of(experiments, names)
+    if options.half == "report" and any(task.reference not in names for task in tasks):
+        parser.error("--half report has no experiments on several references at once; leave them out.")
     pipe = load_tiny_pipeline(options.pretrained_model_name_or_path)
     folder = options.measures / measures_of(options.pretrained_model_name_or_path)
-    runner = Runner(pipe, folder, options.num_seeds)
+    runner = Runner(pipe, folder, options.num_seeds, references)
     left = sum(not runner.is_done(task) for task in tasks)
     print(f"{len(tasks)} measurements, {left} to do; each is kept in {folder}, and an interrupted run goes on.")
     failed = runner.run(tasks)

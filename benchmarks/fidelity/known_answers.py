@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks.fidelity.lab import Clips, Lab, Outcome
-from benchmarks.tiny_world.references import CAMERA_REFERENCES, OBJECT_REFERENCES, as_video, looks_for
+from benchmarks.tiny_world.references import as_video
 from benchmarks.tiny_world.scene import FRAME_SIZE, NUM_FRAMES, Appearance, Scene
 
 
@@ -25,10 +25,12 @@ class KnownAnswers:
 
     def run(self, lab: Lab, reference: str) -> Outcome:
         """See `Experiment`."""
-        scenes = CAMERA_REFERENCES if reference in CAMERA_REFERENCES else OBJECT_REFERENCES
+        references = lab.references
+        make = references.camera_scenes if references.is_camera(reference) else references.object_scenes
+        scenes = make(NUM_FRAMES)
         clips = [
             Clips(use, np.stack(frames)[None], looks)
-            for use, looks, frames in rendered(reference, scenes, looks_for(reference))
+            for use, looks, frames in rendered(reference, scenes, references.looks_for(reference))
         ]
         return Outcome(clips, as_video(scenes[reference]))
 
@@ -41,7 +43,11 @@ def rendered(
     scene = scenes[name]
     same = [as_video(Scene(look, scene.motion)) for look in looks]
     pairs = zip(looks, scenes.items(), strict=False)
-    others = [Scene(look, other.motion) for look, (key, other) in pairs if key != name]
+    others = [
+        Scene(look, other.motion)
+        for look, (key, other) in pairs
+        if key != name and len(other.motion.centers) == len(look.things)
+    ]
     shuffled = [clip[rng.permutation(NUM_FRAMES)] for clip in same]
     noise = rng.integers(0, 256, (NUM_FRAMES, FRAME_SIZE, FRAME_SIZE, 3), dtype=np.uint8)
     return [

@@ -13,7 +13,8 @@ from tqdm import tqdm
 from benchmarks.peers import Reference
 from benchmarks.peers.method import Generate
 from benchmarks.tiny_world.pipelines import call_arguments, generate, training_arguments
-from benchmarks.tiny_world.references import camera_references, looks_for, object_references, reference_frames
+from benchmarks.tiny_world.reference_sets import ReferenceSet
+from benchmarks.tiny_world.references import CHOOSING, reference_frames
 from benchmarks.tiny_world.scene import Appearance
 from diffusers_motion_embed import enable_motion_embedding
 from diffusers_motion_embed.training import TrainingConfig, train_motion_embedding
@@ -64,17 +65,19 @@ class Lab:
         pipe: A tiny text-to-video pipeline.
         folder: Embeddings that several experiments use are kept there.
         num_seeds: Number of clips of each prompt.
+        references: What is learned from, and tried on.
     """
 
-    def __init__(self, pipe: Any, folder: Path, num_seeds: int) -> None:
+    def __init__(self, pipe: Any, folder: Path, num_seeds: int, references: ReferenceSet = CHOOSING) -> None:
         self.pipe, self.folder, self.num_seeds = enable_motion_embedding(pipe), folder, num_seeds
         self.num_frames = call_arguments(pipe)["num_frames"]
-        self.scenes = object_references(self.num_frames) | camera_references(self.num_frames)
+        self.references = references
+        self.scenes = references.scenes(self.num_frames)
         self._plain: dict[tuple[Appearance, ...], np.ndarray] = {}
 
     def reference(self, name: str) -> Reference:
         """What is learned from: the clip, and the prompt that describes it."""
-        return Reference(reference_frames(name, self.num_frames), self.scenes[name].appearance.prompt)
+        return Reference(reference_frames(name, self.num_frames, self.references), self.scenes[name].appearance.prompt)
 
     def generate(self, function: Generate, looks: tuple[Appearance, ...], title: str = "") -> np.ndarray:
         """Clips of all looks for all seeds, (seeds, looks, frames, size, size, 3)."""
@@ -84,7 +87,7 @@ class Lab:
 
     def plain(self, reference: str) -> np.ndarray:
         """The plain model's clips of the looks that a reference is tried on; made once for all references."""
-        looks = looks_for(reference)
+        looks = self.references.looks_for(reference)
         if looks not in self._plain:
             self._plain[looks] = self.generate(partial(generate, self.pipe), looks, "without")
         return self._plain[looks]

@@ -8,7 +8,6 @@ from typing import Any
 from benchmarks.fidelity.lab import Clips, Lab, Outcome
 from benchmarks.peers import Method
 from benchmarks.peers.motion_embedding import NAME, MotionEmbedding, name_at
-from benchmarks.tiny_world.references import looks_for
 from diffusers_motion_embed import MotionEmbeddingConfig
 from diffusers_motion_embed.adapter.scales import Scale
 from diffusers_motion_embed.training import RECIPES, TrainingConfig
@@ -51,7 +50,8 @@ class Learned:
 
     def run(self, lab: Lab, reference: str) -> Outcome:
         """See `Experiment`."""
-        plain, looks, learned_from = lab.plain(reference), looks_for(reference), lab.reference(reference)
+        plain, looks = lab.plain(reference), lab.references.looks_for(reference)
+        learned_from = lab.reference(reference)
         started = time.process_time()
         with self.method.learn(lab.pipe, learned_from, self.num_samples, seed=0) as transfer:
             seconds, clips = time.process_time() - started, []
@@ -75,7 +75,7 @@ class Plain:
     def run(self, lab: Lab, reference: str) -> Outcome:
         """See `Experiment`."""
         plain = lab.plain(reference)
-        return Outcome([Clips("", plain, looks_for(reference), plain)], lab.reference(reference).frames)
+        return Outcome([Clips("", plain, lab.references.looks_for(reference), plain)], lab.reference(reference).frames)
 
 
 def ours(

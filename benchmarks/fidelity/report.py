@@ -23,8 +23,8 @@ EXPLANATION = """\
 * **cosine**: displacement cosine of the object's centroid to the reference's motion, exact; 1 is the same, 0 chance
 * **distance** of the two centroids, in half frame widths
 * **lk fidelity**: motion fidelity by the formula of DMT, points followed by Lucas and Kanade's method
-* **text**: clips with the right colour, shape and background, and the object in every frame
-* **background**: clips with the right background and pattern
+* **frames right**: frames in which everything is right that the prompt says: objects there, whole, of the right shape
+  and colour, and the background's colour and pattern; **every frame**: clips of which that holds throughout
 * **leakage**: how much more a clip looks like the reference than the plain clip of the same prompt and seed does, by
   histograms of colours; **object shift** and **background shift**: the share of the way from the plain colour to the
   reference's
@@ -94,7 +94,8 @@ class Report:
         self.page.add(f"## Methods\n\nEach learned from {BUDGET} samples of the reference, or without training.")
         self.page.add(measures_table(rows, self.default))
         self.page.add(
-            "What of the prompt is right, and how far the object's colour is off, as a multiple of the plain model's:"
+            "Frames in which what the prompt says is right, clips of which every frame is, and how far the object's "
+            "colour is off, as a multiple of the plain model's:"
         )
         self.page.add(appearance_table(rows, self.plain))
         self._plot(
@@ -104,9 +105,9 @@ class Report:
             "Displacement cosine against appearance leakage, one point for each method",
         )
         self._plot(
-            {name: (each.text_fidelity(), each.mean("cosine")) for name, each in rows.items()},
+            {name: (each.mean("every_frame"), each.mean("cosine")) for name, each in rows.items()},
             "fidelity_and_text",
-            "clips with everything that the prompt says",
+            "clips with everything that the prompt says in every frame",
             "Displacement cosine against text fidelity, one point for each method",
         )
         for reference in self.references:
@@ -163,12 +164,12 @@ class Report:
         self.page.add(measures_table({f"{scale:g}": each for scale, each in scales.items()}, self.default))
         lines = {
             "displacement cosine": {scale: each.mean("cosine") for scale, each in scales.items()},
-            "right background": {scale: each.mean("background") for scale, each in scales.items()},
+            "frames right": {scale: each.mean("right") for scale, each in scales.items()},
         }
         self.page.plot(
-            curve(lines, "motion scale", "displacement cosine, share of clips"),
+            curve(lines, "motion scale", "displacement cosine, share of frames"),
             "fidelity_and_scale",
-            "Displacement cosine and right backgrounds against the motion scale",
+            "Displacement cosine and right frames against the motion scale",
         )
 
 
@@ -179,7 +180,17 @@ def constant(value: float) -> Interval:
 
 def measures_table(rows: dict[str, Measured], default: Measured | None) -> str:
     """One line for each experiment; times are in those of the default, if it was measured."""
-    header = ("", "clips", "cosine", "distance", "lk fidelity", "text", "background", "leakage", "object shift")
+    header = (
+        "",
+        "clips",
+        "cosine",
+        "distance",
+        "lk fidelity",
+        "frames right",
+        "every frame",
+        "leakage",
+        "object shift",
+    )
     header += ("background shift", "bytes", "time")
     return table(
         header,
@@ -190,8 +201,8 @@ def measures_table(rows: dict[str, Measured], default: Measured | None) -> str:
                 each.mean("cosine").text(),
                 each.mean("distance").text(),
                 each.mean("lk_fidelity").text(),
-                each.text_fidelity().text(percent=True),
-                each.mean("background").text(percent=True),
+                each.mean("right").text(percent=True),
+                each.mean("every_frame").text(percent=True),
                 each.mean("leakage").text(3),
                 f"{each.shift('lab').share:.3f}",
                 f"{each.shift('background_lab').share:.3f}",
@@ -206,7 +217,7 @@ def measures_table(rows: dict[str, Measured], default: Measured | None) -> str:
 def appearance_table(rows: dict[str, Measured], plain: Measured | None) -> str:
     """One line for each experiment, of each thing that prompts name."""
     return table(
-        ("", "colour", "shape", "background", "object in every frame", "colour error ratio"),
+        ("", "colour", "shape", "background", "pattern", "object there", "every frame", "colour error ratio"),
         [
             (
                 name,

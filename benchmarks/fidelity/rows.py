@@ -15,7 +15,7 @@ from benchmarks.tiny_world.measures import (
     object_fidelity,
     text_fidelity,
 )
-from benchmarks.tiny_world.references import CAMERA_REFERENCES
+from benchmarks.tiny_world.scene import Appearance
 from diffusers_motion_embed.metrics import appearance_leakage, track, track_fidelity
 
 
@@ -25,11 +25,11 @@ def rows_of(lab: Lab, reference: str, outcome: Outcome) -> Iterator[dict[str, An
     for clips in outcome.clips:
         for seed, of_seed in enumerate(clips.frames):
             for number, (look, clip) in enumerate(zip(clips.looks, of_seed, strict=True)):
-                seen = measure_clip(clip)
+                seen = measure_clip(clip, look)
                 row = {"reference": reference, "use": clips.use, "prompt": look.prompt, "seed": seed}
                 row |= {} if original is None else original.motion(clip, seen)
-                row |= text_fidelity([seen], [look])
-                row |= {} if clips.plain is None else original.leakage(clip, seen, clips.plain[seed, number])
+                row |= text_fidelity([seen])
+                row |= {} if clips.plain is None else original.leakage(clip, seen, clips.plain[seed, number], look)
                 row |= {"center": seen.center.round(4), "targets": _targets(clips, seen)} if clips.targets else {}
                 yield _without_nan(row | clips.figures)
 
@@ -38,20 +38,21 @@ class Original:
     """A reference, measured once, and how clips compare with it."""
 
     def __init__(self, lab: Lab, name: str, frames: np.ndarray) -> None:
-        self.is_camera, self.scene = name in CAMERA_REFERENCES, lab.scenes[name]
-        self.frames, self.seen, self.tracks = frames, measure_clip(frames), track(frames)
+        self.is_camera, self.scene = lab.references.is_camera(name), lab.scenes[name]
+        self.frames, self.tracks = frames, track(frames)
+        self.seen = measure_clip(frames, self.scene.appearance)
 
     def motion(self, clip: np.ndarray, seen: ClipMeasures) -> dict[str, float]:
         """How much a clip moves as the reference does."""
         fidelity = {"lk_fidelity": track_fidelity(track(clip), self.tracks).score}
         if self.is_camera:
-            return {"cosine": camera_fidelity(clip, self.scene.motion), **fidelity}
+            return {"cosine": camera_fidelity(clip, seen, self.scene.motion), **fidelity}
         cosine, distance = object_fidelity(seen, self.scene.motion)
         return {"cosine": cosine, "distance": distance, **fidelity}
 
-    def leakage(self, clip: np.ndarray, seen: ClipMeasures, plain: np.ndarray) -> dict[str, Any]:
+    def leakage(self, clip: np.ndarray, seen: ClipMeasures, plain: np.ndarray, look: Appearance) -> dict[str, Any]:
         """How much more a clip looks like the reference than the plain one, and the colours of all three."""
-        looks = (seen, measure_clip(plain), self.seen)
+        looks = (seen, measure_clip(plain, look), self.seen)
         colors = {name: [getattr(each, name) for each in looks] for name in ("lab", "background_lab")}
         return {"leakage": appearance_leakage(clip, plain, self.frames).leakage, **colors}
 

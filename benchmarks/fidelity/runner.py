@@ -20,6 +20,8 @@ from benchmarks.fidelity.experiments import GROUPS, PLAIN
 from benchmarks.fidelity.lab import Experiment, Lab
 from benchmarks.fidelity.learned import Learned
 from benchmarks.fidelity.rows import rows_of
+from benchmarks.tiny_world.reference_sets import ReferenceSet
+from benchmarks.tiny_world.references import CHOOSING
 from diffusers_motion_embed.storage.atomic import replace_files
 
 
@@ -84,10 +86,11 @@ class Runner:
         pipe: A tiny text-to-video pipeline.
         folder: Where measures are kept.
         num_seeds: Number of clips of each prompt.
+        references: What is learned from, and tried on.
     """
 
-    def __init__(self, pipe: Any, folder: Path, num_seeds: int) -> None:
-        self.folder, self.lab = folder, Lab(pipe, folder, num_seeds)
+    def __init__(self, pipe: Any, folder: Path, num_seeds: int, references: ReferenceSet = CHOOSING) -> None:
+        self.folder, self.lab = folder, Lab(pipe, folder, num_seeds, references)
 
     def run(self, tasks: list[Task]) -> list[Task]:
         """Measure what is not measured yet; an experiment that fails is told, and the others go on.

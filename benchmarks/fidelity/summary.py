@@ -14,8 +14,8 @@ from diffusers_motion_embed.metrics import ColorShift, color_shift
 from examples.report import Interval, interval, table
 
 
-# What a clip shows of its prompt, as shares of clips.
-SHARES = ("color", "shape", "background", "present")
+# What is right of what the prompt says: shares of frames, and of clips of which every frame is right in everything.
+SHARES = ("color", "shape", "background", "pattern", "present", "every_frame")
 MEASURES = ("cosine", "distance", "lk_fidelity", "leakage")
 
 
@@ -30,11 +30,6 @@ class Measured:
     def mean(self, measure: str) -> Interval:
         """Over all clips."""
         return interval(row[measure] for row in self.rows)
-
-    def text_fidelity(self) -> Interval:
-        """Share of the clips with everything that the prompt says."""
-        names = ("color", "background", "shape", "present")
-        return interval(float(all(row[name] == 1 for name in names)) for row in self.rows)
 
     def shift(self, name: str) -> ColorShift:
         """How far the colours moved from the plain clips' towards the reference's."""
@@ -124,7 +119,7 @@ def _tables(measured: Measured, plain: Measured | None) -> list[str]:
 
 def _measures_table(measured: Measured, plain: Measured | None) -> str:
     first = measured.rows[0]
-    known = {*MEASURES, *SHARES, "color_error", "lab", "background_lab"}
+    known = {*MEASURES, *SHARES, "right", "color_error", "lab", "background_lab"}
     names = [name for name in MEASURES if name in first]
     figures = [name for name, value in first.items() if isinstance(value, float) and name not in known]
     rows = []

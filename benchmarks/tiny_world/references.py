@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.tiny_world.reference_sets import ReferenceSet, generated
 from benchmarks.tiny_world.scene import FRAME_SIZE, NUM_FRAMES, Appearance, Motion, Scene
 from diffusers_motion_embed import read_video
 
@@ -116,9 +117,20 @@ CAMERA_PROMPTS = tuple(
 )
 
 
-def looks_for(reference: str) -> tuple[Appearance, ...]:
-    """The prompts that a reference of this name is tried on."""
-    return CAMERA_PROMPTS if reference in CAMERA_REFERENCES else PROMPTS
+def named_looks(reference: str) -> tuple[Appearance, ...] | None:
+    """The prompts that a reference of this name has always been tried on; None if it is a generated one."""
+    if reference in CAMERA_REFERENCES:
+        return CAMERA_PROMPTS
+    return PROMPTS if reference in OBJECT_REFERENCES else None
+
+
+_GENERATED = generated(0)
+# Recipes and defaults are chosen by these: the clips in examples/assets, and half of what the generator gives.
+CHOOSING = ReferenceSet(
+    lambda num_frames: object_references(num_frames) | _GENERATED.object_scenes(num_frames),
+    lambda num_frames: camera_references(num_frames) | _GENERATED.camera_scenes(num_frames),
+    named_looks,
+)
 
 
 def as_video(scene: Scene) -> np.ndarray:
@@ -126,12 +138,13 @@ def as_video(scene: Scene) -> np.ndarray:
     return (scene.render() * 255).round().astype(np.uint8)
 
 
-def reference_frames(name: str, num_frames: int = NUM_FRAMES) -> np.ndarray:
-    """The reference's video file, or the same motion drawn in another number of frames.
+def reference_frames(name: str, num_frames: int = NUM_FRAMES, references: ReferenceSet = CHOOSING) -> np.ndarray:
+    """The reference's video file, or the motion drawn if it has none, or in another number of frames.
 
     Returns:
         (frames, size, size, 3), uint8.
     """
-    if num_frames != NUM_FRAMES:
-        return as_video({**object_references(num_frames), **camera_references(num_frames)}[name])
-    return read_video(ASSETS / f"{name}.mp4", NUM_FRAMES, height=FRAME_SIZE, width=FRAME_SIZE)
+    path = ASSETS / f"{name}.mp4"
+    if num_frames != NUM_FRAMES or not path.is_file():
+        return as_video(references.scenes(num_frames)[name])
+    return read_video(path, NUM_FRAMES, height=FRAME_SIZE, width=FRAME_SIZE)

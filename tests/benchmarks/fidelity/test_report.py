@@ -14,6 +14,7 @@ from examples.report import Interval
 
 COLORS = [[1, 2, 3], [1, 2, 3], [9, 9, 9]]
 ROW = {"use": "", "distance": 0.1, "color": 1.0, "background": 1.0, "shape": 0.5, "present": 1.0, "color_error": 2.0}
+ROW |= {"pattern": 1.0, "right": 0.25, "every_frame": 0.0}
 ROW |= {"lk_fidelity": 0.8, "leakage": 0.0, "lab": COLORS, "background_lab": COLORS}
 
 
@@ -62,7 +63,7 @@ def test_appearance_is_told_beside_the_plain_model(measured, tmp_path):
     folder = measured("methods", DEFAULT, "zigzag", 0.9, color_error=3.0, background=0.0)
     page = Report(folder, tmp_path / "out").write()
     shown = [cell.partition(" (")[0] for cell in cells(page, DEFAULT, table=1)]
-    assert shown == [DEFAULT, "100 %", "50 %", "0 %", "100 %", "1.50"]
+    assert shown == [DEFAULT, "100 %", "50 %", "0 %", "100 %", "100 %", "0 %", "1.50"]
 
 
 def test_the_commands_measure_what_was_measured(measured, tmp_path):

@@ -10,13 +10,13 @@ from benchmarks.fidelity.lab import Clips, Outcome
 from benchmarks.fidelity.rows import gain, rows_of
 from benchmarks.fidelity.summary import Measured
 from benchmarks.tiny_world.measures import lab_of
-from benchmarks.tiny_world.references import CAMERA_REFERENCES, OBJECT_REFERENCES, as_video
+from benchmarks.tiny_world.references import CAMERA_REFERENCES, CHOOSING, OBJECT_REFERENCES, as_video
 from benchmarks.tiny_world.scene import Appearance, Motion, Scene
 
 
 MOTION = OBJECT_REFERENCES["zigzag"].motion
 RED, YELLOW = Appearance("red", "circle", "gray"), Appearance("yellow", "circle", "beige")
-LAB = SimpleNamespace(scenes={**OBJECT_REFERENCES, **CAMERA_REFERENCES})
+LAB = SimpleNamespace(scenes={**OBJECT_REFERENCES, **CAMERA_REFERENCES}, references=CHOOSING)
 
 
 def video(look, motion=MOTION):

@@ -18,6 +18,7 @@ from benchmarks.peers.motion_embedding import MotionEmbedding
 from benchmarks.tiny_world.measures import measure_clip, object_fidelity
 from benchmarks.tiny_world.pipelines import GENERATION, TINY_ANIMATEDIFF, TINY_T2V, load_tiny_pipeline
 from benchmarks.tiny_world.references import OBJECT_REFERENCES, PROMPTS
+from benchmarks.tiny_world.reporting import REPORTING
 from diffusers_motion_embed import MotionEmbeddingConfig
 from diffusers_motion_embed.adapter.selection import select_layers
 from diffusers_motion_embed.training import TrainingConfig
@@ -73,7 +74,10 @@ def test_what_is_measured_is_measured_once_and_told(tmp_path, capsys):
     )
     assert [row["cosine"] for row in plain.rows] == [row["cosine"] for row in scales.rows]
     clips = np.load(folder / "plain/without/zigzag.npz")["clips"]
-    expected = [object_fidelity(measure_clip(clip), OBJECT_REFERENCES["zigzag"].motion)[0] for clip in clips]
+    expected = [
+        object_fidelity(measure_clip(clip, look), OBJECT_REFERENCES["zigzag"].motion)[0]
+        for clip, look in zip(clips, PROMPTS, strict=False)
+    ]
     assert [row["cosine"] for row in plain.rows] == pytest.approx(expected)
     assert [row["leakage"] for row in plain.rows] == [0.0] * 2
 
@@ -128,14 +132,14 @@ def test_measures_of_other_weights_are_kept_apart(tmp_path):
 
 
 def test_figures_of_rows():
-    right = {"color": 1.0, "background": 1.0, "shape": 1.0, "present": 1.0}
+    right = {"right": 1.0}
     rows = [
         {**right, "cosine": 0.5, "lab": [[10.0, 0, 0], [0.0, 0, 0], [20.0, 0, 0]]},
-        {**right, "shape": 0.0, "cosine": None, "lab": [[0.0, 0, 0], [0.0, 0, 0], [20.0, 0, 0]]},
+        {**right, "right": 0.0, "cosine": None, "lab": [[0.0, 0, 0], [0.0, 0, 0], [20.0, 0, 0]]},
     ]
     measured = Measured(rows, 1.0, 4)
     assert measured.mean("cosine").mean == 0.5
-    assert measured.text_fidelity().mean == 0.5
+    assert measured.mean("right").mean == 0.5
     assert measured.shift("lab").share == pytest.approx(0.25)  # half the way in one clip, nothing in the other
 
 
@@ -251,3 +255,22 @@ def test_an_experiment_that_there_is_not_is_refused(capsys):
         with pytest.raises(SystemExit):
             main([name])
         assert f"there is no {name!r}" in capsys.readouterr().err
+
+
+def test_references_for_reporting_are_measured_but_nothing_is_chosen_by_them(tmp_path, capsys):
+    options = ["--half", "report", "--measures", str(tmp_path)]
+    name = next(iter(REPORTING.scenes(2)))
+    main(["plain", *options, "--references", name])
+    assert f"plain/without, {name}; learned" in capsys.readouterr().out
+    refused = {
+        "--config": ["methods", "--config", '{"learning_rate": 0.5}'],
+        "figure_eight": ["methods", "--references", "figure_eight"],
+        "several references at once": ["arithmetic"],
+    }
+    for told, arguments in refused.items():
+        with pytest.raises(SystemExit):
+            main([*arguments, *options])
+        assert told in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["methods", "--references", name, "--measures", str(tmp_path)])
+    assert f"--half choose has no reference {name}" in capsys.readouterr().err
