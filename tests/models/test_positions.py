@@ -104,7 +104,8 @@ def test_tokens_stand_where_the_field_says(name):
     assert_close(whole[1, :-1], plain[1, 1:], name)  # each as if it were the one below
     assert_close(whole[2, :, 2:], plain[2, :, :-2], name)
     assert_close(whole[3, 1:, :-1], plain[3, :-1, 1:], name)
-    assert (whole[1:] - plain[1:]).abs().amax((1, 2, 3)).min() > 0.1
+    # In LTX, two columns are a whole turn.
+    assert (whole[1::2] - plain[1::2]).abs().amax((1, 2, 3)).min() > 0.1
     assert_close(half * half, plain * whole, name)  # twice half the way
     assert (half[1] / plain[1]).real.min() > -1e-4  # and not half the way round the other side
 
