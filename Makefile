@@ -3,13 +3,14 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 BIN := $(VENV)/bin
+PIN = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-annotate --no-header --extra test pyproject.toml
 
-.PHONY: install demo test test-all benchmark report docs style quality clean
+.PHONY: install demo test test-all test-versions test-oldest test-middle test-newest test-gpu requirements benchmark report docs dist style quality clean
 
 install: $(VENV)/.installed-dev
 
-# What is stated in setup.py's extra of that name.
-$(VENV)/.installed-%: setup.py constraints.txt
+# What pyproject.toml states in the extra of that name.
+$(VENV)/.installed-%: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --constraint constraints.txt torch
@@ -20,11 +21,31 @@ demo: $(VENV)/.installed-demo
 	$(BIN)/python -m examples.demo
 
 test: install
-	$(BIN)/python -m pytest --numprocesses 2
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
+
+# The tests, or those that TESTS names, with other versions of what the package builds on: requirements/. On Linux
+# each environment takes 6 GB, because the registry's torch brings CUDA.
+TESTS ?= tests
+test-versions: test-oldest test-middle test-newest
+
+test-oldest test-middle test-newest: test-%: requirements/%.txt install
+	$(BIN)/uv venv --quiet --clear --python $(PYTHON) build/$*
+	$(BIN)/uv pip install --quiet --python build/$*/bin/python --requirement $<
+	build/$*/bin/python -m pytest --numprocesses 2 $(TESTS)
+
+# Pins the versions again: the lower bounds of pyproject.toml, some between, and the newest.
+requirements: install
+	$(PIN) --resolution lowest-direct --output-file requirements/oldest.txt
+	$(PIN) requirements/middle.in --output-file requirements/middle.txt
+	$(PIN) --upgrade --output-file requirements/newest.txt
+
+# What only a GPU shows; skipped where torch finds none. The figures are in outputs/gpu.xml.
+test-gpu: install
+	$(BIN)/python -m pytest -m gpu --junit-xml outputs/gpu.xml
 
 # The same with thousands of random files and hundreds of random sequences of calls; takes much longer.
 test-all: install
-	$(BIN)/python -m pytest --numprocesses 2 --hypothesis-profile all
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal --hypothesis-profile all
 
 # What embeddings cost, as ratios; nothing else should run meanwhile.
 benchmark: install
@@ -41,6 +62,14 @@ report: install
 docs: export NO_MKDOCS_2_WARNING = 1
 docs: $(VENV)/.installed-docs
 	$(BIN)/mkdocs build --strict
+
+# Wheel and source distribution, in build/dist: built, checked, and installed into a fresh environment.
+dist: install
+	rm -rf build/dist
+	$(BIN)/python -m build --outdir build/dist
+	$(BIN)/twine check --strict build/dist/*
+	$(BIN)/python -m pytest tests/packaging
+	$(BIN)/python -m tests.packaging.fresh_install build/dist/*.whl
 
 style: install
 	$(BIN)/ruff format .

@@ -15,12 +15,14 @@ from diffusers_motion_embed.controls import (
     set_motion_debias,
     set_motion_embeddings,
     set_motion_frame_policy,
+    set_motion_region,
     set_motion_scale,
     set_motion_timing,
 )
 from diffusers_motion_embed.errors import (
     AdapterNameError,
     CaptionError,
+    DividedClipError,
     EmbeddingAccessError,
     EmbeddingDownloadError,
     EmbeddingFileError,
@@ -34,6 +36,7 @@ from diffusers_motion_embed.errors import (
     TargetModulesError,
     UnsupportedModelError,
     VideoError,
+    VideoNotFoundError,
 )
 from diffusers_motion_embed.loaders import (
     LoadReport,
@@ -53,6 +56,7 @@ __version__ = "0.1.0"
 __all__ = [
     "AdapterNameError",
     "CaptionError",
+    "DividedClipError",
     "EmbeddingAccessError",
     "EmbeddingDownloadError",
     "EmbeddingFileError",
@@ -72,6 +76,7 @@ __all__ = [
     "TargetModulesError",
     "UnsupportedModelError",
     "VideoError",
+    "VideoNotFoundError",
     "concatenate_motion_embeddings",
     "delete_motion_embedding",
     "disable_motion_embedding_layers",
@@ -94,6 +99,7 @@ __all__ = [
     "set_motion_debias",
     "set_motion_embeddings",
     "set_motion_frame_policy",
+    "set_motion_region",
     "set_motion_scale",
     "set_motion_timing",
     "unload_motion_embedding",

@@ -1,20 +1,21 @@
 """New embeddings from stored ones: a motion reversed, and motions one after the other.
 
 All functions compute with what an embedding adds to the model after debiasing. docs/motion_arithmetic.md shows why,
-and what else was tried. Weighted sums need no new embedding: `set_motion_embeddings` adds up what is loaded.
+and what else was tried. Position parts are paths, which are added, reversed and joined as such. Weighted sums need no
+new embedding: `set_motion_embeddings` adds up what is loaded.
 """
 
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal, Unpack
+from typing import Any, Literal, Unpack
 
 from torch import Tensor
 
-from diffusers_motion_embed.config import ValueGrid
+from diffusers_motion_embed.config import MotionEmbeddingConfig, ValueGrid
 from diffusers_motion_embed.errors import IncompatibleEmbeddingError
-from diffusers_motion_embed.functional import combine, concatenate, debiased, resample_grid
+from diffusers_motion_embed.functional import combine, concatenate, concatenate_paths, debiased, resample_grid
 from diffusers_motion_embed.storage.embedding import Embedding, EmbeddingTensors
 from diffusers_motion_embed.storage.files import read_embedding, write_embedding
 from diffusers_motion_embed.storage.hub import HubArguments, fetch_embedding
@@ -23,10 +24,10 @@ from diffusers_motion_embed.storage.hub import HubArguments, fetch_embedding
 CombinationType = Literal["linear", "cat"]
 Combine = Callable[[list[Tensor], list[float], int], Tensor]
 
-# How each type combines the parts of embeddings, and their lengths.
-COMBINATIONS: dict[str, tuple[Combine, Callable[[Iterable[int]], int]]] = {
-    "linear": (combine, max),
-    "cat": (concatenate, sum),
+# How each type combines the parts of layers, position parts, and lengths.
+COMBINATIONS: dict[str, tuple[Combine, Combine, Callable[[Iterable[int]], int]]] = {
+    "linear": (combine, combine, max),
+    "cat": (concatenate, concatenate_paths, sum),
 }
 
 
@@ -69,13 +70,12 @@ def concatenate_motion_embeddings(
         The folder, for `load_motion_embedding`. Its debiasing is "identity", because it holds what is added.
 
     Raises:
-        EmbeddingNotFoundError: If there is no such folder, repository, revision or file.
-        EmbeddingAccessError: If the Hub refuses one.
-        EmbeddingDownloadError: If the Hub cannot be reached.
-        EmbeddingFileError: If one is not a sound motion embedding.
+        MotionEmbeddingError: If one cannot be read. The kinds are those of `reverse_motion_embedding`.
         IncompatibleEmbeddingError: If they differ in model class, timing, frame policy, layers, widths or value grids.
-        ValueError: If `sources` is empty.
+        ValueError: If `sources` is empty, or is one path instead of a list.
     """
+    if isinstance(sources, str | Path):
+        raise ValueError(f"sources must be a list of embeddings, got {str(sources)!r} alone.")
     embeddings = [read_embedding(fetch_embedding(source, **hub_arguments)) for source in sources]
     return write_embedding(save_directory, concatenated_embedding(embeddings))
 
@@ -137,21 +137,22 @@ def combined_embedding(
         for name in ("model_class", "timing", "frame_policy"):
             _check_alike(name.replace("_", " "), getattr(configs[0], name), getattr(config, name))
     added, lengths = [_added(embedding) for embedding in embeddings], [config.num_latent_frames for config in configs]
-    function, total = COMBINATIONS[combination_type]
+    function, function_of_paths, total = COMBINATIONS[combination_type]
     paths = list(dict.fromkeys(path for tensors in added for path in tensors))
     config = replace(
         configs[0],
         num_frames=total(config.num_frames for config in configs),
         num_latent_frames=total(lengths),
         value_grid=_finest([config.value_grid for config in configs]),
+        position_grid=_finest([config.position_grid for config in configs]),
         parts=tuple({part for config in configs for part in config.parts}),
         target_modules=paths,
         debias="identity",
     )
     combined = {
         path: {
-            part: function(pieces, weights, config.num_latent_frames)
-            for part, pieces in _pieces(path, config.parts, added, lengths).items()
+            part: (function_of_paths if part == "p" else function)(pieces, weights, config.num_latent_frames)
+            for part, pieces in _pieces(path, config, added, lengths).items()
         }
         for path in paths
     }
@@ -172,7 +173,7 @@ def _added(embedding: Embedding) -> EmbeddingTensors:
 
 
 def _pieces(
-    path: str, parts: tuple[str, ...], added: list[EmbeddingTensors], lengths: list[int]
+    path: str, config: MotionEmbeddingConfig, added: list[EmbeddingTensors], lengths: list[int]
 ) -> dict[str, list[Tensor]]:
     """The parts of every embedding at one layer, all on one grid; zeros where an embedding has none."""
     here = [tensors.get(path, {}) for tensors in added]
@@ -184,17 +185,17 @@ def _pieces(
 
     def piece(part: str, tensor: Tensor | None, num_frames: int) -> Tensor:
         if tensor is None:
-            return present[0].new_zeros(*((height, width) if part == "v" else ()), num_frames, *widths)
-        return resample_grid(tensor, (height, width)) if part == "v" else tensor
+            return present[0].new_zeros(*(() if part == "qk" else (height, width)), num_frames, *widths)
+        return tensor if part == "qk" else resample_grid(tensor, (height, width))
 
     return {
         part: [piece(part, each.get(part), num_frames) for each, num_frames in zip(here, lengths, strict=True)]
-        for part in parts
+        for part in (("p",) if any("p" in parts for parts in here) else config.layer_parts)
     }
 
 
-def _finest(grids: list[ValueGrid]) -> ValueGrid:
-    """The `value_grid` setting of value grids that are stretched to the finest."""
+def _finest(grids: list[ValueGrid]) -> Any:
+    """The `value_grid` or `position_grid` setting of grids that are stretched to the finest."""
     if all(grid == grids[0] for grid in grids):
         return grids[0]
     known = [grid for grid in grids if isinstance(grid, tuple)]

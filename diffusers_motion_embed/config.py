@@ -7,12 +7,13 @@ from typing import Any, Literal, cast
 
 from peft import PeftConfig
 
-from diffusers_motion_embed.functional import DEBIAS_MODES, FRAME_POLICIES, Debias, FramePolicy
+from diffusers_motion_embed.functional import FRAME_POLICIES, Debias, FramePolicy, debias_weights
 from diffusers_motion_embed.values import is_whole_number, whole_number
 
 
 PEFT_TYPE = "MOTION_EMBEDDING"
-PARTS = ("qk", "v")
+LAYER_PARTS = ("qk", "v")  # one for each adapted layer
+PARTS = (*LAYER_PARTS, "p")  # and one for the whole model
 
 # Height and width in positions, each layer's own full grid, or a choice by model class.
 ValueGrid = tuple[int, int] | Literal["full"] | None
@@ -37,7 +38,10 @@ class MotionEmbeddingConfig(PeftConfig):
         target_modules: Which of the attention layers that mix frames are adapted: a regular expression for whole
             paths, or a list of path endings, as for other PEFT types. None chooses by model class.
         exclude_modules: Which of them are left out, in the same form.
-        parts: "qk" (added to the inputs of query and key), "v" (to the input of value), or both.
+        parts: Which parts it has: "qk" (added to the inputs of query and key), "v" (to the input of value), "p" (added
+            to the places of tokens, in models with rotary positions).
+        position_grid: Height and width of the position part, in positions. It is stretched bilinearly over the
+            picture. (1, 1), the default, moves all of a frame alike.
         debias: How the value part is freed from appearance at inference, unless the user chooses otherwise:
             "identity", "difference", "difference_zero_first", "centered" or "free_placement".
         timing: Part of the noise schedule in which the embedding acts, unless the user chooses otherwise: (start,
@@ -70,10 +74,11 @@ class MotionEmbeddingConfig(PeftConfig):
     value_grid: ValueGrid = None
     target_modules: list[str] | str | None = None
     exclude_modules: list[str] | str | None = None
-    parts: tuple[str, ...] = ("qk", "v")
+    parts: tuple[str, ...] = LAYER_PARTS
     debias: Debias = "difference"
     timing: tuple[float, float] | None = None
     frame_policy: FramePolicy = "resample"
+    position_grid: tuple[int, int] = (1, 1)
     model_class: str | None = None
     component: str | None = None
     generation: dict[str, Any] = field(default_factory=dict)
@@ -94,6 +99,10 @@ class MotionEmbeddingConfig(PeftConfig):
         self.unknown: dict[str, Any] = {}
         self._check()
         self.parts = tuple(part for part in PARTS if part in self.parts)
+        if "p" in self.parts:  # which readers of version 1 do not know
+            self.format_version = max(self.format_version, 2)
+        height, width = self.position_grid
+        self.position_grid = (int(height), int(width))
         if self.value_grid is not None and not isinstance(self.value_grid, str):
             height, width = self.value_grid
             self.value_grid = (int(height), int(width))
@@ -115,6 +124,11 @@ class MotionEmbeddingConfig(PeftConfig):
         }
         return config
 
+    @property
+    def layer_parts(self) -> tuple[str, ...]:
+        """The parts that every adapted layer has."""
+        return tuple(part for part in self.parts if part in LAYER_PARTS)
+
     def changed(self, **settings: Any) -> "MotionEmbeddingConfig":
         """A copy with other settings. Settings that this version does not know are kept.
 
@@ -134,15 +148,16 @@ class MotionEmbeddingConfig(PeftConfig):
             raise ValueError(
                 f'value_grid must be two whole numbers of at least 1, "full", or None; got {self.value_grid!r}.'
             )
+        if not _is_grid(self.position_grid):
+            raise ValueError(f"position_grid must be two whole numbers of at least 1; got {self.position_grid!r}.")
         if self.timing is not None and not _is_timing(self.timing):
             raise ValueError(
                 "timing must be (start, end), shares of the noise schedule with 0 <= start < end <= 1, or None; got "
                 f"{self.timing!r}."
             )
         if isinstance(self.parts, str) or not self.parts or set(self.parts) - set(PARTS):
-            raise ValueError(f'parts must be "qk", "v" or both, as a list; got {self.parts!r}.')
-        if self.debias not in DEBIAS_MODES:
-            raise ValueError(f"debias must be one of {', '.join(DEBIAS_MODES)}; got {self.debias!r}.")
+            raise ValueError(f'parts must be some of "qk", "v" and "p", as a list; got {self.parts!r}.')
+        debias_weights(self.debias)  # raises if there is no such mode
         if self.frame_policy not in FRAME_POLICIES:
             raise ValueError(f"frame_policy must be one of {', '.join(FRAME_POLICIES)}; got {self.frame_policy!r}.")
         self._check_texts()
@@ -176,6 +191,6 @@ def _check_modules(name: str, value: Any) -> None:
         try:
             re.compile(value)
         except re.error as error:
-            raise ValueError(f"{name} is no regular expression: {value!r} ({error}).") from error
+            raise ValueError(f"{name} must be a regular expression, got {value!r} ({error}).") from error
     elif value is not None and not (isinstance(value, list) and all(isinstance(entry, str) for entry in value)):
         raise ValueError(f"{name} must be a regular expression, a list of names, or None; got {value!r}.")

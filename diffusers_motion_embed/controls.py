@@ -3,9 +3,13 @@
 Every function takes a pipeline or a bare model first. `pipelines.MotionEmbeddingLoaderMixin` has the same as methods.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+import torch
 from diffusers.models.modeling_utils import ModelMixin
+from torch import Tensor
 
 from diffusers_motion_embed.adapter.choice import choose_embeddings, models_of
 from diffusers_motion_embed.adapter.registry import registry_of, sync
@@ -47,9 +51,10 @@ def set_motion_scale(pipe_or_model: Any, scale: Scale, adapter_name: str | None 
 
     Args:
         pipe_or_model: A diffusers video pipeline, or its model.
-        scale: A number; or numbers by part, {"qk": 1.0, "v": 0.5}; or either by block of the model, in the terms of
-            LoRA's block scales: {"down": 0.5, "mid": 0.0, "up": {"block_0": 0.8, "block_1": [1.0, {"v": 0.5}]}}. A
-            list has an entry for each temporal transformer of the block. Everything that is not named has 1.
+        scale: A number; or numbers by part, {"qk": 1.0, "v": 0.5, "p": 1.2}; or either by block of the model, in the
+            terms of LoRA's block scales: {"down": 0.5, "up": {"block_0": 0.8, "block_1": [1.0, {"v": 0.5}]}}. A list
+            has an entry for each temporal transformer of the block. Everything that is not named has 1. The position
+            part, "p", belongs to no block.
         adapter_name: Which one; all active ones by default.
 
     Raises:
@@ -121,6 +126,44 @@ def set_motion_frame_policy(pipe_or_model: Any, policy: FramePolicy, adapter_nam
     """
     for model, names in choose_embeddings(pipe_or_model, adapter_name):
         registry_of(model).update(names, frame_policy=policy)
+
+
+def set_motion_region(
+    pipe_or_model: Any, mask: Tensor | np.ndarray | Sequence | None, adapter_name: str | None = None
+) -> None:
+    """Set where in the picture motion embeddings act, so that one of several things moves, or each by its own motion.
+
+    What an embedding adds is multiplied by the mask, for each token by its mean over what the token shows. Outside of
+    the mask it is exactly zero. Files do not hold the region.
+
+    Args:
+        pipe_or_model: A diffusers video pipeline, or its model.
+        mask: Numbers from 0 to 1, (height, width), or (frames, height, width) for a region that moves. It is laid over
+            the whole picture and the whole clip, so it may be of any size. None lets them act everywhere.
+        adapter_name: Which one; all active ones by default.
+
+    Raises:
+        AdapterNameError: If the name is unknown, or nothing is loaded.
+        ValueError: If `mask` has another number of axes, or a number is not from 0 to 1.
+    """
+    region = None if mask is None else _as_region(mask)
+    for model, names in choose_embeddings(pipe_or_model, adapter_name):
+        registry_of(model).set_region(names, region)
+
+
+def _as_region(mask: Tensor | np.ndarray | Sequence) -> Tensor:
+    with torch.inference_mode(False):
+        region = mask.detach() if isinstance(mask, Tensor) else torch.as_tensor(np.asarray(mask))
+        region = region.to("cpu", torch.float32, copy=True)
+    if region.ndim not in (2, 3) or 0 in region.shape:
+        raise ValueError(
+            f"mask must be (height, width) or (frames, height, width), got shape {tuple(region.shape)}. A picture in "
+            "colour has to be made one of brightness first."
+        )
+    if not ((region >= 0) & (region <= 1)).all():  # written this way, NaN does not pass
+        low, high = region.min().item(), region.max().item()
+        raise ValueError(f"mask must hold numbers from 0 to 1, got {low:g} to {high:g}. Divide uint8 by 255.")
+    return region.reshape(-1, *region.shape[-2:])
 
 
 def get_list_motion_embeddings(pipe_or_model: Any) -> dict[str, list[str]]:

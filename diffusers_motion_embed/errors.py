@@ -12,16 +12,18 @@ MotionEmbeddingError
 ├── EmbeddingDownloadError (ConnectionError)     an embedding that does not arrive from the Hub
 ├── EmbeddingUploadError (ConnectionError)       an embedding that does not reach the Hub
 ├── MissingLayersError (RuntimeError)            layers that an embedding adapts were taken away
+├── DividedClipError (ValueError)                something cuts the clip apart before it is attended to
 ├── CheckpointError (ValueError)                 a checkpoint that a run cannot go on from
 ├── NotFiniteError (ArithmeticError)             numbers became infinite or NaN
 │   └── TrainingDivergedError                    the loss or the embedding did so in training
 ├── VideoError (ValueError)                      a reference video that cannot be used
+│   └── VideoNotFoundError (FileNotFoundError)   nothing where the reference should be
 └── CaptionError (ValueError)                    a caption, or a list of references, that cannot be used
 """
 
 
 class MotionEmbeddingError(Exception):
-    """Base class of everything that this package raises on purpose."""
+    """Base class of what can go wrong with embeddings, models, the Hub, reference videos and training."""
 
 
 class UnsupportedModelError(MotionEmbeddingError, TypeError):
@@ -41,7 +43,7 @@ class MotionScaleError(MotionEmbeddingError, ValueError):
 
 
 class IncompatibleEmbeddingError(MotionEmbeddingError, ValueError):
-    """The embedding is sound, but belongs to another model class or has layers or widths that the model lacks."""
+    """The embedding is sound but does not fit the model's class, layers or widths, or the number of frames."""
 
 
 class EmbeddingFileError(MotionEmbeddingError, ValueError):
@@ -68,6 +70,10 @@ class MissingLayersError(MotionEmbeddingError, RuntimeError):
     """The model was rebuilt without layers that a loaded embedding adapts."""
 
 
+class DividedClipError(MotionEmbeddingError, ValueError):
+    """An attention layer does not receive the whole clip, because something else divides it."""
+
+
 class CheckpointError(MotionEmbeddingError, ValueError):
     """A checkpoint is missing, damaged, or from another run."""
 
@@ -82,6 +88,10 @@ class TrainingDivergedError(NotFiniteError):
 
 class VideoError(MotionEmbeddingError, ValueError):
     """The reference video cannot be read, or is too short or too small for what was asked."""
+
+
+class VideoNotFoundError(VideoError, FileNotFoundError):
+    """There is no reference video at the given place."""
 
 
 class CaptionError(MotionEmbeddingError, ValueError):

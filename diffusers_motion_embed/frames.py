@@ -1,6 +1,7 @@
 """Clips in the forms that users have, and in the package's own: arrays (frames, height, width, 3), uint8."""
 
 import os
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,6 +18,8 @@ Clip = str | os.PathLike | ReferenceClip | np.ndarray | Tensor | Sequence[Any]
 
 # Darkest value of a float clip that is certainly in -1 to 1. A value only just below 0 may be a rounded 0.
 DARK = -0.5
+# A float clip whose darkest value is above this may well be a bright one in -1 to 1: few clips have no shadow at all.
+PALE = 0.2
 
 
 def as_frames(clip: Clip) -> np.ndarray:
@@ -36,8 +39,11 @@ def as_frames(clip: Clip) -> np.ndarray:
         (frames, height, width, 3), uint8 from 0 to 255.
 
     Raises:
-        VideoError: If it is something else, or the range of its numbers is unclear.
-        FileNotFoundError: If there is nothing at the path.
+        VideoError: If it is something else or empty, or the range of its numbers is unclear.
+        VideoNotFoundError: If there is nothing at the path.
+
+    Warns:
+        UserWarning: If floats are all well above 0, so that they may be of the range -1 to 1.
     """
     if isinstance(clip, ReferenceClip):
         return clip.frames
@@ -58,9 +64,9 @@ def as_clips(clips: Clip | Sequence[Clip]) -> list[np.ndarray]:
 
     Raises:
         VideoError: As in `as_frames`.
-        FileNotFoundError: As in `as_frames`.
+        VideoNotFoundError: As in `as_frames`.
     """
-    if isinstance(clips, Sequence) and not isinstance(clips, str) and not any(map(_is_picture, clips)):
+    if isinstance(clips, Sequence) and not isinstance(clips, str) and clips and not any(map(_is_picture, clips)):
         return [as_frames(clip) for clip in clips]
     return [as_frames(clips)]
 
@@ -92,15 +98,23 @@ def _as_uint8(clip: np.ndarray) -> np.ndarray:
         clip = clip.transpose(0, 2, 3, 1)
     if clip.ndim != 4 or clip.shape[-1] != 3 or not (clip.dtype == np.uint8 or np.issubdtype(clip.dtype, np.floating)):
         raise _wrong(f"{clip.dtype} {clip.shape}")
+    if not clip.size:
+        raise VideoError(f"frames must be a clip of at least one frame, got {clip.dtype} {clip.shape}.")
     return np.ascontiguousarray(clip if clip.dtype == np.uint8 else _from_floats(clip))
 
 
 def _from_floats(clip: np.ndarray) -> np.ndarray:
-    low, high = (float(clip.min()), float(clip.max())) if clip.size else (0.0, 0.0)
+    low, high = float(clip.min()), float(clip.max())
     if not (low >= 0 or -1 <= low <= DARK) or not high <= 1:  # written so that NaN is refused
         raise VideoError(
             f"The frames are floats from {low:g} to {high:g}, which is neither clearly 0 to 1 nor clearly -1 to 1. "
             "Clip and scale them, or give uint8 from 0 to 255."
+        )
+    if low > PALE:
+        warnings.warn(
+            f"The frames are floats from {low:g} to {high:g} and are read as 0 to 1, a clip without anything dark. If "
+            "they are meant as -1 to 1, give frames / 2 + 0.5 instead.",
+            stacklevel=4,
         )
     return np.round((clip if low >= 0 else clip / 2 + 0.5) * np.float32(255)).astype(np.uint8)
 

@@ -7,7 +7,7 @@ Source of all formulas: "Motion Inversion for Video Customization", arXiv 2403.2
 * `rows` the rows of a temporal attention layer, batch slowest: row = (batch · h + y) · w + x;
 * `tokens` the tokens of a clip where all attend to each other, frame slowest: token = (frame · h + y) · w + x.
 
-The two parts of an embedding are `qk`, (f, c), and `v`, (h, w, f, c).
+The parts of an embedding are `qk`, (f, c), `v`, (h, w, f, c), and `p`, (h, w, f, 2).
 """
 
 from functools import reduce
@@ -16,6 +16,8 @@ from typing import Literal, get_args
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from diffusers_motion_embed.errors import DividedClipError, IncompatibleEmbeddingError
 
 
 Debias = Literal["identity", "difference", "difference_zero_first", "centered", "free_placement"]
@@ -35,7 +37,13 @@ DEBIAS_WEIGHTS: dict[str, tuple[float, float, float, float]] = {
 
 
 def debias_weights(mode: Debias) -> Tensor:
-    """The weights of a debiasing mode for `debias`, (4,), float32."""
+    """The weights of a debiasing mode for `debias`, (4,), float32.
+
+    Raises:
+        ValueError: If there is no such mode.
+    """
+    if mode not in DEBIAS_MODES:
+        raise ValueError(f"debias must be one of {', '.join(DEBIAS_MODES)}; got {mode!r}.")
     return torch.tensor(DEBIAS_WEIGHTS[mode])
 
 
@@ -95,13 +103,13 @@ def fit_frames(embedding: Tensor, num_frames: int, policy: FramePolicy = "resamp
             the last frame; both cut what a shorter clip has no room for. "error" refuses another number.
 
     Raises:
-        ValueError: If the numbers differ and `policy` is "error".
+        IncompatibleEmbeddingError: If the numbers differ and `policy` is "error".
     """
     frames = embedding.shape[-2]
     if frames == num_frames or policy == "resample":
         return resample_frames(embedding, num_frames)
     if policy == "error":
-        raise ValueError(
+        raise IncompatibleEmbeddingError(
             f"The clip has {num_frames} frames where the model mixes them, and the motion embedding {frames}. "
             "Generate as many frames as the reference had, or choose another way with set_motion_frame_policy."
         )
@@ -128,6 +136,21 @@ def resample_grid(value: Tensor, grid: tuple[int, int]) -> Tensor:
     return flat.movedim(1, -1)[0].unflatten(-1, value.shape[2:])
 
 
+def region_weights(region: Tensor, num_frames: int, grid: tuple[int, int]) -> Tensor:
+    """How strongly an embedding acts on each token: the mean of a region over what the token shows.
+
+    Args:
+        region: From 0 to 1, (t, y, x), of any size.
+        num_frames: Number of frames of the layer.
+        grid: Height and width of the layer, in positions.
+
+    Returns:
+        (positions, num_frames, 1). It is exactly 0 where a token lies outside of the region.
+    """
+    means = F.adaptive_avg_pool3d(region[None, None], (num_frames, *grid))[0, 0]
+    return means.flatten(1).transpose(0, 1)[..., None]
+
+
 def combine(embeddings: list[Tensor], weights: list[float], num_frames: int) -> Tensor:
     """The weighted sum of embeddings of one layer and part, each stretched to `num_frames` frames.
 
@@ -152,6 +175,21 @@ def concatenate(embeddings: list[Tensor], weights: list[float], num_frames: int)
     return resample_frames(torch.cat(weighted, dim=-2), num_frames)
 
 
+def concatenate_paths(paths: list[Tensor], weights: list[float], num_frames: int) -> Tensor:
+    """As `concatenate`, for position parts: each path goes on where the one before it ends.
+
+    Args:
+        paths: Each (h, w, f, 2), with the same grid.
+        weights: One for each.
+        num_frames: Number of frames of the whole.
+    """
+    joined: list[Tensor] = []
+    for path, weight in zip(paths, weights, strict=True):
+        path = weight * path
+        joined.append(path + (joined[-1][..., -1:, :] - path[..., :1, :]) if joined else path)
+    return concatenate(joined, [1.0] * len(joined), num_frames)
+
+
 def add_to_rows(hidden_states: Tensor, offset: Tensor) -> Tensor:
     """Add one offset per position to the rows of a temporal attention layer, the same for every batch element.
 
@@ -160,13 +198,13 @@ def add_to_rows(hidden_states: Tensor, offset: Tensor) -> Tensor:
         offset: (positions, f, c).
 
     Raises:
-        ValueError: If the number of positions does not divide the number of rows.
+        DividedClipError: If the number of positions does not divide the number of rows.
     """
     positions = offset.shape[0]
     batch = hidden_states.shape[0] // positions  # not divmod, which torch.compile cannot trace for sizes that vary
     if hidden_states.shape[0] % positions:
-        raise ValueError(
-            f"{hidden_states.shape[0]} rows are no whole number of clips of {positions} positions: something, such as "
+        raise DividedClipError(
+            f"{hidden_states.shape[0]} rows do not divide into clips of {positions} positions: something, such as "
             "FreeNoise's split inference, cuts the rows apart. Switch it off to use a motion embedding."
         )
     return (hidden_states.unflatten(0, (batch, positions)) + offset).flatten(0, 1)
@@ -182,10 +220,10 @@ def add_to_tokens(hidden_states: Tensor, offset: Tensor, first: int, num_tokens:
         num_tokens: Number of the video's tokens, frames · positions.
 
     Raises:
-        ValueError: If there are fewer tokens than the video's.
+        DividedClipError: If there are fewer tokens than the video's.
     """
     if first < 0 or first + num_tokens > hidden_states.shape[1]:
-        raise ValueError(
+        raise DividedClipError(
             f"An attention layer got {hidden_states.shape[1]} tokens, fewer than the {num_tokens} of the clip: "
             "something, such as context parallelism, cuts the clip apart. Switch it off to use a motion embedding."
         )

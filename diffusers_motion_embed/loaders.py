@@ -25,7 +25,7 @@ from diffusers_motion_embed.adapter.registry import (
 )
 from diffusers_motion_embed.adapter.selection import check_fits
 from diffusers_motion_embed.architectures import base_name, component_name, find_architecture, noise_levels
-from diffusers_motion_embed.config import PARTS, MotionEmbeddingConfig
+from diffusers_motion_embed.config import LAYER_PARTS, MotionEmbeddingConfig
 from diffusers_motion_embed.errors import AdapterNameError, UnsupportedModelError
 from diffusers_motion_embed.functional import Debias
 from diffusers_motion_embed.storage.embedding import Embedding
@@ -45,7 +45,7 @@ class LoadReport:
     Args:
         adapter_name: Name under which the embedding is loaded.
         components: Component names of the models that it was put on, usually one.
-        num_layers: Number of attention layers that it was put on in each of them.
+        num_layers: Number of attention layers that it was put on in each of them; 0 if it moves positions alone.
         num_frames: Frames of its reference clip; other clip lengths are resampled as they come.
         debias: How its value part is freed from appearance.
         prompt: The prompt of its training; None if not recorded.
@@ -82,7 +82,8 @@ def load_motion_embedding(
         pretrained_model_name_or_path_or_dict: Folder of an embedding, path of its safetensors file, id or address of
             its repository on the Hub, or its tensors under the keys of the file format.
         adapter_name: A label for it; "default_0" and so on by default.
-        config: Settings for an embedding given as tensors. By default they are inferred from the tensors' shapes.
+        config: Settings for an embedding given as tensors. By default, frames, parts and value grid are inferred from
+            the tensors' shapes, and the rest has the defaults of `MotionEmbeddingConfig`.
         debias: How to free its value part from appearance; by default as its config says. See
             `set_motion_debias`.
         component: The pipeline's model to put it on, or a list of several. In Wan 2.2, "transformer" sees high noise
@@ -108,7 +109,8 @@ def load_motion_embedding(
 
     Warns:
         UserWarning: If it was trained on another checkpoint of the same model class, if it was made for a component
-            that the pipeline lacks, or if it acts at noise levels that only another model of the pipeline sees.
+            that the pipeline lacks, if it acts at noise levels that only another model of the pipeline sees, or if
+            tensors are given without a config.
     """
     models = models_of(pipe_or_model)
     embedding = _read(pretrained_model_name_or_path_or_dict, config, hub_arguments)
@@ -129,7 +131,7 @@ def load_motion_embedding(
         _put(model, name, _fitted(embedding, component, model), hotswap)
     found = embedding.config
     report = LoadReport(
-        name, tuple(chosen), len(embedding.tensors), found.num_frames, found.debias, found.training.get("prompt")
+        name, tuple(chosen), embedding.num_layers, found.num_frames, found.debias, found.training.get("prompt")
     )
     logger.info("Loaded motion embedding %s", report)
     return report
@@ -168,7 +170,10 @@ def _read(
                 f"A dictionary of tensors was given, so there is no file to find with {', '.join(hub_arguments)}. "
                 "Leave one of them out."
             )
-        return parse_embedding(source, config or _inferred_config(source), "The given dictionary")
+        embedding = parse_embedding(source, config or _inferred_config(source), "The given dictionary")
+        if config is None:
+            _warn_of_inferred_config(embedding.config)
+        return embedding
     if config is not None:
         raise ValueError(
             "config is for a dictionary of tensors, but a file was given, which has its own settings. Leave config "
@@ -177,18 +182,30 @@ def _read(
     return read_embedding(fetch_embedding(source, **hub_arguments))
 
 
+def _warn_of_inferred_config(config: MotionEmbeddingConfig) -> None:
+    warnings.warn(
+        f"Tensors were given without config=, so their shapes decide what they do: num_frames={config.num_frames}, "
+        f"value_grid={config.value_grid}. The rest has defaults: debias={config.debias!r}, at all noise levels. Give "
+        "the MotionEmbeddingConfig that they were learned with.",
+        stacklevel=4,
+    )
+
+
 def _inferred_config(state_dict: Mapping[str, Tensor]) -> MotionEmbeddingConfig:
     """Settings inferred from the shapes of bare tensors. Faults of the tensors are found when they are parsed."""
-    parts, frames, height, width = set(), 1, 1, 1
+    parts, frames, grids = set(), 1, {"v": (1, 1), "p": (1, 1)}
     for key, tensor in state_dict.items():
         match = KEY.fullmatch(key)
         if match is None or not isinstance(tensor, Tensor) or tensor.ndim < 2:
             continue
         parts.add(match["part"])
         frames = max(1, tensor.shape[-2])
-        if match["part"] == "v":
-            height, width = max(height, tensor.shape[0]), max(width, tensor.shape[1])
-    return MotionEmbeddingConfig(num_frames=frames, parts=tuple(parts) or PARTS, value_grid=(height, width))
+        if match["part"] in grids:
+            height, width = grids[match["part"]]
+            grids[match["part"]] = max(height, tensor.shape[0]), max(width, tensor.shape[1])
+    return MotionEmbeddingConfig(
+        num_frames=frames, parts=tuple(parts) or LAYER_PARTS, value_grid=grids["v"], position_grid=grids["p"]
+    )
 
 
 def _choose_models(

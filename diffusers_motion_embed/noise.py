@@ -8,7 +8,7 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Unpack, get_args
 
 import torch
 import torch.nn.functional as F
@@ -29,7 +29,7 @@ from diffusers_motion_embed.errors import EmbeddingFileError, EmbeddingNotFoundE
 from diffusers_motion_embed.frames import Clip, as_frames
 from diffusers_motion_embed.storage.atomic import expanded, replace_files
 from diffusers_motion_embed.storage.files import NOISE_NAME
-from diffusers_motion_embed.storage.hub import fetch_embedding
+from diffusers_motion_embed.storage.hub import HubArguments, fetch_embedding
 from diffusers_motion_embed.values import whole_number
 
 
@@ -210,28 +210,13 @@ def save_inverted_noise(save_directory: str | Path, inverted_noise: Tensor) -> P
     return folder / NOISE_NAME
 
 
-def load_inverted_noise(
-    pretrained_model_name_or_path: str | Path,
-    *,
-    weight_name: str = NOISE_NAME,
-    subfolder: str | None = None,
-    revision: str | None = None,
-    token: str | bool | None = None,
-    cache_dir: str | Path | None = None,
-    force_download: bool = False,
-    local_files_only: bool = False,
-) -> Tensor:
+def load_inverted_noise(pretrained_model_name_or_path: str | Path, **hub_arguments: Unpack[HubArguments]) -> Tensor:
     """Read inverted noise from an embedding's folder or repository.
 
     Args:
         pretrained_model_name_or_path: A folder, or the id of a repository, "user/name".
-        weight_name: Name of the safetensors file.
-        subfolder: Subfolder of the folder or repository.
-        revision: Branch, tag or commit of the repository.
-        token: Access token; None for the one that is logged in, False for none.
-        cache_dir: Cache folder of huggingface_hub, if not the usual one.
-        force_download: Download again even what is in the cache.
-        local_files_only: Look only in the cache.
+        **hub_arguments: Further location of the noise, as in `load_motion_embedding`. `weight_name` is by default the
+            name under which `save_inverted_noise` keeps it.
 
     Returns:
         (1, channels, frames, height, width), float32.
@@ -240,16 +225,8 @@ def load_inverted_noise(
         EmbeddingNotFoundError: If there is none.
         EmbeddingFileError: If the file is damaged or is not inverted noise.
     """
-    path = fetch_embedding(
-        pretrained_model_name_or_path,
-        weight_name=weight_name,
-        subfolder=subfolder,
-        revision=revision,
-        token=token,
-        cache_dir=cache_dir,
-        force_download=force_download,
-        local_files_only=local_files_only,
-    )
+    hub_arguments.setdefault("weight_name", NOISE_NAME)
+    path = fetch_embedding(pretrained_model_name_or_path, **hub_arguments)
     if not path.is_file():
         raise EmbeddingNotFoundError(f"There is no {path}: the noise is stored on request only.")
     try:

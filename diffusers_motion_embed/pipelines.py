@@ -10,29 +10,13 @@ from typing import Any, TypeVar
 from diffusers.loaders import PeftAdapterMixin
 from diffusers.loaders.lora_base import LoraBaseMixin
 
+from diffusers_motion_embed import controls, loaders, sharing
 from diffusers_motion_embed.adapter.registry import registry_of, sync
 from diffusers_motion_embed.architectures import find_architecture, supported_models
 from diffusers_motion_embed.architectures.components import expects_supported_model
 from diffusers_motion_embed.architectures.conditioning import FRAMES
 from diffusers_motion_embed.architectures.latents import check_arrangement
-from diffusers_motion_embed.controls import (
-    disable_motion_embedding_layers,
-    enable_motion_embedding_layers,
-    get_active_motion_embeddings,
-    get_list_motion_embeddings,
-    set_motion_debias,
-    set_motion_embeddings,
-    set_motion_frame_policy,
-    set_motion_scale,
-    set_motion_timing,
-)
 from diffusers_motion_embed.errors import UnsupportedModelError
-from diffusers_motion_embed.loaders import (
-    delete_motion_embedding,
-    load_motion_embedding,
-    unload_motion_embedding,
-)
-from diffusers_motion_embed.sharing import push_motion_embedding_to_hub, save_motion_embedding
 
 
 logger = logging.getLogger(__name__)
@@ -43,20 +27,21 @@ P = TypeVar("P")
 class MotionEmbeddingLoaderMixin:
     """Motion embedding calls as methods of a pipeline. `enable_motion_embedding` gives them to any pipeline."""
 
-    load_motion_embedding = load_motion_embedding
-    set_motion_embeddings = set_motion_embeddings
-    set_motion_scale = set_motion_scale
-    set_motion_timing = set_motion_timing
-    set_motion_debias = set_motion_debias
-    set_motion_frame_policy = set_motion_frame_policy
-    get_list_motion_embeddings = get_list_motion_embeddings
-    get_active_motion_embeddings = get_active_motion_embeddings
-    enable_motion_embedding_layers = enable_motion_embedding_layers
-    disable_motion_embedding_layers = disable_motion_embedding_layers
-    delete_motion_embedding = delete_motion_embedding
-    unload_motion_embedding = unload_motion_embedding
-    save_motion_embedding = save_motion_embedding
-    push_motion_embedding_to_hub = push_motion_embedding_to_hub
+    load_motion_embedding = loaders.load_motion_embedding
+    set_motion_embeddings = controls.set_motion_embeddings
+    set_motion_scale = controls.set_motion_scale
+    set_motion_timing = controls.set_motion_timing
+    set_motion_debias = controls.set_motion_debias
+    set_motion_frame_policy = controls.set_motion_frame_policy
+    set_motion_region = controls.set_motion_region
+    get_list_motion_embeddings = controls.get_list_motion_embeddings
+    get_active_motion_embeddings = controls.get_active_motion_embeddings
+    enable_motion_embedding_layers = controls.enable_motion_embedding_layers
+    disable_motion_embedding_layers = controls.disable_motion_embedding_layers
+    delete_motion_embedding = loaders.delete_motion_embedding
+    unload_motion_embedding = loaders.unload_motion_embedding
+    save_motion_embedding = sharing.save_motion_embedding
+    push_motion_embedding_to_hub = sharing.push_motion_embedding_to_hub
 
 
 def enable_motion_embedding(pipe: P) -> P:
@@ -108,7 +93,7 @@ def _give_lora_methods(model_class: type) -> None:
 def _check_call(pipe: Any, arguments: dict[str, Any]) -> None:
     """Raise early for arguments that the model would fail at or, worse, misread."""
     given = {**arguments, **arguments.get("kwargs", {})}
-    check_arrangement(pipe, given.get("latents"))
+    check_arrangement(pipe, given)
     frames = next((given[name] for name in FRAMES if given.get(name) is not None), None)
     if isinstance(given.get("video"), Sized):
         frames = len(given["video"])

@@ -2,7 +2,7 @@
 
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import torch
 from diffusers.models.modeling_utils import ModelMixin
@@ -11,12 +11,12 @@ from diffusers_motion_embed.adapter.choice import choose_embeddings
 from diffusers_motion_embed.adapter.registry import embedding_tensors, registry_of
 from diffusers_motion_embed.architectures import component_name
 from diffusers_motion_embed.config import MotionEmbeddingConfig
-from diffusers_motion_embed.errors import AdapterNameError
+from diffusers_motion_embed.errors import AdapterNameError, EmbeddingNotFoundError
 from diffusers_motion_embed.storage.atomic import expanded
 from diffusers_motion_embed.storage.embedding import Embedding
 from diffusers_motion_embed.storage.files import CONFIG_NAME, NOISE_NAME, WEIGHTS_NAME, write_embedding
 from diffusers_motion_embed.storage.hub import create_repository, upload_files
-from diffusers_motion_embed.storage.model_card import CARD_NAME, PREVIEW_SUFFIXES, make_model_card
+from diffusers_motion_embed.storage.model_card import CARD_NAME, make_model_card, preview_files
 
 
 def save_motion_embedding(
@@ -62,11 +62,11 @@ def save_motion_embedding(
 
     Raises:
         AdapterNameError: If the name is unknown, or none is given and not exactly one is active.
-        FileNotFoundError: If inverted noise is to be uploaded and there is none.
+        EmbeddingNotFoundError: If inverted noise is to be uploaded and there is none.
         ValueError: If `max_error` is not from 0 to 1, or a file to be uploaded is a link out of the folder.
     """
     if with_inverted_noise and not (expanded(save_directory) / NOISE_NAME).is_file():
-        raise FileNotFoundError(
+        raise EmbeddingNotFoundError(
             f"There is no {NOISE_NAME} in {save_directory}; keep it there with save_inverted_noise."
         )
     model, name = _only_one(choose_embeddings(pipe_or_model, adapter_name))
@@ -81,19 +81,25 @@ def save_motion_embedding(
     return folder
 
 
+class UploadArguments(TypedDict, total=False):
+    """How an embedding is stored and uploaded, with the meanings and defaults of `save_motion_embedding`."""
+
+    dtype: torch.dtype
+    max_error: float | None
+    license: str
+    private: bool | None
+    token: str | bool | None
+    commit_message: str
+    create_pr: bool
+
+
 def push_motion_embedding_to_hub(
     pipe_or_model: Any,
     repo_id: str,
     adapter_name: str | None = None,
     *,
-    dtype: torch.dtype = torch.float32,
-    max_error: float | None = None,
-    license: str = "other",
-    private: bool | None = None,
-    token: str | bool | None = None,
-    commit_message: str = "Upload motion embedding",
-    create_pr: bool = False,
     with_inverted_noise: bool = False,
+    **arguments: Unpack[UploadArguments],
 ) -> None:
     """Upload a motion embedding to the Hub without keeping a folder.
 
@@ -101,19 +107,15 @@ def push_motion_embedding_to_hub(
         pipe_or_model: A diffusers video pipeline, or its model.
         repo_id: Id of the repository, which is created if needed.
         adapter_name: Which one; the only active one by default.
-        dtype: Dtype of the stored numbers; half precision halves the file.
-        max_error: Compact form, see `save_motion_embedding`.
-        license: License for the model card, an identifier as on the Hub.
-        private: Whether a new repository is private.
-        token: Access token; None for the one that is logged in.
-        commit_message: Message of the single commit.
-        create_pr: Make a pull request instead of a commit to the main branch.
         with_inverted_noise: Refused, because inverted noise is a file of the embedding's folder.
+        **arguments: How it is stored and uploaded, as in `save_motion_embedding`: `dtype`, `max_error`, `license`,
+            `private`, `token`, `commit_message`, `create_pr`.
 
     Raises:
         AdapterNameError: If the name is unknown, or none is given and not exactly one is active.
         EmbeddingAccessError: If the Hub denies this user access.
         EmbeddingUploadError: If the Hub cannot be reached, or fails.
+        TypeError: If an argument is unknown.
         ValueError: If inverted noise is requested, or `max_error` is not from 0 to 1.
     """
     if with_inverted_noise:
@@ -123,20 +125,7 @@ def push_motion_embedding_to_hub(
             "with_inverted_noise=True)."
         )
     with tempfile.TemporaryDirectory() as folder:
-        save_motion_embedding(
-            pipe_or_model,
-            folder,
-            adapter_name,
-            dtype=dtype,
-            max_error=max_error,
-            push_to_hub=True,
-            repo_id=repo_id,
-            license=license,
-            private=private,
-            token=token,
-            commit_message=commit_message,
-            create_pr=create_pr,
-        )
+        save_motion_embedding(pipe_or_model, folder, adapter_name, push_to_hub=True, repo_id=repo_id, **arguments)
 
 
 def _push(
@@ -150,9 +139,7 @@ def _push(
     commit_message: str,
     create_pr: bool,
 ) -> None:
-    previews = [
-        path for path in sorted(folder.iterdir()) if path.stem == "preview" and path.suffix in PREVIEW_SUFFIXES
-    ]
+    previews = preview_files(folder)
     for path in (*previews, *extra, folder / CARD_NAME):
         if not path.resolve().is_relative_to(folder.resolve()):
             raise ValueError(f"{path} is a link out of the folder and is not uploaded; put the file itself there.")

@@ -1,6 +1,7 @@
-"""Checks of numbers that callers give."""
+"""Checks of numbers and paths that callers give."""
 
 import operator
+from pathlib import Path
 from typing import Any
 
 
@@ -37,6 +38,17 @@ def is_whole_number(value: Any, least: int) -> bool:
     """Whether `whole_number` would take it."""
     number = _as_int(value)
     return number is not None and number >= least
+
+
+def given_path(path: str | Path) -> Path:
+    """The path. An empty text, which `Path` would take for the current folder, is refused.
+
+    Raises:
+        ValueError: If it is an empty text.
+    """
+    if path == "":
+        raise ValueError('A path must not be an empty text; "." is the current folder.')
+    return Path(path)
 
 
 def _as_int(value: Any) -> int | None:

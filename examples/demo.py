@@ -25,7 +25,7 @@ from examples.pictures import draw_paths, moving_path, write_clip
 
 EXAMPLES = Path(__file__).parent
 SIZE = {"num_frames": 16, "height": 64, "width": 64}  # what the embedded model draws
-GENERATION = {"num_inference_steps": 12, "guidance_scale": 2.0, "output_type": "np"}
+GENERATION = {"guidance_scale": 2.0, "output_type": "np"}
 FRAMES_PER_SECOND = 8
 # None has the colour, the shape and the background of the reference.
 PROMPTS = [
@@ -45,6 +45,7 @@ def main() -> None:
     parser.add_argument("--prompt", default="a red bar on a black background", help="What the reference shows.")
     parser.add_argument("--output_dir", type=Path, default=Path("outputs/demo"))
     parser.add_argument("--max_train_steps", type=int, default=TrainingConfig.max_train_steps)
+    parser.add_argument("--num_inference_steps", type=int, default=12)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     torch.set_num_threads(1)  # more threads hardly speed up so small a model
@@ -62,10 +63,10 @@ def main() -> None:
     embedding = pipe.save_motion_embedding(options.output_dir / "embedding")
 
     print(f"Generating {len(PROMPTS)} prompts with it ...")
-    moved = generate(pipe, options.seed)
+    moved = generate(pipe, options.num_inference_steps, options.seed)
     pipe.unload_motion_embedding()
     print(f"Generating {len(PROMPTS)} prompts without it ...")
-    plain = generate(pipe, options.seed)
+    plain = generate(pipe, options.num_inference_steps, options.seed)
 
     write_clips(options.output_dir, options.prompt, reference, plain, moved)
     metrics = {
@@ -78,10 +79,11 @@ def main() -> None:
     print(f"\nVideos, comparison.webp, contact_sheet.png, paths.png and metrics.json are in {options.output_dir}")
 
 
-def generate(pipe: Any, seed: int) -> np.ndarray:
+def generate(pipe: Any, num_inference_steps: int, seed: int) -> np.ndarray:
     """A clip of each prompt, (prompts, frames, height, width, 3), uint8, from the same noise every time."""
     noise = [torch.Generator().manual_seed(seed + 100 + number) for number in range(len(PROMPTS))]
-    return np.stack([as_clip(clip) for clip in pipe(PROMPTS, generator=noise, **SIZE, **GENERATION).frames])
+    drawn = pipe(PROMPTS, num_inference_steps=num_inference_steps, generator=noise, **SIZE, **GENERATION)
+    return np.stack([as_clip(clip) for clip in drawn.frames])
 
 
 def write_clips(folder: Path, title: str, reference: np.ndarray, plain: np.ndarray, moved: np.ndarray) -> None:

@@ -23,20 +23,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from tqdm import tqdm
 
 from diffusers_motion_embed import ReferenceClip, read_reference
 from diffusers_motion_embed.architectures.conditioning import clip_arguments
-from diffusers_motion_embed.metrics import ClipFeatures, as_clip, measure_clip, track
-from diffusers_motion_embed.storage.atomic import replace_files
-from diffusers_motion_embed.training import train_motion_embedding
-from diffusers_motion_embed.training.captions import read_caption
-from diffusers_motion_embed.training.fleet import is_done
-from diffusers_motion_embed.video.files import clip_name
-from examples.base_pipeline import generate_clip, generation_settings, load_pipeline
-from examples.report import Page, interval, scatter, table
-from examples.training_arguments import (
+from diffusers_motion_embed.commands.base_pipeline import (
+    available_device,
+    generate_clip,
+    generation_settings,
+    load_pipeline,
+)
+from diffusers_motion_embed.commands.training_arguments import (
     add_base,
     add_embedding,
     add_frames,
@@ -47,6 +44,13 @@ from examples.training_arguments import (
     parse_with_recipe,
     preview_fps,
 )
+from diffusers_motion_embed.metrics import ClipFeatures, as_clip, measure_clip, track
+from diffusers_motion_embed.storage.atomic import replace_files
+from diffusers_motion_embed.training import train_motion_embedding
+from diffusers_motion_embed.training.captions import read_caption
+from diffusers_motion_embed.training.fleet import is_done
+from diffusers_motion_embed.video.files import clip_name
+from examples.report import Page, interval, scatter, table
 
 
 ADAPTER_NAME = "evaluated"
@@ -76,7 +80,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--num_seeds", type=int, default=1, help="Clips of each prompt.")
     add("--motion_scales", type=float, nargs="+", default=[1.0])
     add("--clip_model", help="Folder or id of a CLIP model, for consistency and fit to the prompt.")
-    add("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    add("--device", default=str(available_device()), help="By default what torch offers.")
     add("--output_dir", type=Path, default=Path("outputs/evaluation"))
     add_generation(group)
     add_training(parser.add_argument_group("training, without --embeddings"))

@@ -13,9 +13,9 @@ from pathlib import Path
 from PIL import Image
 
 from diffusers_motion_embed import MotionEmbeddingError, ReferenceClip, read_reference
+from diffusers_motion_embed.commands.training_arguments import add_frames, frame_settings, preview_fps
 from diffusers_motion_embed.video.files import clip_name
 from diffusers_motion_embed.video.sheets import labelled_sheet
-from examples.training_arguments import add_frames, frame_settings, preview_fps
 
 
 COLUMNS = 8

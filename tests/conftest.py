@@ -163,8 +163,12 @@ def make_embedding():
         generator = torch.Generator().manual_seed(seed)
         tensors = {}
         for path, shape in embedding_shapes(model, config, paths).items():
-            sizes = {"qk": (shape.num_frames, shape.channels), "v": (*shape.grid, shape.num_frames, shape.channels)}
-            tensors[path] = {part: torch.randn(sizes[part], generator=generator) for part in config.parts}
+            # Positions move by tenths of the picture.
+            strengths = {"qk": 1.0, "v": 1.0, "p": 0.1}
+            tensors[path] = {
+                part: strengths[part] * torch.randn(size, generator=generator)
+                for part, size in shape.tensor_shapes().items()
+            }
         return Embedding(config, tensors)
 
     return make
@@ -193,4 +197,4 @@ def embedding_dict(make_embedding):
 @pytest.fixture
 def kills():
     """How often a test kills a process that starts slowly."""
-    return 20 if settings.get_current_profile_name() == "all" else 3
+    return 20 if settings.get_current_profile_name() == "all" else 2

@@ -1,6 +1,7 @@
 """Embeddings calculated from others, in what they add and in what files keep of them."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -8,7 +9,7 @@ import torch
 import diffusers_motion_embed as dme
 from diffusers_motion_embed.adapter.layer import LayerEmbedding
 from diffusers_motion_embed.adapter.state import EmbeddingState
-from diffusers_motion_embed.arithmetic import concatenated_embedding, reversed_embedding
+from diffusers_motion_embed.arithmetic import combined_embedding, concatenated_embedding, reversed_embedding
 from diffusers_motion_embed.functional import DEBIAS_MODES
 from diffusers_motion_embed.storage.embedding import Embedding
 from diffusers_motion_embed.storage.files import read_embedding
@@ -22,7 +23,9 @@ def embedding(seed=0, num_frames=NUM_FRAMES, grid=(2, 2), **settings):
     generator = torch.Generator().manual_seed(seed)
     shapes = {"qk": (num_frames, 3), "v": (*grid, num_frames, 3)}
     tensors = {PATH: {part: torch.randn(shape, generator=generator) for part, shape in shapes.items()}}
-    return Embedding(make_config(num_frames=num_frames, model_class="UNet3DConditionModel", **settings), tensors)
+    return Embedding(
+        make_config(**{"num_frames": num_frames, "model_class": "UNet3DConditionModel", **settings}), tensors
+    )
 
 
 def offset(embedding, part):
@@ -50,6 +53,44 @@ def test_what_is_added_comes_one_after_the_other(debias, part):
     assert (joined.config.num_frames, joined.config.num_latent_frames) == (2 * NUM_FRAMES + 6,) * 2
     expected = torch.cat([offset(entry, part) for entry in (first, second, third)], dim=-2)
     torch.testing.assert_close(offset(joined, part), expected)
+
+
+def path_embedding(path, weight=1.0):
+    tensors = {"rope": {"p": weight * torch.tensor(path).reshape(1, 1, -1, 2)}}
+    settings = {"num_frames": len(path), "parts": ["p"], "target_modules": ["rope"]}
+    return Embedding(make_config(model_class="WanTransformer3DModel", **settings), tensors)
+
+
+RIGHT, DOWN = [(0.0, 0.0), (0.0, 0.5)], [(0.25, 0.0), (0.75, 0.0)]
+
+
+def path_of(embedding):
+    return embedding.tensors["rope"]["p"].flatten(0, 2).tolist()
+
+
+def test_paths_run_backwards_and_on_from_where_they_end():
+    right, down = path_embedding(RIGHT), path_embedding(DOWN)
+    assert path_of(reversed_embedding(right)) == [[0.0, 0.5], [0.0, 0.0]]
+    joined = concatenated_embedding([right, down])
+    assert path_of(joined) == [[0.0, 0.0], [0.0, 0.5], [0.0, 0.5], [0.5, 0.5]]
+    assert joined.config.target_modules == ["rope"]
+
+
+def test_paths_add_up_and_have_paths_between_them():
+    paths = [path_embedding(RIGHT), path_embedding([*DOWN, (0.75, 1.0)])]  # of two lengths
+    assert path_of(combined_embedding(paths, [1.0, 1.0])) == [[0.25, 0.0], [0.75, 0.25], [0.75, 1.5]]
+    assert path_of(combined_embedding(paths, [0.5, 0.5])) == [[0.125, 0.0], [0.375, 0.125], [0.375, 0.75]]
+
+
+def test_a_path_goes_together_with_vectors():
+    vectors = embedding(model_class="WanTransformer3DModel")
+    finer = path_embedding([(0.0, 0.5)] * NUM_FRAMES)
+    finer.tensors["rope"]["p"] = finer.tensors["rope"]["p"].expand(2, 3, -1, -1)
+    both = combined_embedding([vectors, finer._replace(config=finer.config.changed(position_grid=(2, 3)))], [1.0, 1.0])
+    assert (both.config.parts, both.config.position_grid, both.num_layers) == (("qk", "v", "p"), (2, 3), 1)
+    assert sorted(both.config.target_modules) == [PATH, "rope"]
+    assert torch.equal(both.tensors["rope"]["p"], finer.tensors["rope"]["p"])
+    assert torch.equal(both.tensors[PATH]["qk"], vectors.tensors[PATH]["qk"])
 
 
 def test_the_originals_stay_as_they_are():
@@ -123,8 +164,16 @@ def test_an_embedding_is_turned_round_in_its_own_folder(text_to_video, embedding
             assert torch.equal(found[path][part], tensor)
 
 
-@pytest.mark.parametrize("sources", [[], ["nowhere/at/all"]])
-def test_nothing_is_written_if_a_source_is_wrong(sources, tmp_path):
-    with pytest.raises((ValueError, dme.EmbeddingNotFoundError)):
+@pytest.mark.parametrize(
+    ("sources", "error", "message"),
+    [
+        ([], ValueError, "no embeddings to combine"),
+        (["nowhere/at/all"], dme.EmbeddingNotFoundError, "no folder nowhere/at"),
+        ("nowhere/at/all", ValueError, "sources must be a list of embeddings, got 'nowhere/at/all'"),
+        (Path("nowhere/at/all"), ValueError, "sources must be a list of embeddings, got 'nowhere/at/all'"),
+    ],
+)
+def test_nothing_is_written_if_a_source_is_wrong(sources, error, message, tmp_path):
+    with pytest.raises(error, match=message):
         dme.concatenate_motion_embeddings(sources, tmp_path / "new")
     assert not (tmp_path / "new").exists()

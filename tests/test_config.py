@@ -75,9 +75,11 @@ def test_sizes_are_whole_numbers_of_at_least_one(name, value):
         pytest.param("value_grid", (4,), "value_grid must be two whole numbers", id="grid-one-side"),
         pytest.param("value_grid", (4, 0), "value_grid must be two whole numbers of at least 1", id="grid-zero"),
         pytest.param("value_grid", "44", "value_grid must be two whole numbers", id="grid-text"),
-        pytest.param("parts", [], 'parts must be "qk", "v" or both', id="no-parts"),
-        pytest.param("parts", "qk", 'parts must be "qk", "v" or both, as a list; got \'qk\'', id="parts-text"),
-        pytest.param("parts", ["qk", "k"], 'parts must be "qk", "v" or both', id="unknown-part"),
+        pytest.param("position_grid", (1,), "position_grid must be two whole numbers", id="positions-one-side"),
+        pytest.param("position_grid", None, "position_grid must be two whole numbers", id="positions-none"),
+        pytest.param("parts", [], 'parts must be some of "qk", "v" and "p"', id="no-parts"),
+        pytest.param("parts", "qk", "parts must be some of .* as a list; got 'qk'", id="parts-text"),
+        pytest.param("parts", ["qk", "k"], 'parts must be some of "qk", "v" and "p"', id="unknown-part"),
         pytest.param("debias", "none", "debias must be one of identity, difference, .* got 'none'", id="debias"),
         pytest.param("timing", (0.5, 0.5), "timing must be", id="timing-empty"),
         pytest.param("timing", (0.5,), "timing must be", id="timing-one-edge"),
@@ -91,10 +93,12 @@ def test_sizes_are_whole_numbers_of_at_least_one(name, value):
         pytest.param(
             "frame_policy", "cut", "frame_policy must be one of resample, loop, hold, error; got 'cut'", id="policy"
         ),
-        pytest.param("target_modules", "(", "target_modules is no regular expression", id="pattern"),
+        pytest.param("target_modules", "(", "target_modules must be a regular expression, got", id="pattern"),
         pytest.param("target_modules", 3, "target_modules must be a regular expression, a list", id="targets-number"),
         pytest.param("target_modules", ["a", 3], "target_modules must be a regular expression", id="targets-mixed"),
-        pytest.param("exclude_modules", "[", "exclude_modules is no regular expression", id="exclude-pattern"),
+        pytest.param(
+            "exclude_modules", "[", "exclude_modules must be a regular expression, got", id="exclude-pattern"
+        ),
         pytest.param("exclude_modules", [None], "exclude_modules must be a regular", id="exclude-mixed"),
         pytest.param("generation", [], r"generation must be a dictionary, got \[\]", id="generation"),
         pytest.param("training", None, "training must be a dictionary, got None", id="training"),

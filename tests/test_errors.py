@@ -1,8 +1,11 @@
 """The tree of errors is drawn as it is, and all of it is in one file."""
 
+import ast
+import builtins
 import importlib
 import pkgutil
 import re
+from pathlib import Path
 
 import pytest
 
@@ -56,3 +59,18 @@ def test_every_error_is_a_built_in_one_too(all_errors):
     for each in all_errors:
         builtin = {base for base in each.__mro__ if base.__module__ == "builtins"}
         assert builtin > {Exception, BaseException, object}, each
+
+
+def raised(path):
+    """Names of the errors that a file raises itself."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call) and isinstance(node.exc.func, ast.Name):
+            yield node.exc.func.id
+
+
+def test_built_in_errors_that_are_raised_are_those_that_the_docs_name():
+    """All others can be caught as `MotionEmbeddingError`."""
+    package = Path(dme.__file__).parent
+    names = {name for path in package.rglob("*.py") for name in raised(path) if hasattr(builtins, name)}
+    text = (package.parent / "docs/reference/errors.md").read_text(encoding="utf-8").partition(":::")[0]
+    assert names == set(re.findall(r"`(\w+Error)`", text)) - {"MotionEmbeddingError"}

@@ -6,7 +6,7 @@ import torch
 from diffusers.utils import load_video
 from PIL import Image
 
-from diffusers_motion_embed import VideoError, read_reference, read_video
+from diffusers_motion_embed import VideoError, VideoNotFoundError, read_reference, read_video
 from diffusers_motion_embed.frames import as_clips, as_frames
 
 
@@ -53,7 +53,7 @@ def test_a_path_is_all_of_its_frames(tmp_path):
     whole = as_frames(video)
     assert np.array_equal(whole, as_frames(load_video(video)))
     assert np.array_equal(whole[:5], read_video(video, np.int64(5)))
-    with pytest.raises(FileNotFoundError, match="nowhere"):
+    with pytest.raises(VideoNotFoundError, match="nowhere"):
         as_frames("nowhere.mp4")
 
 
@@ -70,11 +70,20 @@ def test_a_path_is_all_of_its_frames(tmp_path):
         pytest.param([], "got list without pictures", id="empty"),
         pytest.param([*PICTURES, "a.png"], "got str among the pictures", id="mixed"),
         pytest.param(7, "got int", id="number"),
+        pytest.param(CLIP[:0], r"at least one frame, got uint8 \(0, 6, 8, 3\)", id="no-frames"),
+        pytest.param(FLOATS[:, :0], r"at least one frame, got float32 \(4, 0, 8, 3\)", id="no-rows"),
     ],
 )
 def test_what_is_no_clip_or_may_be_two_is_refused(clip, message):
-    with pytest.raises(VideoError, match=message):
-        as_frames(clip)
+    for read in (as_frames, as_clips):
+        with pytest.raises(VideoError, match=message):
+            read(clip)
+
+
+def test_floats_that_may_be_of_either_range_are_warned_of():
+    with pytest.warns(UserWarning, match=r"floats from 0\.5 to 1 and are read as 0 to 1.*give frames / 2 \+ 0\.5"):
+        frames = as_frames(FLOATS / 2 + 0.5)
+    assert frames.min() == 128
 
 
 def test_what_read_reference_returns_is_a_clip():

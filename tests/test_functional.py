@@ -4,6 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from diffusers_motion_embed.errors import IncompatibleEmbeddingError
 from diffusers_motion_embed.functional import (
     add_to_rows,
     combine,
@@ -77,7 +78,7 @@ def test_frames_fit_a_clip_as_the_policy_says(policy, num_frames, expected):
 
 
 def test_another_number_of_frames_is_refused_if_so_wanted():
-    with pytest.raises(ValueError, match=r"The clip has 4 frames .* and the motion embedding 3"):
+    with pytest.raises(IncompatibleEmbeddingError, match=r"The clip has 4 frames .* and the motion embedding 3"):
         fit_frames(column(0, 2, 4), 4, "error")
 
 

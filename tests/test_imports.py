@@ -11,17 +11,29 @@ PACKAGE = "diffusers_motion_embed"
 
 # The rooms of the package from the bottom to the top; each may import those below it. Subpackages count as one room.
 CHAIN = (
-    *("errors", "values", "functional", "config", "architectures", "storage", "arithmetic", "adapter", "peft_tuner"),
+    *(
+        "_compat",
+        "errors",
+        "values",
+        "functional",
+        "config",
+        "architectures",
+        "storage",
+        "arithmetic",
+        "adapter",
+        "peft_tuner",
+    ),
     *("controls", "loaders", "sharing", "pipelines", "noise", "training"),
 )
 MAY_IMPORT = {room: {room, *CHAIN[: CHAIN.index(room)]} for room in CHAIN}
 MAY_IMPORT["video"] = {"video", "errors", "values"}
 MAY_IMPORT["frames"] = {"frames", "errors", "video"}
 MAY_IMPORT["metrics"] = {"metrics", "errors"}
-MAY_IMPORT["convert"] = MAY_IMPORT["storage"]
 for room in ("noise", "training"):
     MAY_IMPORT[room] |= {"frames"}
 MAY_IMPORT["training"] |= {"video"}
+MAY_IMPORT["commands"] = MAY_IMPORT["training"] | {"commands"}
+MAY_IMPORT["__main__"] = {"__init__", "__version__", "commands"}
 MAY_IMPORT["__init__"] = {"video", *MAY_IMPORT["noise"]}
 ONLY_IN = {"peft": {"config", "adapter", "peft_tuner", "training"}}
 

@@ -56,6 +56,13 @@ def test_a_file_holds_the_frame_policy_if_it_is_not_the_first_readers(text_to_vi
     assert (settings["frame_policy"], settings["format_version"]) == ("hold", 1)
 
 
+def test_tensors_without_a_config_are_warned_of(text_to_video, embedding_dict):
+    tensors = embedding_dict(text_to_video.unet)
+    with pytest.warns(UserWarning, match=rf"without config=.*num_frames={NUM_FRAMES}.*debias='difference'") as caught:
+        text_to_video.load_motion_embedding(tensors)
+    assert caught[0].filename == __file__
+
+
 @pytest.mark.parametrize("debias", ["identity", "centered"])
 def test_the_error_of_the_compact_form_is_that_of_what_is_heard(text_to_video, embedding_dict, tmp_path, debias):
     """Where a strong mean of all frames hides the rest, a bound on one says little of the other."""
@@ -548,13 +555,13 @@ def test_a_bad_file_changes_nothing(text_to_video, make_embedding, tmp_path, wri
         pytest.param(
             lambda pipe, source: pipe.load_motion_embedding("https://huggingface.co/you"),
             dme.EmbeddingNotFoundError,
-            "no address of a repository on the Hub .*Give its id, user/name",
+            "not the address of a repository on the Hub .*Give its id, user/name",
             id="address-of-a-person",
         ),
         pytest.param(
             lambda pipe, source: pipe.load_motion_embedding("https://example.com/you/motion"),
             dme.EmbeddingNotFoundError,
-            "no address of a repository on the Hub",
+            "not the address of a repository on the Hub",
             id="address-elsewhere",
         ),
         pytest.param(
@@ -589,6 +596,15 @@ def test_a_bad_file_changes_nothing(text_to_video, make_embedding, tmp_path, wri
         ),
         pytest.param(
             lambda pipe, source: pipe.load_motion_embedding({}), dme.EmbeddingFileError, "no tensors", id="empty"
+        ),
+        *(
+            pytest.param(call, ValueError, "path must not be an empty text", id=f"empty-path-to-{name}")
+            for name, call in {
+                "load": lambda pipe, source: pipe.load_motion_embedding(""),
+                "save": lambda pipe, source: pipe.save_motion_embedding(""),
+                "read": lambda pipe, source: dme.read_video(""),
+                "noise": lambda pipe, source: dme.save_inverted_noise("", torch.zeros(1, 4, 2, 2, 2)),
+            }.items()
         ),
     ],
 )

@@ -1,6 +1,7 @@
 """What the package offers, and what importing it costs."""
 
 import inspect
+import json
 import os
 import subprocess
 import sys
@@ -11,6 +12,8 @@ import pytest
 
 import diffusers_motion_embed
 from diffusers_motion_embed import training
+from diffusers_motion_embed.sharing import UploadArguments
+from diffusers_motion_embed.video.reading import ReadingArguments
 
 
 ROOT = Path(__file__).parent.parent
@@ -37,6 +40,19 @@ def test_functions_spell_their_arguments_out(name):
         assert parameter.kind != parameter.VAR_KEYWORD or get_origin(parameter.annotation) is Unpack
 
 
+@pytest.mark.parametrize(
+    ("arguments", "function"),
+    [
+        (UploadArguments, diffusers_motion_embed.save_motion_embedding),
+        (ReadingArguments, diffusers_motion_embed.read_reference),
+    ],
+)
+def test_arguments_that_are_passed_on_are_those_of_the_function(arguments, function):
+    own = inspect.signature(function).parameters
+    for name, annotation in arguments.__annotations__.items():
+        assert own[name].annotation == annotation, name
+
+
 def test_everything_public_is_offered():
     public = {
         name
@@ -46,20 +62,41 @@ def test_everything_public_is_offered():
     assert public == set(diffusers_motion_embed.__all__)
 
 
-def in_a_new_process(code):
+# What is imported of what the package depends on.
+DEPENDENCIES = {
+    *("accelerate", "diffusers", "huggingface_hub", "jinja2", "natsort", "numpy", "packaging", "peft", "PIL"),
+    *("safetensors", "torch", "tqdm", "transformers"),
+}
+IMPORTING = """
+import json, sys, diffusers, peft, diffusers.models.modeling_utils  # diffusers imports its own parts only when used
+hosts = set(sys.modules)
+import diffusers_motion_embed
+kind = type(peft.get_peft_config({"peft_type": "MOTION_EMBEDDING"})).__name__
+print(json.dumps([sorted(set(sys.modules) - hosts), kind]))
+"""
+
+
+@pytest.fixture(scope="module")
+def imported():
+    """What importing the package adds to the modules that its hosts import, and the class that PEFT then knows."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-c", code]
-    return subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True, text=True).stdout
+    command = [sys.executable, "-c", IMPORTING]
+    return json.loads(subprocess.run(command, cwd=ROOT, env=environment, check=True, stdout=subprocess.PIPE).stdout)
 
 
-def test_importing_the_package_leaves_training_and_metrics_out():
-    code = "import sys, diffusers_motion_embed; print([name for name in sys.modules if 'motion_embed' in name])"
-    loaded = in_a_new_process(code)
-    assert "'diffusers_motion_embed.loaders'" in loaded
-    assert "diffusers_motion_embed.training" not in loaded
-    assert "diffusers_motion_embed.metrics" not in loaded
+def test_importing_the_package_leaves_training_and_metrics_out(imported):
+    added, _ = imported
+    assert "diffusers_motion_embed.loaders" in added
+    assert not [name for name in added if name.startswith(("diffusers_motion_embed.t", "diffusers_motion_embed.me"))]
 
 
-def test_importing_the_package_teaches_peft_the_adapter_type():
-    code = "import diffusers_motion_embed, peft; print(peft.get_peft_config({'peft_type': 'MOTION_EMBEDDING'}))"
-    assert in_a_new_process(code).startswith("MotionEmbeddingConfig(")
+def test_importing_the_package_adds_little_to_its_hosts(imported):
+    added, _ = imported
+    others = {name for name in added if name.partition(".")[0] != "diffusers_motion_embed"}
+    assert {name.partition(".")[0] for name in others} <= DEPENDENCIES | set(sys.stdlib_module_names)
+    assert len(others) < 100
+
+
+def test_importing_the_package_teaches_peft_the_adapter_type(imported):
+    _, kind = imported
+    assert kind == "MotionEmbeddingConfig"

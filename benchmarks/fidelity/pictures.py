@@ -1,6 +1,6 @@
-"""Draws the pictures of docs/motion_arithmetic.md from stored measures.
+"""Draws the pictures of motion arithmetic in benchmarks/NOTES.md from stored measures.
 
-python -m benchmarks.fidelity.pictures --measures outputs/fidelity --output docs/images
+python -m benchmarks.fidelity.pictures --measures outputs/fidelity --output benchmarks/images
 """
 
 import argparse
@@ -24,7 +24,7 @@ import matplotlib.pyplot as plt
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--measures", type=Path, default=MEASURES)
-    parser.add_argument("--output", type=Path, default=Path("docs/images"))
+    parser.add_argument("--output", type=Path, default=Path("benchmarks/images"))
     options = parser.parse_args(arguments)
     folder = options.measures / measures_of(TINY_T2V)
     options.output.mkdir(parents=True, exist_ok=True)

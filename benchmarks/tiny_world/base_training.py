@@ -28,6 +28,7 @@ from tqdm import tqdm
 from benchmarks.tiny_world.checkpoints import load_checkpoint, save_checkpoint
 from benchmarks.tiny_world.latents import PATCH_SIZE, SCALING_FACTOR, thumbnail_latents
 from benchmarks.tiny_world.muon import Muon
+from benchmarks.tiny_world.portable import make_portable
 from benchmarks.tiny_world.scene import Scene
 from benchmarks.tiny_world.training_clips import random_portrait, random_scene
 
@@ -180,11 +181,12 @@ def average_gradients(parameters: list[torch.nn.Parameter]) -> None:
 def write_pipeline(
     pipe: DiffusionPipeline, trained: dict[str, torch.nn.Module], average: EMAModel, folder: Path
 ) -> None:
-    """Write the pipeline with the averaged weights, in float16."""
+    """Write the pipeline with the averaged weights, in float16, in a form that loads everywhere."""
     averaged = torch.nn.ModuleDict(copy.deepcopy(trained))
     average.copy_to(averaged.parameters())
     components = {**pipe.components, **averaged, "vae": copy.deepcopy(pipe.vae)}
     type(pipe)(**components).to(dtype=torch.float16).save_pretrained(folder)
+    make_portable(folder)
 
 
 def train(model: BaseModel, options: argparse.Namespace) -> None:

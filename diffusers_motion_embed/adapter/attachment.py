@@ -26,25 +26,30 @@ PROJECTION_PRE_HOOKS = {
 PROJECTION_HOOKS = {"to_qkv": "add_to_fused_query_key_value", "to_kv": "add_to_fused_key_value"}
 
 
-def attach(attention: nn.Module, size_module: nn.Module, layer: MotionEmbeddingLayer) -> None:
-    """Make `layer` the motion layer of `attention`. Repeated calls change nothing.
+def attach(module: nn.Module, size_module: nn.Module, layer: MotionEmbeddingLayer) -> None:
+    """Make `layer` the motion layer of `module`. Repeated calls change nothing.
 
     Args:
-        attention: The layer to adapt, with projections for query, key and value.
-        size_module: The module around the attention whose input shows the clip's size.
+        module: The attention to adapt, with projections for query, key and value; or the module at `Rotary.path`.
+        size_module: The module around it whose input shows the clip's size.
         layer: Holds the embeddings.
     """
     follow_new_projections()
-    if attention._modules.get(CHILD_NAME) is not layer:
-        attention.add_module(CHILD_NAME, layer)
+    if module._modules.get(CHILD_NAME) is not layer:
+        module.add_module(CHILD_NAME, layer)
         forget_compiled()
-    for name in (*PROJECTION_PRE_HOOKS, *PROJECTION_HOOKS):
-        projection = getattr(attention, name, None)
-        if isinstance(projection, nn.Module):
-            _hook(layer, projection, name)
     if not _is_hooked(size_module, layer):
         size_module.register_forward_pre_hook(layer.observe_size, with_kwargs=True)
+        if layer.rotary is not None and layer.rotary.argument is not None:  # it needs the size
+            size_module.register_forward_pre_hook(layer.move_given_positions, with_kwargs=True)
         forget_compiled()
+    if layer.rotary is not None and layer.rotary.argument is None and not _is_hooked(module, layer):
+        module.register_forward_hook(layer.move_made_positions)
+        forget_compiled()
+    for name in (*PROJECTION_PRE_HOOKS, *PROJECTION_HOOKS):
+        projection = getattr(module, name, None)
+        if isinstance(projection, nn.Module):
+            _hook(layer, projection, name)
 
 
 def detach(model: nn.Module, layer: MotionEmbeddingLayer) -> None:

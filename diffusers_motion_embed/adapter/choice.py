@@ -1,11 +1,17 @@
 """Which models and which of their motion embeddings a call is about."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from diffusers.models.modeling_utils import ModelMixin
 from torch import nn
 
-from diffusers_motion_embed.adapter.registry import MotionEmbeddingRegistry, registry_of, sync
+from diffusers_motion_embed.adapter.registry import (
+    MotionEmbeddingRegistry,
+    is_adapted_by_peft,
+    registry_of,
+    sync,
+)
 from diffusers_motion_embed.architectures import find_architecture, supported_models
 from diffusers_motion_embed.architectures.components import expects_supported_model
 from diffusers_motion_embed.errors import AdapterNameError, UnsupportedModelError
@@ -45,9 +51,10 @@ def choose_embeddings(
     Raises:
         AdapterNameError: If a name is unknown, or nothing is loaded.
     """
-    models = [model for model in models_of(pipe_or_model).values() if registry_of(model).loaded]
+    found = models_of(pipe_or_model).values()
+    models = [model for model in found if registry_of(model).loaded]
     if not models:
-        raise AdapterNameError("No motion embedding is loaded; call load_motion_embedding(...) first.")
+        raise AdapterNameError(_nothing_loaded(found))
     names = [adapter_names] if isinstance(adapter_names, str) else adapter_names
     together = MotionEmbeddingRegistry()
     for model in models:
@@ -58,3 +65,12 @@ def choose_embeddings(
         (model, [name for name in (registry.active if names is None else names) if name in registry.loaded])
         for model, registry in ((model, registry_of(model)) for model in models)
     ]
+
+
+def _nothing_loaded(models: Iterable[ModelMixin]) -> str:
+    if any(map(is_adapted_by_peft, models)):
+        return (
+            "The model's motion embeddings were loaded through PEFT, so PEFT's own calls control them, such as "
+            "set_adapter. To use this call, load them with load_motion_embedding(...) on the plain model instead."
+        )
+    return "No motion embedding is loaded; call load_motion_embedding(...) first."

@@ -4,11 +4,14 @@ A layer is a child of the attention that it adapts, under the name `motion_embed
 hooks on whatever stands at the query, key and value projections. The embedding therefore enters below base weight and
 LoRA alike, (W + ΔW)(x + m), whatever was loaded first, and every attention processor keeps working. Putting layers on
 attentions and keeping the hooks in place is the business of `adapter.attachment`.
+
+The position part belongs to the whole model. Its layer is a child of the module that makes the model's rotary
+positions, and moves the table of positions that all attentions receive.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Any, Self, cast
 
 import torch
 import torch.nn.functional as F
@@ -16,8 +19,9 @@ from torch import Tensor, nn
 
 from diffusers_motion_embed.adapter.state import EmbeddingState
 from diffusers_motion_embed.architectures.layouts import Layout, VideoSize
+from diffusers_motion_embed.architectures.rotary import Rotary
 from diffusers_motion_embed.config import PARTS
-from diffusers_motion_embed.functional import debias, fit_frames, resample_grid
+from diffusers_motion_embed.functional import debias, fit_frames, region_weights, resample_grid
 
 
 def _unit_scales() -> dict[str, Tensor]:
@@ -29,7 +33,7 @@ def _unit_scales() -> dict[str, Tensor]:
 
 @dataclass(eq=False)
 class LayerEmbedding:
-    """One adapter's embedding of one attention layer.
+    """One adapter's embedding of one attention layer, or of the model's positions.
 
     Args:
         qk: Added to the input of query and key projections, (f, c), or None.
@@ -37,41 +41,48 @@ class LayerEmbedding:
         state: The adapter's settings; one object shared by all of its layers.
         scales: Strength of each part, 0-dim float32 tensors. It is 0 for an inactive adapter. The registry writes
             them.
+        p: Added to the places of tokens, (h, w, f, 2), rows and columns in shares of the picture's height and width,
+            or None.
     """
 
     qk: Tensor | None
     v: Tensor | None
     state: EmbeddingState
     scales: dict[str, Tensor] = field(default_factory=_unit_scales)
+    p: Tensor | None = None
+
+    @property
+    def tensors(self) -> dict[str, Tensor]:
+        """The tensors of the parts that it has."""
+        parts = {"qk": self.qk, "v": self.v, "p": self.p}
+        return {part: tensor for part, tensor in parts.items() if tensor is not None}
 
     def offset(self, part: str, num_frames: int, grid: tuple[int, int], device: torch.device) -> Tensor | None:
         """What the part adds to a clip of `num_frames` frames in a layer of `grid` positions.
 
         Args:
-            part: "qk" or "v".
+            part: "qk", "v" or "p".
             num_frames: Number of frames of the generated clip.
             grid: Height and width of the layer, in positions.
             device: The activations' device.
 
         Returns:
-            (1, num_frames, c) for "qk", the same or (h · w, num_frames, c) for "v", None when the part is left out.
+            (1, num_frames, c) for "qk", the same or (h · w, num_frames, c) for the others and for all parts of an
+            embedding with a region, None when the part is left out.
         """
-        policy = self.state.config.frame_policy
-        if part == "qk":
-            if self.qk is None:
-                return None
-            return self._strength("qk") * fit_frames(self.qk.to(device), num_frames, policy)[None]
-        if self.v is None:
+        if part not in self.tensors:
             return None
-        # Debiased at its own length: the model learned these offsets, not their derivative in a longer clip.
-        debiased = debias(self.v.to(device), self.state.debias_weights)
-        value = self._strength("v") * fit_frames(debiased, num_frames, policy)
-        if value.shape[:2] != (1, 1):  # one vector is the same everywhere, without being written out
-            value = resample_grid(value, grid)  # last, because the stored grid is the smaller one
-        return value.flatten(0, 1)
-
-    def _strength(self, part: str) -> Tensor:
-        return self.scales[part] * self.state.timing.gate
+        tensor = self.tensors[part].to(device)
+        if part == "v":  # at its own length: the model learned these offsets, not their derivative in a longer clip
+            tensor = debias(tensor, self.state.debias_weights)
+        strength = self.scales[part] * self.state.timing.gate
+        offset = strength * fit_frames(tensor, num_frames, self.state.config.frame_policy)
+        if offset.ndim == 2:
+            offset = offset[None, None]
+        if offset.shape[:2] != (1, 1):  # one vector is the same everywhere, without being written out
+            offset = resample_grid(offset, grid)  # last, because the stored grid is the smaller one
+        offset, region = offset.flatten(0, 1), self.state.region
+        return offset if region is None else offset * region_weights(region.to(device), num_frames, grid)
 
 
 class MotionEmbeddingLayer(nn.Module):
@@ -83,6 +94,7 @@ class MotionEmbeddingLayer(nn.Module):
 
     Args:
         layout: How the attention's input arranges a clip.
+        rotary: Where the model keeps the positions that this layer moves; None for the layer of an attention.
 
     Attributes:
         embeddings: The embeddings by adapter name. Names are plain dictionary keys, so any text can be a name.
@@ -91,9 +103,9 @@ class MotionEmbeddingLayer(nn.Module):
             the clip into windows.
     """
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: Layout, rotary: Rotary | None = None) -> None:
         super().__init__()
-        self.layout = layout
+        self.layout, self.rotary = layout, rotary
         self.embeddings: dict[str, LayerEmbedding] = {}
         self.size = VideoSize(1, 1, 1)
         self.num_frames: int | None = None
@@ -119,14 +131,16 @@ class MotionEmbeddingLayer(nn.Module):
         Returns:
             (positions, f, c), or (1, f, c) for all positions alike; None when no embedding has the part.
         """
-        num_frames = self.num_frames = self.layout.num_frames(hidden_states, self.size)
-        grid = (self.size.height, self.size.width)
-        total = None
+        total = self._total(part, self.layout.num_frames(hidden_states, self.size), hidden_states.device)
+        return None if total is None else total.to(hidden_states.dtype)
+
+    def _total(self, part: str, num_frames: int, device: torch.device) -> Tensor | None:
+        self.num_frames, grid, total = num_frames, (self.size.height, self.size.width), None
         for embedding in self.active_embeddings():
-            offset = embedding.offset(part, num_frames, grid, hidden_states.device)
+            offset = embedding.offset(part, num_frames, grid, device)
             if offset is not None:
                 total = offset if total is None else total + offset
-        return None if total is None else total.to(hidden_states.dtype)
+        return total
 
     def active_embeddings(self) -> list[LayerEmbedding]:
         """The embeddings to add, in a fixed order."""
@@ -138,6 +152,29 @@ class MotionEmbeddingLayer(nn.Module):
         """Pre-hook of the module whose input shows the clip's size."""
         self.size = self.layout.video_size(args, kwargs)
         self._query = None  # left over from a pass that was interrupted
+
+    def move_made_positions(self, module: nn.Module, args: tuple, output: Any) -> Any:
+        """Hook of the module that makes the table of positions."""
+        return self._moved(output)
+
+    def move_given_positions(self, module: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
+        """Pre-hook of a model that receives the table of positions.
+
+        Raises:
+            ValueError: If it receives none.
+        """
+        name = cast(Rotary, self.rotary).argument
+        if name is None or kwargs.get(name) is None:
+            raise ValueError(
+                f"A motion embedding moves positions, and the model is called without {name}= to move. Use a pipeline "
+                "that gives it, or unload the motion embedding."
+            )
+        return args, {**kwargs, name: self._moved(kwargs[name])}
+
+    def _moved(self, table: Any) -> Any:
+        rotary = cast(Rotary, self.rotary)
+        displacement = self._total("p", self.size.num_frames, rotary.read(table)[0].device)
+        return table if displacement is None else rotary.moved(table, displacement, self.size)
 
     def add_to_query_or_key(self, module: nn.Module, args: tuple) -> tuple:
         """Pre-hook of the query and key projections. They usually get the same input, which is then added to once."""
@@ -177,9 +214,8 @@ class MotionEmbeddingLayer(nn.Module):
         """Follow the model to another device, but never to another dtype."""
         super()._apply(fn, recurse)
         for embedding in self.embeddings.values():
-            for tensor in (embedding.qk, embedding.v):
-                if tensor is not None:
-                    device = fn(tensor.new_empty(0)).device
-                    if device.type != "meta":  # where numbers would be lost; offloading sends weights there
-                        tensor.data = tensor.data.to(device)  # the same tensor, which an optimizer may hold
+            for tensor in embedding.tensors.values():
+                device = fn(tensor.new_empty(0)).device
+                if device.type != "meta":  # where numbers would be lost; offloading sends weights there
+                    tensor.data = tensor.data.to(device)  # the same tensor, which an optimizer may hold
         return self

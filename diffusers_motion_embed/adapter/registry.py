@@ -28,6 +28,8 @@ from diffusers_motion_embed.adapter.layer import LayerEmbedding, MotionEmbedding
 from diffusers_motion_embed.adapter.scales import LayerScales, Scale, resolve_scale
 from diffusers_motion_embed.adapter.state import EmbeddingState
 from diffusers_motion_embed.architectures import Architecture, find_architecture
+from diffusers_motion_embed.architectures.layouts import Layout
+from diffusers_motion_embed.architectures.rotary import Rotary
 from diffusers_motion_embed.errors import AdapterNameError, IncompatibleEmbeddingError, MissingLayersError
 from diffusers_motion_embed.functional import Debias
 from diffusers_motion_embed.storage.embedding import Embedding, EmbeddingTensors
@@ -127,6 +129,17 @@ class MotionEmbeddingRegistry:
         if "frame_policy" in settings:  # another computation; other settings change numbers only
             forget_compiled()
 
+    def set_region(self, names: list[str], region: Tensor | None) -> None:
+        """Set where in the picture the named embeddings act, (t, y, x) from 0 to 1; None for everywhere.
+
+        Raises:
+            AdapterNameError: If one of them is not loaded.
+        """
+        self.require(names)
+        for name in names:
+            self.loaded[name].region = region
+        forget_compiled()
+
     def activate(self, scales: dict[str, Scale]) -> None:
         """Activate exactly the named embeddings with the given scales.
 
@@ -216,21 +229,30 @@ def add_embedding(model: ModelMixin, adapter_name: str, embedding: Embedding) ->
     registry.architecture = architecture = find_architecture(model)
     # Existing layers count even while other tools hide them, as FreeNoise's split inference does.
     registry.places |= {path: architecture.place(path) for path in architecture.attention_paths(model)}
+    if architecture.rotary_path is not None:
+        registry.places[architecture.rotary_path] = ()  # in no section: it has the positions of the whole model
     state = EmbeddingState(copy.deepcopy(embedding.config), factors=registry.resolve(1.0))
     registry.loaded[adapter_name] = state
-    layout = architecture.layout(model)
     for path, parts in embedding.tensors.items():
-        layer = registry.layers.setdefault(path, MotionEmbeddingLayer(layout))
-        layer.embeddings[adapter_name] = LayerEmbedding(_ordinary(parts.get("qk")), _ordinary(parts.get("v")), state)
+        layer = registry.layers.setdefault(path, MotionEmbeddingLayer(*layer_arguments(model, path)))
+        tensors = {part: _ordinary(tensor) for part, tensor in parts.items()}
+        layer.embeddings[adapter_name] = LayerEmbedding(tensors.get("qk"), tensors.get("v"), state, p=tensors.get("p"))
     object.__setattr__(model, ATTRIBUTE, registry)
     registry.enable(registry.enabled)
     sync(model)
     forget_compiled()
 
 
-def _ordinary(tensor: Tensor | None) -> Tensor | None:
+def layer_arguments(model: ModelMixin, path: str) -> tuple[Layout, Rotary | None]:
+    """Arguments for the `MotionEmbeddingLayer` at a path of the model."""
+    architecture = find_architecture(model)
+    rotary = architecture.rotary if path == architecture.rotary_path else None
+    return architecture.layout(model), rotary if isinstance(rotary, Rotary) else None
+
+
+def _ordinary(tensor: Tensor) -> Tensor:
     """The tensor itself, or an ordinary copy of an inference tensor."""
-    if tensor is None or not tensor.is_inference():
+    if not tensor.is_inference():
         return tensor
     with torch.inference_mode(False):
         return tensor.clone()
@@ -309,8 +331,7 @@ def embedding_tensors(model: nn.Module, adapter_name: str) -> EmbeddingTensors:
     for path, layer in registry_of(model).layers.items():
         embedding = layer.embeddings.get(adapter_name)
         if embedding is not None:
-            parts = {"qk": embedding.qk, "v": embedding.v}
-            tensors[path] = {part: tensor for part, tensor in parts.items() if tensor is not None}
+            tensors[path] = embedding.tensors
     return tensors
 
 
@@ -349,9 +370,16 @@ def in_training(model: ModelMixin, adapter_name: str, embedding: Embedding, debi
         raise
 
 
+def is_adapted_by_peft(model: nn.Module) -> bool:
+    """Whether the model has motion embeddings through a PeftModel."""
+    return any(
+        isinstance(layer, MotionEmbeddingLayer) and isinstance(layer, BaseTunerLayer) for layer in model.modules()
+    )
+
+
 def check_addable(model: nn.Module) -> None:
     """Raise an `AdapterNameError` if the model has motion embeddings through a PeftModel."""
-    if any(isinstance(layer, MotionEmbeddingLayer) and isinstance(layer, BaseTunerLayer) for layer in model.modules()):
+    if is_adapted_by_peft(model):
         raise AdapterNameError(
             "The model has motion embeddings through a PeftModel already, and the two do not mix. Call unload() on "
             "the PeftModel first, or load all of them through PEFT."

@@ -1,11 +1,11 @@
 """Motion scales as users give them, worked out for every layer and part.
 
     0.8                                           everything
-    {"qk": 1.0, "v": 0.5}                         by part
+    {"qk": 1.0, "v": 0.5, "p": 1.2}               by part
     {"down": 0.5, "up": {"qk": 0.0}}              by section of the model
     {"up": {"block_0": 0.5, "block_1": [1, 0]}}   by block, and by temporal transformer of a block
 
-Everything that is not named keeps 1.0, as with the block scales of LoRAs.
+Everything that is not named keeps 1.0, as with the block scales of LoRAs. The position part belongs to no section.
 """
 
 import numbers
@@ -42,6 +42,10 @@ def resolve_scale(scale: Scale, places: Mapping[str, tuple]) -> LayerScales:
 
 def _assign(resolved: LayerScales, scale: Any, places: dict[str, tuple], depth: int, what: str) -> None:
     if isinstance(scale, Mapping) and scale and set(scale) <= set(PARTS):
+        if "p" in scale and depth:
+            raise MotionScaleError(
+                f'{what} names the part "p", which belongs to no section; scale it by {{"p": 0.5}}.'
+            )
         for part, number in scale.items():
             for path in places:
                 resolved[path][part] = _finite(number, f"{what}, {part}")

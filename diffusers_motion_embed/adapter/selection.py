@@ -13,7 +13,7 @@ from torch import nn
 
 from diffusers_motion_embed.adapter.attachment import embed_dim
 from diffusers_motion_embed.architectures import find_architecture
-from diffusers_motion_embed.config import MotionEmbeddingConfig
+from diffusers_motion_embed.config import LAYER_PARTS, MotionEmbeddingConfig
 from diffusers_motion_embed.errors import IncompatibleEmbeddingError, TargetModulesError
 from diffusers_motion_embed.storage.embedding import Embedding, EmbeddingTensors
 from diffusers_motion_embed.storage.files import MAX_NUMBERS
@@ -21,20 +21,42 @@ from diffusers_motion_embed.storage.files import MAX_NUMBERS
 
 @dataclass(frozen=True)
 class EmbeddingShape:
-    """Sizes of one layer's embedding: its parts are (num_frames, channels) and (*grid, num_frames, channels)."""
+    """Sizes of the parts of one layer, or of the position part.
+
+    Args:
+        num_frames: Number of frames.
+        channels: Number of channels; 2 for the position part.
+        grid: Height and width of the parts that have positions.
+        parts: Names of the parts.
+    """
 
     num_frames: int
     channels: int
     grid: tuple[int, int]
+    parts: tuple[str, ...] = LAYER_PARTS
+
+    def tensor_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shapes by part: "qk" (f, c), the others (h, w, f, c)."""
+        vector = (self.num_frames, self.channels)
+        return {part: vector if part == "qk" else (*self.grid, *vector) for part in self.parts}
 
 
 def select_layers(model: nn.Module, config: MotionEmbeddingConfig) -> list[str]:
-    """Paths of the attention layers that `config` asks for, in the model's order.
+    """Paths of the attention layers that `config` asks for, in the model's order, and of the position part.
 
     Raises:
         UnsupportedModelError: If the model's class has no table entry.
-        TargetModulesError: If `config` asks for none of the layers that mix frames.
+        TargetModulesError: If `config` asks for none of the layers that mix frames, or for a position part in a model
+            without rotary positions.
     """
+    positions = _position_paths(model, config)
+    if not config.layer_parts:
+        if config.target_modules not in (None, positions):
+            raise TargetModulesError(
+                f"target_modules={config.target_modules!r} names layers, and parts={config.parts} has nothing for "
+                'them. Leave target_modules out, or add "qk" or "v".'
+            )
+        return positions
     architecture = find_architecture(model)
     paths = architecture.attention_paths(model)
     wanted = copy.copy(config)
@@ -43,14 +65,27 @@ def select_layers(model: nn.Module, config: MotionEmbeddingConfig) -> list[str]:
         wanted.target_modules = architecture.default_targets(paths, widths)
     chosen = [path for path in paths if check_target_module_exists(wanted, path)]
     names = config.target_modules if isinstance(config.target_modules, list) else []
-    without_match = [name for name in names if not any(f".{path}".endswith(f".{name}") for path in paths)]
+    found = [*paths, *positions]
+    without_match = [name for name in names if not any(f".{path}".endswith(f".{name}") for path in found)]
     if without_match or not chosen:
         raise TargetModulesError(
             f"target_modules={without_match or config.target_modules!r} with "
             f"exclude_modules={config.exclude_modules!r} matches none of the {len(paths)} layers of "
             f"{type(model).__name__} that mix frames. They are: {', '.join(paths)}."
         )
-    return chosen
+    return [*positions, *chosen]
+
+
+def _position_paths(model: nn.Module, config: MotionEmbeddingConfig) -> list[str]:
+    """The path of the position part, if `config` asks for one."""
+    rotary = find_architecture(model).find_rotary(model)
+    if "p" not in config.parts:
+        return []
+    if isinstance(rotary, str):
+        raise TargetModulesError(
+            f'{type(model).__name__} takes no position part: {rotary}. Leave "p" out of parts={config.parts}.'
+        )
+    return [rotary.path]
 
 
 def embedding_shapes(model: ModelMixin, config: MotionEmbeddingConfig, paths: list[str]) -> dict[str, EmbeddingShape]:
@@ -61,21 +96,18 @@ def embedding_shapes(model: ModelMixin, config: MotionEmbeddingConfig, paths: li
     Raises:
         ValueError: If the config lacks the size of a clip where it is needed, or the embedding would be too large.
     """
-    wanted = config.value_grid or find_architecture(model).value_grid
-    if wanted == (1, 1):
-        grids = dict.fromkeys(paths, (1, 1))
-    else:
-        own = layer_grids(model, config)
-        grids = {
-            path: own[path]
-            if isinstance(wanted, str)
-            else (min(wanted[0], own[path][0]), min(wanted[1], own[path][1]))
-            for path in paths
-        }
-    shapes = {
-        path: EmbeddingShape(config.num_latent_frames, embed_dim(model.get_submodule(path)), grids[path])
-        for path in paths
-    }
+    wanted, frames = config.value_grid or find_architecture(model).value_grid, config.num_latent_frames
+    own = {} if wanted == (1, 1) or not config.layer_parts else layer_grids(model, config)
+
+    def shape(path: str) -> EmbeddingShape:
+        if path == find_architecture(model).rotary_path:
+            return EmbeddingShape(frames, 2, config.position_grid, ("p",))
+        channels, grid = embed_dim(model.get_submodule(path)), own.get(path, (1, 1))
+        if not isinstance(wanted, str):
+            grid = min(wanted[0], grid[0]), min(wanted[1], grid[1])
+        return EmbeddingShape(frames, channels, grid, config.layer_parts)
+
+    shapes = {path: shape(path) for path in paths}
     size = sum((math.prod(shape.grid) + 1) * shape.num_frames * shape.channels for shape in shapes.values())
     if size > MAX_NUMBERS:
         raise ValueError(
@@ -91,8 +123,8 @@ def stored_shapes(tensors: EmbeddingTensors) -> dict[str, EmbeddingShape]:
     shapes = {}
     for path, parts in tensors.items():
         num_frames, channels = next(iter(parts.values())).shape[-2:]
-        height, width = parts["v"].shape[:2] if "v" in parts else (1, 1)
-        shapes[path] = EmbeddingShape(num_frames, channels, (height, width))
+        height, width = next((tensor.shape[:2] for tensor in parts.values() if tensor.ndim == 4), (1, 1))
+        shapes[path] = EmbeddingShape(num_frames, channels, (height, width), tuple(parts))
     return shapes
 
 
@@ -146,7 +178,7 @@ def latent_size(model: ModelMixin, config: MotionEmbeddingConfig) -> tuple[int, 
 
 
 def check_fits(model: nn.Module, embedding: Embedding) -> None:
-    """Check that the model has every layer of the embedding, at the embedding's width.
+    """Check that the model has every layer of the embedding, at the embedding's width, and positions to move.
 
     Raises:
         IncompatibleEmbeddingError: If it does not.
@@ -158,7 +190,12 @@ def check_fits(model: nn.Module, embedding: Embedding) -> None:
             f"The motion embedding belongs to a {config.model_class}, and the pipeline's model is a "
             f"{type(model).__name__}. Load it on a pipeline with {config.base_model_name_or_path or 'its own model'}."
         )
-    paths = set(architecture.attention_paths(model))
+    rotary = architecture.find_rotary(model)
+    if "p" in config.parts and isinstance(rotary, str):
+        raise IncompatibleEmbeddingError(
+            f"The motion embedding has a position part, and {type(model).__name__} takes none: {rotary}."
+        )
+    paths = {*architecture.attention_paths(model), *([] if isinstance(rotary, str) else [rotary.path])}
     unknown = [path for path in tensors if path not in paths]
     if unknown:
         raise IncompatibleEmbeddingError(
@@ -167,7 +204,7 @@ def check_fits(model: nn.Module, embedding: Embedding) -> None:
             f"{config.base_model_name_or_path or 'another base model'}."
         )
     for path, parts in tensors.items():
-        expected = embed_dim(model.get_submodule(path))
+        expected = 2 if path == architecture.rotary_path else embed_dim(model.get_submodule(path))
         for part, tensor in parts.items():
             if tensor.shape[-1] != expected:
                 raise IncompatibleEmbeddingError(

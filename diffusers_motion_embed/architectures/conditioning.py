@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from diffusers.modular_pipelines.modular_pipeline import ModularPipeline
 from PIL import Image
 from torch import Tensor, nn
 
@@ -179,6 +178,8 @@ def call_parameters(pipe: Any) -> dict[str, Any]:
 
     The call of a modular pipeline takes the arguments that its blocks ask for.
     """
+    from diffusers.modular_pipelines.modular_pipeline import ModularPipeline  # imports all of scipy.stats
+
     if isinstance(pipe, ModularPipeline):
         return {each.name: each.default for each in pipe.blocks.inputs if each.name}
     parameters = inspect.signature(type(pipe).__call__).parameters

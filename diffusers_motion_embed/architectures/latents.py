@@ -1,5 +1,6 @@
 """Initial noise in the form that a pipeline's `latents` argument takes."""
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -56,6 +57,9 @@ NOT_NOISE = {
     "VideoToVideoSDPipeline": "has an argument `latents` and ignores it",
 }
 
+# Attribute of the latents that `pipeline_latents` returns: the axes that they are arranged by. Copies do not have it.
+ARRANGEMENT = "_motion_embed_arrangement"
+
 
 @torch.no_grad()
 def pipeline_latents(pipe: Any, noise: Tensor, call_arguments: Mapping[str, Any] | None = None) -> Tensor:
@@ -88,8 +92,17 @@ def pipeline_latents(pipe: Any, noise: Tensor, call_arguments: Mapping[str, Any]
         raise VideoError(f"noise must be (batch, {channels} channels, frames, height, width), got {got}.")
     if name in UNSCALED:
         noise = noise * float(getattr(pipe.scheduler, "init_noise_sigma", 1.0))
-    if name not in WHOLE_INPUT | WITH_FIRST_FRAME:
-        return layout.arrange(noise)
+    if name in WHOLE_INPUT | WITH_FIRST_FRAME:
+        latents = _whole_latents(pipe, noise, call_arguments)
+    else:
+        latents = layout.arrange(noise)
+    setattr(latents, ARRANGEMENT, layout.axes)
+    return latents
+
+
+def _whole_latents(pipe: Any, noise: Tensor, call_arguments: Mapping[str, Any] | None) -> Tensor:
+    """Noise with the first frame and the further channels that the pipeline itself would put to it."""
+    name, layout = type(pipe).__name__, _layout(pipe)
     if name in WITH_FIRST_FRAME and (call_arguments or {}).get("image") is None:
         raise ValueError(
             f"The latents of {name} hold the first frame: give the picture that it begins with, "
@@ -105,23 +118,29 @@ def pipeline_latents(pipe: Any, noise: Tensor, call_arguments: Mapping[str, Any]
     return torch.cat([layout.arrange(noise), rest], layout.channel_axis)
 
 
-def check_arrangement(pipe: Any, latents: Any) -> None:
-    """Raise a `VideoError` if the `latents` of a call can only be noise that was not arranged for the pipeline."""
-    name = type(pipe).__name__
-    if not isinstance(latents, Tensor) or latents.ndim != 5 or name.startswith("LTX2"):
-        return  # LTX-2 takes clean clips of that shape
-    layout = _layout(pipe)
-    if layout.axes == "bcfhw":
+def check_arrangement(pipe: Any, given: Mapping[str, Any]) -> None:
+    """Say so if the `latents` among a call's arguments are, or may be, noise that was not arranged for the pipeline.
+
+    Raises:
+        VideoError: If they cannot be anything else.
+    """
+    latents, name = given.get("latents"), type(pipe).__name__
+    # LTX-2 takes a clip as its VAE makes it, and adds noise of that scale.
+    if name in NOT_NOISE or not isinstance(latents, Tensor) or latents.ndim != 5 or given.get("noise_scale"):
         return
-    channels = _num_channels(pipe)
-    as_arranged = (channels, 2 * channels + 1)  # the latter for Kandinsky 5, with a picture and its mask
-    if latents.shape[1] == channels and (
-        layout.axes == "packed" or latents.shape[layout.channel_axis] not in as_arranged
-    ):
-        raise VideoError(
-            f"{name} arranges its latents in another way than (batch, channels, frames, height, width), got "
-            f"{tuple(latents.shape)}. Give it latents=pipeline_latents(pipe, noise)."
+    layout, channels = _layout(pipe), _num_channels(pipe)
+    if layout.axes in ("bcfhw", getattr(latents, ARRANGEMENT, None)) or latents.shape[1] != channels:
+        return
+    fits = latents.shape[layout.channel_axis] in (channels, 2 * channels + 1)  # with a picture and its mask
+    arranges = f"{name} arranges its latents in another way than (batch, channels, frames, height, width), got "
+    if (layout.axes != "packed" and fits) or name.startswith("LTX2"):
+        warnings.warn(
+            f"{arranges}{tuple(latents.shape)}, which may be either. If they come from invert_clip, mix_noise or "
+            "load_inverted_noise, give it latents=pipeline_latents(pipe, noise).",
+            stacklevel=4,
         )
+    else:
+        raise VideoError(f"{arranges}{tuple(latents.shape)}. Give it latents=pipeline_latents(pipe, noise).")
 
 
 def _layout(pipe: Any) -> Layout:

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from torch import Tensor
 
+from diffusers_motion_embed.errors import UnsupportedModelError
 from diffusers_motion_embed.functional import add_to_rows, add_to_tokens
 
 
@@ -46,12 +47,12 @@ class Layout:
         """The size of a clip in tokens, from the arguments of a forward call; 1 frame if they do not show frames.
 
         Raises:
-            ValueError: If a size is missing.
+            UnsupportedModelError: If a size is missing.
         """
         if self.axes == "packed":
             sizes = [kwargs[name] for name in ("num_frames", "height", "width") if kwargs.get(name) is not None]
             if len(sizes) < 3:
-                raise ValueError(
+                raise UnsupportedModelError(
                     "The pipeline does not tell its model num_frames, height and width, so a motion embedding cannot "
                     "find the frames. Use another pipeline of the same model, or unload the motion embedding."
                 )

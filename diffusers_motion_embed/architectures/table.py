@@ -14,8 +14,11 @@ from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, nn
 
 from diffusers_motion_embed.architectures.layouts import Layout, Tokens
+from diffusers_motion_embed.architectures.rotary import Rotary
 from diffusers_motion_embed.errors import UnsupportedModelError, VideoError
 
+
+ROPE = Rotary()
 
 # The authors adapt the layers with 1280 channels, ZeroScope's deep blocks (the defaults of their published code). A
 # model without such layers is too small to tell deep blocks from shallow ones.
@@ -37,6 +40,8 @@ class Architecture:
         default_paths: Regular expression for the layers that are adapted by default. In a UNet that has layers of 1280
             channels, only those are adapted.
         value_grid: Default grid of the value part.
+        rotary: Where the model keeps its rotary positions, which the position part moves. If it has none, the reason
+            why it takes no position part, in words.
         layers: Regular expression for the paths of the layers whose activations training can forget and compute again.
         text_per_frame: Whether the model takes the text features once for every frame, (batch · frames, tokens,
             channels), rather than once for every clip.
@@ -59,6 +64,7 @@ class Architecture:
     axes: str = "bcfhw"
     default_paths: str = ".*"
     value_grid: tuple[int, int] = (1, 1)
+    rotary: Rotary | str = ROPE
     layers: str = r"\w*blocks\.\d+"
     text_per_frame: bool = False
     spatial_attention: str | None = None
@@ -109,6 +115,18 @@ class Architecture:
         """Path of the module whose input shows the clip's size to the attention at `path`; "" is the model."""
         match = re.fullmatch(self.attention, path) if self.has_levels else None
         return match["pictures"] if match else ""
+
+    def find_rotary(self, model: nn.Module) -> Rotary | str:
+        """Where `model` keeps its rotary positions; if it has none, the reason why it takes no position part."""
+        setting = self.rotary.setting if isinstance(self.rotary, Rotary) else None
+        if setting is not None and not getattr(model.config, setting):
+            return f"its positions are learned or sinusoids, not rotary ({setting} is False)"
+        return self.rotary
+
+    @property
+    def rotary_path(self) -> str | None:
+        """Path under which the position part is stored; None if the class takes none."""
+        return self.rotary.path if isinstance(self.rotary, Rotary) else None
 
     def share_done(self, timestep: Tensor | float) -> Tensor | None:
         """Share of the noise schedule that is done: 0 is pure noise, 1 the end; a 0-dim tensor, or None if unknown.
@@ -181,12 +199,18 @@ def patch_size(model: ModelMixin) -> tuple[int, int, int]:
     return (getattr(model.config, "patch_size_t", None) or 1, size, size)
 
 
+_APART = "its layers that mix frames see every place on its own, so there are no places to move"
+_ARGUMENT = partial(Rotary, argument="image_rotary_emb")
+_COGVIDEOX = _ARGUMENT(path="patch_embed", setting="use_rotary_positional_embeddings", writes_in_place=True)
+_WAN = Rotary(token_axis=-3)
+
 _SECTION = r"(?:down_blocks\.\d+|mid_block|up_blocks\.\d+)"
 _unet = partial(
     Architecture,
     component="unet",
     tokens="rows",
     value_grid=(4, 4),
+    rotary=_APART,
     default_paths=r"(down|up)_blocks\..*",
     # These layers save the most memory for the least work. Convolutions over pictures and the smallest pictures do the
     # opposite. The last two temporal blocks are left out: when the backward pass reaches them, there is most room,
@@ -223,25 +247,33 @@ ARCHITECTURES = (
         attention=r"temporal_transformer_blocks\.\d+\.attn1",
         tokens="rows",
         value_grid=(4, 4),
+        rotary=_APART,
         spatial_attention=r"transformer_blocks\.\d+\.attn[12]",
         frame_positions="video_length",
         only_full_clips=True,
     ),
     # Models in which all tokens of a clip attend to each other.
-    Architecture(model_class="WanTransformer3DModel", attention=r"blocks\.\d+\.attn1"),
+    Architecture(model_class="WanTransformer3DModel", attention=r"blocks\.\d+\.attn1", rotary=_WAN),
     Architecture(
         model_class="WanVACETransformer3DModel",
         attention=r"(vace_)?blocks\.\d+\.attn1",
         default_paths=r"blocks\..*",
+        rotary=_WAN,
     ),
-    Architecture(model_class="SkyReelsV2Transformer3DModel", attention=r"blocks\.\d+\.attn1"),
-    Architecture(model_class="ChronoEditTransformer3DModel", attention=r"blocks\.\d+\.attn1"),
-    Architecture(model_class="AnyFlowTransformer3DModel", attention=r"blocks\.\d+\.attn1", axes="bfchw"),
+    Architecture(model_class="SkyReelsV2Transformer3DModel", attention=r"blocks\.\d+\.attn1", rotary=_WAN),
+    Architecture(model_class="ChronoEditTransformer3DModel", attention=r"blocks\.\d+\.attn1", rotary=_WAN),
+    Architecture(
+        model_class="AnyFlowTransformer3DModel",
+        attention=r"blocks\.\d+\.attn1",
+        axes="bfchw",
+        rotary=Rotary(form="complex"),
+    ),
     Architecture(
         model_class="CogVideoXTransformer3DModel",
         attention=r"transformer_blocks\.\d+\.attn1",
         tokens="video_last",
         axes="bfchw",
+        rotary=_COGVIDEOX,
         timestep_position=2,
     ),
     Architecture(
@@ -249,6 +281,7 @@ ARCHITECTURES = (
         attention=r"transformer_blocks\.\d+\.attn1",
         tokens="video_last",
         axes="bfchw",
+        rotary=_COGVIDEOX,
         timestep_position=2,
     ),
     Architecture(
@@ -271,12 +304,14 @@ ARCHITECTURES = (
     Architecture(
         model_class="MochiTransformer3DModel",
         attention=r"transformer_blocks\.\d+\.attn1",
+        rotary=Rotary(token_axis=-3),  # it has rates of its own for every head
         timesteps=(0.0, 1000.0),
         timestep_position=2,
     ),
     Architecture(
         model_class="AllegroTransformer3DModel",
         attention=r"transformer_blocks\.\d+\.attn1",
+        rotary=_ARGUMENT(path="pos_embed", form="axes"),
         first_frame_alone=False,
         timestep_position=2,
     ),
@@ -284,17 +319,20 @@ ARCHITECTURES = (
         model_class="EasyAnimateTransformer3DModel",
         attention=r"transformer_blocks\.\d+\.attn1",
         tokens="video_last",
+        rotary=Rotary(path="rope_embedding", writes_in_place=True),
     ),
     Architecture(
         model_class="Kandinsky5Transformer3DModel",
         attention=r"visual_transformer_blocks\.\d+\.self_attention",
         axes="bfhwc",
+        rotary=Rotary(path="visual_rope_embeddings", form="matrices", token_axis=1),
         timestep_position=2,
     ),
     Architecture(model_class="CosmosTransformer3DModel", attention=r"transformer_blocks\.\d+\.attn1", timesteps=None),
     Architecture(
         model_class="SanaVideoTransformer3DModel",
         attention=r"transformer_blocks\.\d+\.attn1",
+        rotary=_WAN,
         timestep_position=2,
     ),
     Architecture(model_class="MotifVideoTransformer3DModel", attention=r"(single_)?transformer_blocks\.\d+\.attn"),

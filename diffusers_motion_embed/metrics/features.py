@@ -121,5 +121,5 @@ def lab_of(frame: np.ndarray) -> np.ndarray:
 
 
 def _unit(features: Any) -> np.ndarray:
-    vectors = features.pooler_output.double()
-    return (vectors / vectors.norm(dim=-1, keepdim=True)).cpu().numpy()
+    vectors = features.pooler_output.cpu().double()
+    return (vectors / vectors.norm(dim=-1, keepdim=True)).numpy()

@@ -12,9 +12,10 @@ from peft import PeftConfig
 from peft.tuners.tuners_utils import BaseTuner, BaseTunerLayer
 from torch import Tensor, nn
 
+from diffusers_motion_embed._compat import tuner_refusal
 from diffusers_motion_embed.adapter.attachment import CHILD_NAME, attach, detach, query_projection
 from diffusers_motion_embed.adapter.layer import LayerEmbedding, MotionEmbeddingLayer
-from diffusers_motion_embed.adapter.registry import registry_of
+from diffusers_motion_embed.adapter.registry import layer_arguments, registry_of
 from diffusers_motion_embed.adapter.selection import (
     EmbeddingShape,
     check_fits,
@@ -25,6 +26,7 @@ from diffusers_motion_embed.adapter.selection import (
 from diffusers_motion_embed.adapter.state import EmbeddingState
 from diffusers_motion_embed.architectures import find_architecture
 from diffusers_motion_embed.architectures.layouts import Layout
+from diffusers_motion_embed.architectures.rotary import Rotary
 from diffusers_motion_embed.arithmetic import CombinationType, combined_embedding
 from diffusers_motion_embed.config import MotionEmbeddingConfig
 from diffusers_motion_embed.errors import AdapterNameError, EmbeddingFileError, IncompatibleEmbeddingError
@@ -43,13 +45,14 @@ MERGE_MESSAGE = (
 class MotionEmbeddingTunerLayer(MotionEmbeddingLayer, BaseTunerLayer):
     """A `MotionEmbeddingLayer` whose embeddings are registered parameters, as PEFT's bookkeeping expects."""
 
-    adapter_layer_names = ("motion_embedding_qk", "motion_embedding_v")
+    adapter_layer_names = ("motion_embedding_qk", "motion_embedding_v", "motion_embedding_p")
     other_param_names = ("states",)
 
-    def __init__(self, layout: Layout) -> None:
-        super().__init__(layout)
+    def __init__(self, layout: Layout, rotary: Rotary | None = None) -> None:
+        super().__init__(layout, rotary)
         self.motion_embedding_qk = nn.ParameterDict()
         self.motion_embedding_v = nn.ParameterDict()
+        self.motion_embedding_p = nn.ParameterDict()
         self.states: dict[str, EmbeddingState] = {}
         self.merged_adapters: list[str] = []
         self.device = torch.device("cpu")  # the attention's device
@@ -58,22 +61,18 @@ class MotionEmbeddingTunerLayer(MotionEmbeddingLayer, BaseTunerLayer):
 
     def parameters_by_part(self) -> dict[str, nn.ParameterDict]:
         """The parameters of all adapters, by part and adapter name."""
-        return {"qk": self.motion_embedding_qk, "v": self.motion_embedding_v}
+        return {"qk": self.motion_embedding_qk, "v": self.motion_embedding_v, "p": self.motion_embedding_p}
 
     def update_layer(self, adapter_name: str, shape: EmbeddingShape, config: MotionEmbeddingConfig) -> None:
         """Add a zero embedding. The model still computes what it computed before."""
-        if "qk" in config.parts:
-            self.motion_embedding_qk[adapter_name] = nn.Parameter(torch.zeros(shape.num_frames, shape.channels))
-        if "v" in config.parts:
-            self.motion_embedding_v[adapter_name] = nn.Parameter(
-                torch.zeros(*shape.grid, shape.num_frames, shape.channels)
-            )
+        for part, size in shape.tensor_shapes().items():
+            self.parameters_by_part()[part][adapter_name] = nn.Parameter(torch.zeros(size))
         self.states[adapter_name] = EmbeddingState(config)
 
     def _move_adapter_to_device_of_base_layer(self, adapter_name: str, device: torch.device | None = None) -> None:
         # PEFT's own method asks the base layer, which a layer that wraps nothing lacks, and casts to its dtype.
         device = self.device if device is None else device
-        for parameters in (self.motion_embedding_qk, self.motion_embedding_v):
+        for parameters in self.parameters_by_part().values():
             if adapter_name in parameters and "meta" not in (device.type, parameters[adapter_name].device.type):
                 parameters[adapter_name].data = parameters[adapter_name].data.to(device)
 
@@ -81,8 +80,16 @@ class MotionEmbeddingTunerLayer(MotionEmbeddingLayer, BaseTunerLayer):
         """The embeddings of the active adapters; none while adapters are disabled."""
         if self.disable_adapters:
             return []
+        for name in self.active_adapters:
+            if name in self.states:
+                self.states[name].follow()
         return [
-            LayerEmbedding(self.motion_embedding_qk.get(name), self.motion_embedding_v.get(name), self.states[name])
+            LayerEmbedding(
+                self.motion_embedding_qk.get(name),
+                self.motion_embedding_v.get(name),
+                self.states[name],
+                p=self.motion_embedding_p.get(name),
+            )
             for name in self.active_adapters
             if name in self.states
         ]
@@ -94,6 +101,11 @@ class MotionEmbeddingTunerLayer(MotionEmbeddingLayer, BaseTunerLayer):
     unmerge = merge
 
 
+# Settings that a file's header says.
+FROM_HEADER = (
+    *("num_frames", "num_latent_frames", "value_grid", "position_grid"),
+    *("parts", "debias", "timing", "frame_policy", "format_version"),
+)
 NO_TARGETS: dict[str, list[str]] = {}  # by model type, where PEFT looks for them; here the table of model classes says
 
 
@@ -121,6 +133,8 @@ class MotionEmbeddingModel(BaseTuner):
     _combined: Embedding | None = None  # the content of the adapter that is being added
 
     def _prepare_adapter_config(self, peft_config: PeftConfig, model_config: dict) -> PeftConfig:
+        if refusal := tuner_refusal():
+            raise ImportError(refusal)
         if registry_of(self.model).loaded:
             raise AdapterNameError(
                 "The model has motion embeddings through load_motion_embedding already, and the two do not mix. Call "
@@ -137,7 +151,7 @@ class MotionEmbeddingModel(BaseTuner):
             embedding = read_embedding(fetch_embedding(**peft_config.source))
             check_fits(self.model, embedding)
             # The file's header wins over the JSON, which is all that PEFT has read.
-            for name in ("num_frames", "num_latent_frames", "value_grid", "parts", "debias", "timing", "frame_policy"):
+            for name in FROM_HEADER:
                 setattr(peft_config, name, getattr(embedding.config, name))
         if embedding is not None:
             paths, self._shapes = list(embedding.tensors), stored_shapes(embedding.tensors)
@@ -163,9 +177,9 @@ class MotionEmbeddingModel(BaseTuner):
         architecture = find_architecture(self.model)
         layer = target._modules.get(CHILD_NAME)
         if not isinstance(layer, MotionEmbeddingTunerLayer):
-            layer = MotionEmbeddingTunerLayer(architecture.layout(self.model))
+            layer = MotionEmbeddingTunerLayer(*layer_arguments(self.model, current_key))
         layer.update_layer(adapter_name, self._shapes[current_key], _checked(peft_config))
-        layer.device = query_projection(target).weight.device
+        layer.device = next(self.model.parameters() if layer.rotary else query_projection(target).parameters()).device
         layer._move_adapter_to_device_of_base_layer(adapter_name)
         attach(target, self.model.get_submodule(architecture.size_module(current_key)), layer)
 

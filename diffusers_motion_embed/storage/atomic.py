@@ -10,6 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
+from diffusers_motion_embed.values import given_path
+
 
 try:
     import fcntl
@@ -21,10 +23,11 @@ else:
 
 def expanded(path: str | Path) -> Path:
     """The path with "~" replaced by the user's folder; without such a folder, the path itself."""
+    path = given_path(path)
     try:
-        return Path(path).expanduser()
+        return path.expanduser()
     except RuntimeError:  # no user of that name
-        return Path(path)
+        return path
 
 
 def replace_files(folder: Path, contents: Mapping[str, bytes]) -> None:

@@ -86,6 +86,8 @@ def to_authors_checkpoint(embedding: Embedding) -> dict[str, Tensor]:
             have the same qk part, and value parts must have the full grids of the training clip.
     """
     config, tensors = embedding
+    if "p" in config.parts:
+        raise IncompatibleEmbeddingError("The authors' file has no place for a position part.")
     checkpoint: dict[str, Tensor] = {}
     for path, parts in tensors.items():
         block, _, attention = path.rpartition(".")
@@ -114,7 +116,7 @@ def _sorted_parts(checkpoint: object, path: Path, num_frames: int, height: int, 
     for key, stored in checkpoint.items():
         match = KEY.fullmatch(key) if isinstance(key, str) else None
         if match is None or not isinstance(stored, Tensor) or not stored.is_floating_point():
-            raise EmbeddingFileError(f"{path} is no checkpoint of the method's authors: it has the entry {key!r}.")
+            raise EmbeddingFileError(f"{path} is not a checkpoint of the method's authors: it has the entry {key!r}.")
         block, name = match["block"], match["name"]
         grid = (1, 1) if name == "pos_embed" else _grid(block, height, width)
         if stored.ndim != 3 or tuple(stored.shape[:2]) != (math.prod(grid), FRAME_SLOTS):

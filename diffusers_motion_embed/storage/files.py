@@ -1,17 +1,17 @@
-"""Motion embeddings on disk, format version 1: a PEFT adapter folder.
+"""Motion embeddings on disk: a PEFT adapter folder.
 
     adapter_config.json         the settings, for people and for PEFT
     adapter_model.safetensors   the numbers; its header repeats the settings and wins over the JSON
 
 Keys are `base_model.model.<path of the attention>.motion_embedding_<part>`, with the parts `qk` and `v`, or in
-compact form `qk_codes` and `qk_levels`, `v_codes` and `v_levels`. Everything is checked before it is returned, and
-written whole or not at all.
+compact form `qk_codes` and `qk_levels`, `v_codes` and `v_levels`. The position part `p` is there once, under the path
+of the module that makes the model's positions; only files with it have format version 2, so that older releases read
+the others. Everything is checked before it is returned, and written whole or not at all.
 """
 
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +20,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from diffusers_motion_embed.config import PEFT_TYPE, MotionEmbeddingConfig
+from diffusers_motion_embed.config import MotionEmbeddingConfig
 from diffusers_motion_embed.errors import EmbeddingFileError, EmbeddingNotFoundError
 from diffusers_motion_embed.storage.atomic import expanded, remove_leftovers, replace_files
 from diffusers_motion_embed.storage.compact import MAX_BITS, compress, expand, num_bits
 from diffusers_motion_embed.storage.embedding import Embedding, EmbeddingTensors
+from diffusers_motion_embed.storage.settings import config_to_dict, parse_config
 
 
 PREFIX = "motion_embedding_"
@@ -32,15 +33,10 @@ CONFIG_NAME = "adapter_config.json"
 WEIGHTS_NAME = "adapter_model.safetensors"
 NOISE_NAME = "inverted_noise.safetensors"
 HEADER_KEY = "motion_embedding_config"
-KEY = re.compile(rf"base_model\.model\.(?P<path>.+)\.{PREFIX}(?P<part>qk|v)(?P<form>|_codes|_levels)")
-PART_DIMENSIONS = {"qk": 2, "v": 4}
+KEY = re.compile(rf"base_model\.model\.(?P<path>.+)\.{PREFIX}(?P<part>qk|v|p)(?P<form>|_codes|_levels)")
+PART_DIMENSIONS = {"qk": 2, "v": 4, "p": 4}
 FLOAT_DTYPES = ("F64", "F32", "F16", "BF16")
-# Settings that came after the first readers of version 1, which keep them without acting on them. A file that does not
-# use them omits them.
-LATER_SETTINGS = {"frame_policy": "resample"}
-FORMAT_VERSION = 1  # the one that is written, and the one that is read
 MAX_NUMBERS = 2**28  # in one embedding: 1 GiB in float32; ZeroScope's full grids at all places are 166 million
-
 
 # What the numbers of a file may be.
 STORED_DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
@@ -100,7 +96,13 @@ def parse_embedding(state_dict: Mapping[str, Tensor], config: MotionEmbeddingCon
     numbers = sum(_expanded_size(parts) for parts in stored.values())
     if numbers > MAX_NUMBERS:  # known before any of it is expanded
         raise EmbeddingFileError(f"{source} holds {numbers} numbers; at most {MAX_NUMBERS} are accepted.")
-    return Embedding(config, {path: _expanded(path, parts, config, source) for path, parts in stored.items()})
+    tensors = {path: _expanded(path, parts, config, source) for path, parts in stored.items()}
+    found = [part for parts in tensors.values() for part in parts]
+    if found.count("p") > 1:
+        raise EmbeddingFileError(f"{source} has {found.count('p')} position parts; expected one for the model.")
+    if set(found) != set(config.parts):
+        raise EmbeddingFileError(f"{source} has the parts {sorted(set(found))}, and the config says {config.parts}.")
+    return Embedding(config, tensors)
 
 
 def to_state_dict(
@@ -120,7 +122,7 @@ def to_state_dict(
         for part, tensor in parts.items():
             key = f"base_model.model.{path}.{PREFIX}{part}"
             compact = None
-            if max_error is not None:
+            if max_error is not None and part != "p":  # which is small, and no sum of many numbers hides its errors
                 # "free_placement" leaves the value part out, but another mode may be set later.
                 debias = embedding.config.debias
                 mode = debias if part == "v" and debias != "free_placement" else "identity"
@@ -203,21 +205,19 @@ def has_own_config(path: Path) -> bool:
         return False
 
 
-def config_to_dict(config: MotionEmbeddingConfig) -> dict[str, Any]:
-    """The config as JSON values."""
-    values = {**config.unknown, **config.to_dict(), "peft_type": PEFT_TYPE, "inference_mode": True}
-    values["format_version"] = FORMAT_VERSION
-    for name, default in LATER_SETTINGS.items():
-        if values[name] == default:
-            del values[name]
-    return json.loads(json.dumps(values))
-
-
 def _not_found_message(path: Path) -> str:
     if not path.parent.is_dir():
         return f"There is no folder {path.parent}."
     files = sorted(entry.name for entry in path.parent.iterdir() if entry.is_file())
-    return f"There is no file {path.name} in {path.parent}; it holds {', '.join(files) if files else 'no files'}."
+    subfolders = sorted(entry.parent.name for entry in path.parent.glob(f"*/{path.name}"))
+    held = ", ".join(files) if files else "no files"
+    return f"There is no file {path.name} in {path.parent}; it holds {held}.{subfolder_hint(subfolders)}"
+
+
+def subfolder_hint(subfolders: list[str]) -> str:
+    """What to do where the embeddings are one level deeper, as PEFT stores adapters that have names."""
+    names = ", ".join(subfolders)
+    return f" Its subfolders {names} have one: give subfolder={subfolders[0]!r}, for instance." if subfolders else ""
 
 
 def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -285,36 +285,8 @@ def _read_config(path: Path, header: Mapping[str, str], state_dict: Mapping[str,
     try:
         values = json.loads(text)
     except (ValueError, RecursionError) as error:  # a number of thousands of digits is a plain ValueError
-        raise EmbeddingFileError(f"The settings in the {place} are no JSON ({error}).") from error
+        raise EmbeddingFileError(f"The settings in the {place} are not JSON ({error}).") from error
     return parse_config(values, place)
-
-
-def parse_config(values: Any, place: str) -> MotionEmbeddingConfig:
-    """A config from JSON values.
-
-    Raises:
-        EmbeddingFileError: If the values do not describe a motion embedding, or are invalid.
-    """
-    if not isinstance(values, dict) or values.get("peft_type") != PEFT_TYPE:
-        kind = values.get("peft_type") if isinstance(values, dict) else type(values).__name__
-        raise EmbeddingFileError(
-            f"{place} describes no motion embedding: peft_type is {kind!r}, expected {PEFT_TYPE!r}."
-        )
-    if values.get("format_version", FORMAT_VERSION) != FORMAT_VERSION:
-        raise EmbeddingFileError(
-            f"{place}: format_version is {values['format_version']!r}, and this package reads version "
-            f"{FORMAT_VERSION}; a newer release of diffusers_motion_embed may read it."
-        )
-    for name in ("target_modules", "exclude_modules"):
-        if isinstance(values.get(name), str):  # a regular expression from a stranger may never finish
-            raise EmbeddingFileError(f"{place}: {name} must be a list of paths, got {values[name][:80]!r}.")
-    known = {entry.name for entry in fields(MotionEmbeddingConfig)}
-    try:
-        config = MotionEmbeddingConfig(**{name: value for name, value in values.items() if name in known})
-    except (ValueError, TypeError) as error:
-        raise EmbeddingFileError(f"{place}: {error}") from error
-    config.unknown = {name: value for name, value in values.items() if name not in known}
-    return config
 
 
 def _check_tensor(key: str, tensor: Tensor, part: str, form: str, config: MotionEmbeddingConfig, source: str) -> None:
@@ -332,12 +304,14 @@ def _check_tensor(key: str, tensor: Tensor, part: str, form: str, config: Motion
         if len(tensor) not in {2**bits for bits in range(1, MAX_BITS + 1)}:
             raise EmbeddingFileError(f"{source}: {key} has {len(tensor)} levels; expected a power of two up to 256.")
         return
-    grid = config.value_grid
-    if part == "v" and isinstance(grid, tuple) and (tensor.shape[0] > grid[0] or tensor.shape[1] > grid[1]):
+    name = {"qk": "", "v": "value_grid", "p": "position_grid"}[part]
+    grid = getattr(config, name, None)
+    if isinstance(grid, tuple) and (tensor.shape[0] > grid[0] or tensor.shape[1] > grid[1]):
         raise EmbeddingFileError(
-            f"{source}: {key} has a grid of {tuple(tensor.shape[:2])}, and the config's value_grid is "
-            f"{config.value_grid}."
+            f"{source}: {key} has a grid of {tuple(tensor.shape[:2])}, and the config's {name} is {grid}."
         )
+    if part == "p" and tensor.shape[-1] != 2:
+        raise EmbeddingFileError(f"{source}: {key} has {tensor.shape[-1]} numbers a place; expected rows and columns.")
     if tensor.shape[-2] != config.num_latent_frames:
         raise EmbeddingFileError(
             f"{source}: {key} has {tensor.shape[-2]} frames, and the config says {config.num_latent_frames}."
@@ -371,7 +345,7 @@ def _expanded(path: str, parts: dict[str, Tensor], config: MotionEmbeddingConfig
         if codes is None or levels is None or part in parts or codes.shape[-1] * 8 % num_bits(levels):
             raise EmbeddingFileError(f"{source}: codes and levels of {path}'s {part} part do not belong together.")
         parts[part] = expand(codes, levels)
-    if set(parts) != set(config.parts):
+    if set(parts) not in ({"p"} & set(config.parts), set(config.layer_parts)):
         raise EmbeddingFileError(
             f"{source}: {path} has the parts {sorted(parts)}, and the config says {config.parts}."
         )

@@ -11,23 +11,22 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, TypedDict, Unpack
 
-from huggingface_hub import CommitOperationAdd, HfApi, constants, hf_hub_download, parse_hf_uri
+from huggingface_hub import CommitOperationAdd, HfApi, constants, hf_hub_download
 from huggingface_hub.errors import (
     EntryNotFoundError,
     GatedRepoError,
     HfHubHTTPError,
-    HfUriError,
     HFValidationError,
     HTTPError,
     LocalEntryNotFoundError,
     LocalTokenNotFoundError,
     OfflineModeIsEnabled,
-    RemoteEntryNotFoundError,
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
 from huggingface_hub.utils import validate_repo_id
 
+from diffusers_motion_embed._compat import HF_URL_HOSTS, HfUriError, parse_hf_uri
 from diffusers_motion_embed.errors import (
     EmbeddingAccessError,
     EmbeddingDownloadError,
@@ -35,7 +34,13 @@ from diffusers_motion_embed.errors import (
     EmbeddingUploadError,
 )
 from diffusers_motion_embed.storage.atomic import expanded
-from diffusers_motion_embed.storage.files import CONFIG_NAME, WEIGHTS_NAME, check_file_name, has_own_config
+from diffusers_motion_embed.storage.files import (
+    CONFIG_NAME,
+    WEIGHTS_NAME,
+    check_file_name,
+    has_own_config,
+    subfolder_hint,
+)
 
 
 # What a repository without a motion embedding is, by a file in it.
@@ -185,14 +190,14 @@ def _uploading(repo_id: str) -> Iterator[None]:
 
 def _located(name: str, arguments: HubArguments) -> tuple[str, HubArguments]:
     """The repository's id and the arguments that a Hub address stands for; anything else is returned unchanged."""
-    if "://" not in name and name.partition("/")[0].lower() not in constants.HF_URL_HOSTS:
+    if "://" not in name and name.partition("/")[0].lower() not in HF_URL_HOSTS:
         return name, arguments
     try:
         place = parse_hf_uri(name, endpoint=constants.ENDPOINT)
     except HfUriError as error:
         raise EmbeddingNotFoundError(
-            f"{name} is no address of a repository on the Hub ({error.msg}). Give its id, user/name, or the path of a "
-            "folder."
+            f"{name} is not the address of a repository on the Hub ({error.msg}). Give its id, user/name, or the path "
+            "of a folder."
         ) from error
     if place.type != "model":
         raise EmbeddingNotFoundError(f"{name} is a {place.type}; a motion embedding is in a model repository.")
@@ -254,14 +259,14 @@ def _download_once(repo_id: str, filename: str, **where: Any) -> Path:
         ) from error
     except RevisionNotFoundError as error:
         raise EmbeddingNotFoundError(f"{repo_id} has no revision {revision!r}.") from error
-    except RemoteEntryNotFoundError as error:
-        raise EmbeddingNotFoundError(_missing_file_message(repo_id, filename, **where)) from error
-    except (LocalEntryNotFoundError, OfflineModeIsEnabled, EntryNotFoundError) as error:
+    except (LocalEntryNotFoundError, OfflineModeIsEnabled) as error:
         asked = "looking there was not allowed" if where.get("local_files_only") else "the Hub cannot be reached"
         raise EmbeddingDownloadError(
             f"{filename} of {repo_id}, revision {revision}, is not in the cache, and {asked}. Check the connection "
             "and the environment variables HF_HUB_OFFLINE and HF_ENDPOINT, or give the path of a folder."
         ) from error
+    except EntryNotFoundError as error:
+        raise EmbeddingNotFoundError(_missing_file_message(repo_id, filename, **where)) from error
     except HfHubHTTPError as error:
         status = error.response.status_code
         if status in (401, 403):
@@ -280,6 +285,7 @@ def _missing_file_message(repo_id: str, filename: str, **where: Any) -> str:
     except (HTTPError, OSError):
         return f"{message}."
     kind = next((kind for name, kind in OTHER_KINDS.items() if name in names), None)
-    return (
-        f"{message}: it is {kind}." if kind else f"{message}; it holds {', '.join(sorted(names)[:20]) or 'no files'}."
-    )
+    if kind:
+        return f"{message}: it is {kind}."
+    subfolders = sorted(name.removesuffix(f"/{filename}") for name in names if name.endswith(f"/{filename}"))
+    return f"{message}; it holds {', '.join(sorted(names)[:20]) or 'no files'}.{subfolder_hint(subfolders)}"

@@ -52,6 +52,11 @@ def make_model_card(
     )
 
 
+def preview_files(folder: Path) -> list[Path]:
+    """The files of an embedding's folder that its card shows."""
+    return [path for path in sorted(folder.iterdir()) if path.stem == "preview" and path.suffix in PREVIEW_SUFFIXES]
+
+
 def example_code(config: MotionEmbeddingConfig, repo_id: str) -> str:
     """A Python program that uses the embedding with the base model and settings of its previews."""
     generation = config.generation
@@ -95,12 +100,21 @@ def _facts(config: MotionEmbeddingConfig) -> dict[str, Any]:
     facts = {
         "model class": config.model_class,
         "reference": ", ".join(filter(None, (f"{config.num_frames} frames", size))),
-        "adapted layers": len(config.target_modules) if isinstance(config.target_modules, list) else None,
-        "debiasing": config.debias,
-        "value grid": grid if grid in (None, "full") else " x ".join(map(str, grid)),
+        "adapted layers": _num_layers(config),
+        "debiasing": config.debias if "v" in config.parts else None,
+        "value grid": (grid if grid in (None, "full") else " x ".join(map(str, grid)))
+        if "v" in config.parts
+        else None,
+        "position grid": " x ".join(map(str, config.position_grid)) if "p" in config.parts else None,
         **{name.replace("_", " "): value for name, value in config.training.items()},
     }
     return {name: value for name, value in facts.items() if value is not None}
+
+
+def _num_layers(config: MotionEmbeddingConfig) -> int | None:
+    if not isinstance(config.target_modules, list):
+        return None
+    return len(config.target_modules) - ("p" in config.parts)  # one of them has the positions
 
 
 def _identifier(name: Any) -> str | None:

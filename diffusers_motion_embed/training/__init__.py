@@ -4,7 +4,7 @@ from diffusers_motion_embed.errors import CheckpointError, TrainingDivergedError
 from diffusers_motion_embed.training.checkpoints import CheckpointConfig
 from diffusers_motion_embed.training.config import TIMESTEP_SAMPLING, TrainingConfig
 from diffusers_motion_embed.training.losses import base_loss, debiased_temporal_loss, motion_distillation_loss
-from diffusers_motion_embed.training.recipes import RECIPES, Recipe
+from diffusers_motion_embed.training.recipes import RECIPES, Recipe, default_recipe
 from diffusers_motion_embed.training.trainer import TrainingProgress, train_motion_embedding
 
 
@@ -19,6 +19,7 @@ __all__ = [
     "TrainingProgress",
     "base_loss",
     "debiased_temporal_loss",
+    "default_recipe",
     "motion_distillation_loss",
     "train_motion_embedding",
 ]

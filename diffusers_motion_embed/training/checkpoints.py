@@ -113,7 +113,9 @@ def read_state(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             names = list(file.keys())
             return {name: file.get_tensor(name) for name in names}, json.loads(file.metadata()[VALUES_KEY])
     except (SafetensorError, OSError, KeyError, TypeError, json.JSONDecodeError) as error:
-        raise CheckpointError(f"{path} is no complete training state ({error}). Resume from another one.") from error
+        raise CheckpointError(
+            f"{path} is not a complete training state ({error}). Resume from another one."
+        ) from error
 
 
 def tidy(output_dir: Path, keep: int | None) -> None:

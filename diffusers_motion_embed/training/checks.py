@@ -1,7 +1,8 @@
 """What training needs from the pipeline and the references, checked before anything is done."""
 
 import logging
-from collections.abc import Mapping
+import warnings
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from diffusers_motion_embed.training.losses import LOSSES
 
 
 logger = logging.getLogger(__name__)
+
+COMPRESSION_NOISE = 8  # of 255
 
 
 def check_pipeline(pipe: Any, component: str | None = None) -> tuple[str, ModelMixin]:
@@ -56,8 +59,23 @@ def check_pipeline(pipe: Any, component: str | None = None) -> tuple[str, ModelM
     return component, model
 
 
+def as_prompts(prompt: Any) -> list[str | None]:
+    """One prompt or several as a list.
+
+    Raises:
+        ValueError: If it is neither a text, nor a list, nor None.
+    """
+    if isinstance(prompt, str | None):
+        return [prompt]
+    if not isinstance(prompt, Sequence):
+        raise ValueError(f"prompt must be a text, a list with a text for each clip, or None; got {prompt!r}.")
+    return list(prompt)
+
+
 def check_references(pipe: Any, model: ModelMixin, clips: list[np.ndarray], prompts: list[str | None]) -> None:
     """Raise unless there is a prompt for each clip, and all clips are of one shape that the pipeline takes.
+
+    Warns of clips in which nothing moves.
 
     Raises:
         ValueError: If a prompt is missing.
@@ -75,6 +93,18 @@ def check_references(pipe: Any, model: ModelMixin, clips: list[np.ndarray], prom
         raise VideoError(
             f"The reference clips must be of one shape, for instance read with the same size; got {shapes}."
         )
+    for number, clip in enumerate(clips, 1):
+        if _is_still(clip):
+            warnings.warn(
+                f"Nothing moves in reference clip {number} of {len(clips)}, {len(clip)} frames that are all alike, so "
+                "there is no motion to learn. Give a clip that moves.",
+                stacklevel=3,
+            )
+
+
+def _is_still(clip: np.ndarray) -> bool:
+    """Whether no pixel changes by more than compression changes it."""
+    return all(np.abs(frame.astype(np.int16) - clip[0]).max() <= COMPRESSION_NOISE for frame in clip[1:])
 
 
 def check_options(

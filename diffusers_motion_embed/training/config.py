@@ -20,13 +20,15 @@ class TrainingConfig:
 
     Args:
         max_train_steps: Optimizer steps.
-        learning_rate: Peak rate of AdamW. It is high because only the embedding learns.
+        learning_rate: Peak rate of AdamW, in units of each layer's own input: its root mean square on the reference.
+            It is high because only the embedding learns.
         qk_learning_rate: Peak rate for the query-key part, if different.
         v_learning_rate: Peak rate for the value part, if different.
+        p_learning_rate: Peak rate for the position part, in tokens of the model.
         lr_scheduler: "constant", "constant_with_warmup", or "cosine" or "linear", which warm up and fall to zero.
         lr_warmup_steps: Steps over which the rate rises from zero; "constant" ignores them.
-        weight_decay: Weight decay of AdamW. What the reference does not need fades, so that less of its look is
-            learned.
+        weight_decay: Weight decay of AdamW for the query-key and value parts. What the reference does not need fades,
+            so that less of its look is learned.
         max_grad_norm: Longer gradients are shortened to this length; None leaves them as they are.
         loss: "base", "debiased_temporal", "debiased_hybrid" or "motion_distillation", see `training.losses`.
         spatial_learning_rate: Learning rate of the LoRA on spatial layers that "debiased_hybrid" also trains.
@@ -53,9 +55,10 @@ class TrainingConfig:
     """
 
     max_train_steps: int = 100
-    learning_rate: float = 0.4
+    learning_rate: float = 0.5
     qk_learning_rate: float | None = None
     v_learning_rate: float | None = None
+    p_learning_rate: float = 0.15
     lr_scheduler: LearningRateSchedule = "cosine"
     lr_warmup_steps: int = 0
     weight_decay: float = 0.05
@@ -85,7 +88,7 @@ class TrainingConfig:
         }
         for name, least in whole.items():
             self._set(name, whole_number(name, getattr(self, name), least))
-        for name in ("learning_rate", "spatial_learning_rate", "timestep_power", "weight_decay"):
+        for name in ("learning_rate", "p_learning_rate", "spatial_learning_rate", "timestep_power", "weight_decay"):
             value = getattr(self, name)
             if not math.isfinite(value) or value < 0 or (value == 0 and name != "weight_decay"):
                 raise ValueError(f"{name} must be a positive finite number, got {value!r}.")
@@ -126,6 +129,6 @@ class TrainingConfig:
         return TIMESTEP_SAMPLING[self.timestep_sampling]
 
     def learning_rate_of(self, part: str) -> float:
-        """Peak rate of "qk" or "v"."""
-        own = {"qk": self.qk_learning_rate, "v": self.v_learning_rate}[part]
+        """Peak rate of a part."""
+        own = {"qk": self.qk_learning_rate, "v": self.v_learning_rate, "p": self.p_learning_rate}[part]
         return self.learning_rate if own is None else own

@@ -16,11 +16,13 @@ from torch import Tensor, nn
 from diffusers_motion_embed.adapter.registry import registry_of
 from diffusers_motion_embed.architectures.conditioning import Conditioning, batches
 from diffusers_motion_embed.architectures.noising import Noising
+from diffusers_motion_embed.config import PARTS
 from diffusers_motion_embed.errors import CheckpointError, TrainingDivergedError
 from diffusers_motion_embed.storage.embedding import EmbeddingTensors
 from diffusers_motion_embed.training.config import TrainingConfig
 from diffusers_motion_embed.training.losses import LOSSES, base_loss
 from diffusers_motion_embed.training.sampling import Samples, draw_samples
+from diffusers_motion_embed.training.units import in_units, measure_units
 
 
 NOISE_BINS = 4  # of the range of noise levels, in which losses are told apart
@@ -65,8 +67,9 @@ class Optimization:
             {
                 "params": [parts[part] for parts in tensors.values() if part in parts],
                 "lr": config.learning_rate_of(part),
+                "weight_decay": 0.0 if part == "p" else config.weight_decay,  # no place is nearer to none than another
             }
-            for part in ("qk", "v")
+            for part in PARTS
         ]
         self.parameters = [parameter for group in groups for parameter in group["params"]]
         groups.append({"params": list(spatial.values()), "lr": config.spatial_learning_rate})
@@ -82,6 +85,8 @@ class Optimization:
         self.scaler = torch.amp.GradScaler(self.device, enabled=torch.float16 in (self.dtype, model.dtype))
         self.step_number = 0
         self._sums = torch.zeros(2, NOISE_BINS, device=clips.device)  # of losses and of samples
+        units = measure_units(model, tensors, (clips.shape[3], clips.shape[4]), self._look_at_samples)
+        self.units = [parts[part] for part in PARTS for parts in units.values() if part in parts]
 
     def step(self) -> None:
         """One optimizer step."""
@@ -93,10 +98,11 @@ class Optimization:
                 self._backward(self._spatial_loss(samples) / passes, list(self.spatial.values()))
         trained = [*self.parameters, *self.spatial.values()]
         self._average_gradients(trained)
-        if self.config.max_grad_norm is not None:
-            self.scaler.unscale_(self.optimizer)
-            nn.utils.clip_grad_norm_(trained, self.config.max_grad_norm)
-        self.scaler.step(self.optimizer)
+        with in_units(self.parameters, self.units):
+            if self.config.max_grad_norm is not None:
+                self.scaler.unscale_(self.optimizer)
+                nn.utils.clip_grad_norm_(trained, self.config.max_grad_norm)
+            self.scaler.step(self.optimizer)
         self.scaler.update()
         self.schedule.step()
         self.optimizer.zero_grad()
@@ -107,7 +113,7 @@ class Optimization:
 
         Returns:
             "loss", the mean squared error of the prediction; the same by noise level, "loss_noise_0.50_0.62";
-            "learning_rate"; "qk_size" and "v_size", the root mean squares of the embedding's parts.
+            "learning_rate"; "qk_size", "v_size" and "p_size", the root mean squares of the embedding's parts.
 
         Raises:
             TrainingDivergedError: If the loss or the embedding is not finite.
@@ -119,7 +125,7 @@ class Optimization:
         for start, end, loss, count in zip(edges[:-1], edges[1:], losses, counts, strict=True):
             if count:
                 logs[f"loss_noise_{start:.2f}_{end:.2f}"] = loss / count
-        for part in ("qk", "v"):
+        for part in PARTS:
             values = [parts[part].detach().square().mean() for parts in self.tensors.values() if part in parts]
             if values:
                 logs[f"{part}_size"] = torch.stack(values).mean().sqrt().item()
@@ -182,6 +188,13 @@ class Optimization:
         pass_number += self.step_number * self.config.gradient_accumulation_steps
         first = (pass_number * self.num_processes + self.process_index) * size
         return draw_samples(self.config, first, size, len(self.clips), self.clips.shape[1:])
+
+    def _look_at_samples(self) -> None:
+        """Run the model on the samples of the first step, which are the same in every process."""
+        for number in range(self.config.gradient_accumulation_steps):
+            size = self.config.train_batch_size
+            samples = draw_samples(self.config, number * size, size, len(self.clips), self.clips.shape[1:])
+            self._denoise(self.clips[samples.clips], samples.noise, samples, self.conditionings)
 
     def _temporal_loss(self, samples: Samples) -> Tensor:
         latents = self.clips[samples.clips]

@@ -1,7 +1,11 @@
-"""Training recipes by name."""
+"""Training recipes by name, and which one a model gets by default."""
 
 from dataclasses import dataclass, field
 from typing import Any
+
+from torch import nn
+
+from diffusers_motion_embed.architectures import find_architecture
 
 
 @dataclass(frozen=True)
@@ -20,10 +24,15 @@ class Recipe:
 RECIPES = {
     "default": Recipe(),
     # more of the prompt's look for a little of the motion: it learns more slowly, and less of outlines
-    "gentle": Recipe({"learning_rate": 0.1}, {"value_grid": (3, 3)}),
+    "gentle": Recipe({"learning_rate": 0.12}, {"value_grid": (3, 3)}),
     # where all tokens attend to each other: there, how bright the reference is would be learned instead of its motion
     "full_attention": Recipe(
-        {"learning_rate": 0.1, "color_negative": True}, {"value_grid": (3, 3), "timing": (0.0, 0.4)}
+        {"learning_rate": 0.15, "color_negative": True}, {"value_grid": (3, 3), "timing": (0.0, 0.4)}
+    ),
+    # where, besides, positions are rotary: places say where things go, and vectors what to move
+    "position": Recipe(
+        {"learning_rate": 0.15, "color_negative": True, "timestep_sampling": (0.65, 1.0)},
+        {"parts": ("qk", "v", "p"), "value_grid": (3, 3), "timing": (0.0, 0.4)},
     ),
     # arXiv 2403.20193 and its code: all noise levels, the value part as it is and of full grids, acting always
     "paper": Recipe(
@@ -40,3 +49,18 @@ RECIPES = {
         {"value_grid": "full", "timing": (0.0, 1.0)},
     ),
 }
+
+
+def default_recipe(model: nn.Module) -> str:
+    """Name of the recipe that a model is trained by if nothing else is asked for: what its class does best with.
+
+    Args:
+        model: A model that takes motion embeddings.
+
+    Raises:
+        UnsupportedModelError: If its class has no table entry.
+    """
+    architecture = find_architecture(model)
+    if architecture.tokens == "rows":
+        return "default"
+    return "full_attention" if isinstance(architecture.find_rotary(model), str) else "position"

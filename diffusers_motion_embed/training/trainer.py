@@ -32,10 +32,11 @@ from diffusers_motion_embed.loaders import LoadReport
 from diffusers_motion_embed.storage.embedding import Embedding, EmbeddingTensors
 from diffusers_motion_embed.storage.files import write_embedding
 from diffusers_motion_embed.training.checkpoints import CheckpointConfig, read_state, tidy, write_state
-from diffusers_motion_embed.training.checks import check_options, check_pipeline, check_references
+from diffusers_motion_embed.training.checks import as_prompts, check_options, check_pipeline, check_references
 from diffusers_motion_embed.training.config import TrainingConfig
 from diffusers_motion_embed.training.losses import LOSSES
 from diffusers_motion_embed.training.optimization import Optimization
+from diffusers_motion_embed.training.recipes import RECIPES, default_recipe
 from diffusers_motion_embed.training.recompute import recomputation
 from diffusers_motion_embed.training.spatial_lora import add_spatial_lora, remove_spatial_lora, save_spatial_lora
 
@@ -111,9 +112,10 @@ def train_motion_embedding(
             whose frames are all used. It can also be a list of several clips of the same motion, all of one shape.
         prompt: What the clip shows. What it names need not be learned. Give one prompt for each clip; None for a
             pipeline that takes none.
-        config: Options of the run.
-        embedding_config: Layers, parts and value grid. Frames and sizes are filled in from the clip. For a pipeline
-            with two models, such as Wan 2.2's, its `component` says which one is trained; by default the first.
+        config: Options of the run; by default those of the recipe for the model's class, see `default_recipe`.
+        embedding_config: Layers, parts and grids; by default as the recipe for the model's class has them. Frames and
+            sizes are filled in from the clip. For a pipeline with two models, such as Wan 2.2's, its `component` says
+            which one is trained; by default the first.
         adapter_name: Name under which the embedding is loaded.
         call_arguments: Further arguments for the pipeline's call, such as `max_sequence_length` or a control clip. The
             pipeline is called once for each clip, up to its first call of the model, to see what it gives the model.
@@ -137,10 +139,12 @@ def train_motion_embedding(
         CheckpointError: If the checkpoint to resume from is missing, damaged, or from another run.
         TrainingDivergedError: If the loss becomes infinite or NaN; the embedding is then taken off again.
     """
-    config, embedding_config = config or TrainingConfig(), embedding_config or MotionEmbeddingConfig()
     clips = as_clips(frames)
-    prompts: list[str | None] = [prompt] if isinstance(prompt, str | None) else list(prompt)
-    component, model = check_pipeline(pipe, embedding_config.component)
+    prompts = as_prompts(prompt)
+    component, model = check_pipeline(pipe, embedding_config.component if embedding_config else None)
+    recipe = RECIPES[default_recipe(model)]
+    config = config or TrainingConfig(**recipe.training)
+    embedding_config = embedding_config or MotionEmbeddingConfig(**recipe.embedding)
     check_references(pipe, model, clips, prompts)
     check_options(config, clips, call_arguments or {}, spatial_lora_directory, accelerator)
     config = _at_levels_of(pipe, component, config)
@@ -157,8 +161,8 @@ def train_motion_embedding(
             if state is not None:
                 run.load_state(*state)
             _run(run, checkpoints, embedding.config, callback, progress_bar)
-    trained, tensors = embedding
-    return LoadReport(adapter_name, (component,), len(tensors), trained.num_frames, trained.debias, prompts[0])
+    trained = embedding.config
+    return LoadReport(adapter_name, (component,), embedding.num_layers, trained.num_frames, trained.debias, prompts[0])
 
 
 class _Reference(NamedTuple):
@@ -247,8 +251,8 @@ def new_embedding(model: ModelMixin, config: MotionEmbeddingConfig, paths: list[
     device = next(model.parameters()).device
     tensors: EmbeddingTensors = {}
     for path, shape in embedding_shapes(model, config, paths).items():
-        sizes = {"qk": (shape.num_frames, shape.channels), "v": (*shape.grid, shape.num_frames, shape.channels)}
-        tensors[path] = {part: torch.zeros(sizes[part], device=device, requires_grad=True) for part in config.parts}
+        sizes = shape.tensor_shapes()
+        tensors[path] = {part: torch.zeros(sizes[part], device=device, requires_grad=True) for part in sizes}
     return tensors
 
 

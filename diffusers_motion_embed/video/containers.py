@@ -172,7 +172,9 @@ class VideoFile:
         except (av.FFmpegError, ValueError) as error:
             if isinstance(error, VideoError):
                 raise
-            raise VideoError(f"{self.path} is no video that can be read, or is damaged from its beginning.") from error
+            raise VideoError(
+                f"{self.path} is not a video that can be read, or is damaged from its beginning."
+            ) from error
 
     def _open(self) -> InputContainer:
         # "file:" keeps FFmpeg from taking "12:30.mp4" for an address.

@@ -5,6 +5,8 @@ from pathlib import Path
 
 from natsort import natsorted
 
+from diffusers_motion_embed.values import given_path
+
 
 # Pictures that may hold several frames are videos as well. A video named like a picture, or the reverse, is still
 # read: files are opened by their content.
@@ -43,7 +45,7 @@ def clip_name(path: Path) -> str:
 
 def expanded(path: str | Path) -> Path:
     """The path as it is, or, if nothing has that name, with `~` replaced by the home folder."""
-    path = Path(path)
+    path = given_path(path)
     return path if path.exists() or not str(path).startswith("~") else path.expanduser()
 
 

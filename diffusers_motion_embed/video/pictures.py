@@ -227,9 +227,9 @@ def _named(file: Path) -> Iterator[None]:
     except VideoError as error:
         raise VideoError(f"{file}: {error}.") from error
     except UnidentifiedImageError as error:
-        raise VideoError(f"{file} is no image that can be read.") from error
+        raise VideoError(f"{file} is not an image that can be read.") from error
     except _DAMAGE as error:
-        raise VideoError(f"{file} is no image that can be read ({error}).") from error
+        raise VideoError(f"{file} is not an image that can be read ({error}).") from error
 
 
 def _instead(folder: Path) -> str:

@@ -4,10 +4,11 @@ import warnings
 from dataclasses import dataclass, replace
 from numbers import Real
 from pathlib import Path
+from typing import TypedDict, Unpack
 
 import numpy as np
 
-from diffusers_motion_embed.errors import VideoError
+from diffusers_motion_embed.errors import VideoError, VideoNotFoundError
 from diffusers_motion_embed.values import optional_whole_number, whole_number
 from diffusers_motion_embed.video.colour import background_colour
 from diffusers_motion_embed.video.containers import VideoFile
@@ -59,53 +60,38 @@ class ReferenceClip:
         )
 
 
-def read_video(
-    path: str | Path,
-    num_frames: int | None = None,
-    *,
-    height: int | None = None,
-    width: int | None = None,
-    start: int = 0,
-    stride: int = 1,
-    fps: float | None = None,
-    start_seconds: float | None = None,
-    num_seconds: float | None = None,
-    background: str = "black",
-) -> np.ndarray:
+class ReadingArguments(TypedDict, total=False):
+    """Which frames are read, and how, with the meanings and defaults of `read_reference`."""
+
+    height: int | None
+    width: int | None
+    start: int
+    stride: int
+    fps: float | None
+    start_seconds: float | None
+    num_seconds: float | None
+    background: str
+
+
+def read_video(path: str | Path, num_frames: int | None = None, **arguments: Unpack[ReadingArguments]) -> np.ndarray:
     """Read frames of a reference as a player shows them; `read_reference` also says what was done to them.
 
     Args:
-        path: As in `read_reference`, like all other arguments.
+        path: A video file, an animated picture, or a folder of pictures.
         num_frames: How many frames to return; None returns all, or those of `num_seconds`.
-        height: Height in pixels.
-        width: Width in pixels.
-        start: First frame used, from 0.
-        stride: Number of frames from one used frame to the next.
-        fps: Frames per second to read.
-        start_seconds: First moment used, in seconds.
-        num_seconds: Length of the used part, in seconds.
-        background: Colour under transparent pixels.
+        **arguments: Size, part, rate and background, as in `read_reference`: `height`, `width`, `start`, `stride`,
+            `fps`, `start_seconds`, `num_seconds`, `background`.
 
     Returns:
         Frames, (num_frames, height, width, 3), uint8 from 0 to 255.
 
     Raises:
-        FileNotFoundError: If there is nothing at `path`.
+        VideoNotFoundError: If there is nothing at `path`.
         VideoError: If it is empty, damaged, not a video, or shorter than asked for.
-        ValueError: If a number is invalid.
+        ValueError: If a number is invalid, or numbers contradict each other.
+        TypeError: If an argument is unknown.
     """
-    clip = read_reference(
-        path,
-        num_frames,
-        height=height,
-        width=width,
-        start=start,
-        stride=stride,
-        fps=fps,
-        start_seconds=start_seconds,
-        num_seconds=num_seconds,
-        background=background,
-    )
+    clip = read_reference(path, num_frames, **arguments)
     for warning in clip.warnings:
         warnings.warn(f"{clip.path}: {warning}.", stacklevel=2)
     return clip.frames
@@ -149,7 +135,7 @@ def read_reference(
         The frames, their rate, and what was done to them.
 
     Raises:
-        FileNotFoundError: If there is nothing at `path`.
+        VideoNotFoundError: If there is nothing at `path`.
         VideoError: If it is empty, damaged, not a video, or shorter than asked for.
         ValueError: If a number is invalid, or numbers contradict each other.
     """
@@ -158,7 +144,7 @@ def read_reference(
     background_colour(background)
     path = expanded(path)
     if not path.exists():
-        raise FileNotFoundError(f"There is no video at {path}.")
+        raise VideoNotFoundError(f"There is no video at {path}.")
     if not path.is_dir() and not path.is_file():
         raise VideoError(f"{path} is neither a file nor a folder.")
     source = _open(path, fps, background, Notes())
@@ -203,6 +189,8 @@ def _read_pictures(
 
 def _too_short(path: Path, source: Source, moments: Moments, found: int) -> str:
     """Why there are too few frames, and what to do."""
+    if not found and source.damaged_after == 0:
+        return f"{path} is damaged or cut off from its beginning: at most its first frame can be read."
     wanted = len(moments.times)
     if moments.rate is None:
         span = f"picture {moments.times[0]:.0f} to {moments.times[-1]:.0f}"

@@ -177,7 +177,7 @@ def test_a_move_keeps_the_tensor_that_an_optimizer_holds(temporal, layer):
 
 def test_rows_that_were_cut_apart_are_refused(temporal, layer, pictures):
     temporal(pictures)
-    with pytest.raises(ValueError, match="7 rows are no whole number of clips of 6 positions"):
+    with pytest.raises(ValueError, match="7 rows do not divide into clips of 6 positions"):
         temporal.attention(torch.randn(7, FRAMES, CHANNELS))
 
 

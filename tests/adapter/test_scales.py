@@ -20,9 +20,9 @@ PLACES = {
 
 
 def resolved(scale):
-    """By path; one number where both parts have the same."""
+    """By path, for the parts that layers have; one number where both have the same."""
     return {
-        path: parts["qk"] if parts["qk"] == parts["v"] else parts
+        path: parts["qk"] if parts["qk"] == parts["v"] else {"qk": parts["qk"], "v": parts["v"]}
         for path, parts in resolve_scale(scale, PLACES).items()
     }
 
@@ -61,12 +61,13 @@ def test_a_scale_reaches_what_it_names_and_leaves_the_rest_as_trained(scale, cha
         ("strong", "finite"),
         (None, "finite"),
         ({}, "Unknown key"),
-        ({"value": 1.0}, r"'value'.*known here: 'qk', 'v', 'down', 'mid', 'up', 'transformer_in'"),
+        ({"value": 1.0}, r"'value'.*known here: 'qk', 'v', 'p', 'down', 'mid', 'up', 'transformer_in'"),
         ({"qk": 1.0, "down": 0.5}, "apart"),
         ({"down": {"block_2": 0.5}}, r"block_2.*'block_0', 'block_1'"),
         ({"mid": {"block_0": 0.5}}, "block_0"),
         ({"up": {"block_1": [0.5]}}, "list of 1 .* 2 temporal transformers"),
         ({"up": [0.5, 0.5]}, "list of 2"),
+        ({"up": {"p": 0.5}}, r"up names the part \"p\", which belongs to no section"),
         ({"up": {"block_0": {"v": float("nan")}}}, "the motion scale, up, block_0, v"),
         ([0.5, 0.5], "list of 2"),
     ],
@@ -74,6 +75,11 @@ def test_a_scale_reaches_what_it_names_and_leaves_the_rest_as_trained(scale, cha
 def test_a_scale_that_means_nothing_says_where(scale, message):
     with pytest.raises(MotionScaleError, match=message):
         resolve_scale(scale, PLACES)
+
+
+@pytest.mark.parametrize(("scale", "expected"), [(0.5, 0.5), ({"p": 1.2}, 1.2), ({"v": 0.0}, 1.0), ({"up": 0.0}, 1.0)])
+def test_the_position_part_belongs_to_the_whole_model(scale, expected):
+    assert resolve_scale(scale, {**PLACES, "rope": ()})["rope"]["p"] == expected
 
 
 @pytest.mark.parametrize("make", [make_unet3d, lambda: make_animatediff().unet], ids=["unet3d", "animatediff"])

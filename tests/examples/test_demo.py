@@ -15,7 +15,8 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_the_demo_writes_what_it_says(tmp_path):
-    command = [sys.executable, "-m", "examples.demo", "--max_train_steps", "25", "--output_dir", str(tmp_path)]
+    command = [sys.executable, "-m", "examples.demo", "--output_dir", str(tmp_path)]
+    command += ["--max_train_steps", "15", "--num_inference_steps", "6"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     assert "Motion fidelity to the reference" in done.stdout

@@ -9,9 +9,9 @@ import torch
 from diffusers import DiffusionPipeline
 
 from diffusers_motion_embed import enable_motion_embedding, read_video
+from diffusers_motion_embed.commands.base_pipeline import load_pipeline
 from diffusers_motion_embed.metrics import appearance_leakage, motion_fidelity
 from examples import evaluate
-from examples.base_pipeline import load_pipeline
 from examples.evaluate import digest_of, stored_clip
 
 

@@ -54,5 +54,5 @@ def test_what_cannot_be_read_is_told_and_the_others_are_shown(tmp_path, capsys):
     (tmp_path / "bad.mp4").write_bytes(b"no video")
     with pytest.raises(SystemExit, match=r"1 of 2 could not be read\."):
         main([str(tmp_path / "bad.mp4"), str(tmp_path / "good.mp4"), "--output_dir", str(tmp_path)])
-    assert "bad.mp4 is no video that can be read" in capsys.readouterr().out
+    assert "bad.mp4 is not a video that can be read" in capsys.readouterr().out
     assert (tmp_path / "good.gif").is_file()

@@ -10,12 +10,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from accelerate.state import AcceleratorState
 from diffusers import DiffusionPipeline
 from PIL import Image
 from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from diffusers_motion_embed import enable_motion_embedding, read_reference
+from diffusers_motion_embed import MotionEmbeddingError, enable_motion_embedding, read_reference
+from examples.train_motion_embedding import main
 from tests.conftest import make_animatediff, make_text_to_video
 from tests.helpers import generate
 
@@ -29,19 +31,32 @@ def run(*arguments, start=("examples/train_motion_embedding.py",), **options):
     return subprocess.run(command, **{"cwd": ROOT, **options}, capture_output=True, text=True, timeout=300)
 
 
+@pytest.fixture
+def run_here(monkeypatch):
+    """A function that runs the script in this process, which saves the time for imports."""
+
+    def run_here(*arguments):
+        AcceleratorState._reset_state(reset_partial_state=True)
+        monkeypatch.setattr(sys, "argv", ["train_motion_embedding.py", *map(str, arguments)])
+        main()
+
+    yield run_here
+    AcceleratorState._reset_state(reset_partial_state=True)
+
+
 @pytest.mark.parametrize("make_pipeline", [make_text_to_video, make_animatediff], ids=["text-to-video", "animatediff"])
-def test_a_video_file_becomes_an_embedding(make_pipeline, tmp_path):
+def test_a_video_file_becomes_an_embedding(make_pipeline, tmp_path, run_here, capsys):
     make_pipeline().save_pretrained(tmp_path / "base")
     output = tmp_path / "out"
-    done = run(
+    run_here(
         *("--pretrained_model_name_or_path", tmp_path / "base", "--reference_video", REFERENCE),
         *("--prompt", "a red square", "--output_dir", output, "--num_frames", 4, "--stride", 2),
         *("--height", 16, "--width", 16, "--max_train_steps", 4, "--checkpointing_steps", 2),
         *("--validation_prompt", "a blue circle", "--num_inference_steps", 2, "--timestep_sampling", "0.2-0.9"),
     )
-    assert done.returncode == 0, done.stderr
-    assert f"The motion embedding is in {output}" in done.stdout
-    assert "4 frames of 16 x 16 at 4 per second" in done.stdout
+    said = capsys.readouterr().out
+    assert f"The motion embedding is in {output}" in said
+    assert "4 frames of 16 x 16 at 4 per second" in said
     assert json.loads((output / "adapter_config.json").read_text())["generation"]["fps"] == 4
     for name in ("validation_0.mp4", "preview.mp4", "preview.gif"):
         assert read_reference(output / name, 4).fps == 4, name
@@ -62,21 +77,27 @@ def test_a_video_file_becomes_an_embedding(make_pipeline, tmp_path):
     assert not torch.equal(clips[0], plain)
 
 
-def test_a_base_stored_in_half_precision_and_the_settings_of_accelerate(tmp_path):
-    """The embedded model is; diffusers alone would load its text encoder in half precision and the rest in float32."""
+def test_accelerate_launches_it_from_any_folder_with_its_own_settings(tmp_path):
+    """Without the repository on the path, where `python -m` and pytest put it.
+
+    The base is stored in half precision, of which diffusers alone would load the text encoder so, and the rest in
+    float32.
+    """
     launcher = ("-m", "accelerate.commands.launch", "--cpu", "--num_processes", "1", "--num_machines", "1")
-    launcher += ("--dynamo_backend", "no", "--mixed_precision", "bf16", "examples/train_motion_embedding.py")
+    launcher += ("--dynamo_backend", "no", "--mixed_precision", "bf16", ROOT / "examples/train_motion_embedding.py")
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     done = run(
-        *("--pretrained_model_name_or_path", "examples/tiny-t2v", "--reference_video", REFERENCE),
-        *("--prompt", "a red bar on a black background", "--output_dir", tmp_path, "--height", 64, "--width", 64),
+        *("--pretrained_model_name_or_path", ROOT / "examples/tiny-t2v", "--reference_video", REFERENCE),
+        *("--prompt", "a red bar on a black background", "--output_dir", "out", "--height", 64, "--width", 64),
         *("--max_train_steps", 1, "--validation_prompt", "a yellow ring", "--num_inference_steps", 1),
         *("--report_to", "none"),
         start=launcher,
-        env={**os.environ, "ACCELERATE_GRADIENT_ACCUMULATION_STEPS": "2"},
+        cwd=tmp_path,
+        env={**environment, "ACCELERATE_GRADIENT_ACCUMULATION_STEPS": "2"},
     )
     assert done.returncode == 0, done.stderr
-    assert (tmp_path / "validation_0.mp4").is_file()
-    training = json.loads((tmp_path / "adapter_config.json").read_text())["training"]
+    assert (tmp_path / "out/validation_0.mp4").is_file()
+    training = json.loads((tmp_path / "out/adapter_config.json").read_text())["training"]
     assert (training["mixed_precision"], training["gradient_accumulation_steps"]) == ("bf16", 2)
 
 
@@ -84,7 +105,7 @@ def test_a_base_stored_in_half_precision_and_the_settings_of_accelerate(tmp_path
     ("arguments", "message"),
     [
         pytest.param(["--reference_video", "nowhere.mp4"], "There is no video at nowhere.mp4", id="no-file"),
-        pytest.param(["--reference_video", "README.md"], "is no video that can be read", id="no-video"),
+        pytest.param(["--reference_video", ROOT / "README.md"], "is not a video that can be read", id="no-video"),
         pytest.param(["--num_frames", "99"], "is too short: 99 frames", id="too-short"),
         pytest.param(["--max_train_steps", "0"], "max_train_steps must be a whole number", id="no-steps"),
         pytest.param(
@@ -92,14 +113,15 @@ def test_a_base_stored_in_half_precision_and_the_settings_of_accelerate(tmp_path
         ),
     ],
 )
-def test_bad_arguments_are_told_before_any_model_is_loaded(arguments, message, tmp_path):
-    done = run(
-        *("--pretrained_model_name_or_path", tmp_path / "nothing", "--reference_video", REFERENCE),
-        *("--prompt", "a red square", "--output_dir", tmp_path / "out"),
-        *arguments,
-    )
-    assert done.returncode != 0
-    assert message in done.stderr
+def test_bad_arguments_are_told_before_any_model_is_loaded(arguments, message, tmp_path, run_here, capsys):
+    with pytest.raises((MotionEmbeddingError, SystemExit, ValueError, OSError)) as told:
+        run_here(
+            *("--pretrained_model_name_or_path", tmp_path / "nothing", "--reference_video", REFERENCE),
+            *("--prompt", "a red square", "--output_dir", tmp_path / "out"),
+            *arguments,
+        )
+    assert getattr(told.value, "code", 1)
+    assert message in f"{told.value} {capsys.readouterr().err}"
     assert not (tmp_path / "out").exists()
 
 
@@ -115,20 +137,6 @@ def base(tmp_path):
     return ("--pretrained_model_name_or_path", tmp_path / "base")
 
 
-def test_accelerate_launches_it_from_any_folder(base, tmp_path):
-    """Without the repository on the path, which `python -m` and pytest put there."""
-    script = ROOT / "examples/train_motion_embedding.py"
-    done = run(
-        *(*base, "--reference_video", REFERENCE, "--prompt", "a red bar", *SMALL),
-        *("--max_train_steps", 1, "--output_dir", "out"),
-        start=("-m", "accelerate.commands.launch", script),
-        cwd=tmp_path,
-        env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
-    )
-    assert done.returncode == 0, done.stderr
-    assert (tmp_path / "out" / "adapter_model.safetensors").is_file()
-
-
 def weights(folder):
     return load_file(folder / "adapter_model.safetensors")
 
@@ -141,22 +149,20 @@ def launch(processes, *arguments):
     return subprocess.run([*map(str, command)], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=500)
 
 
-def test_two_processes_learn_what_one_learns_from_the_same_samples(base, tmp_path):
+def test_two_processes_learn_what_one_learns_from_the_same_samples(base, tmp_path, run_here):
     shared = (*base, "--reference_video", REFERENCE, "--prompt", "a red bar", *SMALL, "--learning_rate", 0.01)
-    alone = run(*shared, "--gradient_accumulation_steps", 2, "--output_dir", tmp_path / "alone")
-    assert alone.returncode == 0, alone.stderr
+    run_here(*shared, "--gradient_accumulation_steps", 2, "--output_dir", tmp_path / "alone")
     together = launch(2, *shared, "--output_dir", tmp_path / "together")
     assert together.returncode == 0, together.stderr
     assert together.stdout.count("The motion embedding is in") == 1
-    half = run(*shared, "--output_dir", tmp_path / "half")
-    assert half.returncode == 0, half.stderr
+    run_here(*shared, "--output_dir", tmp_path / "half")
     one, two, other = (weights(tmp_path / name) for name in ("alone", "together", "half"))
     # To rounding, which Adam magnifies where a gradient is nearly zero.
     assert max((one[key] - two[key]).abs().max().item() for key in one) < 1e-3
     assert max((one[key] - other[key]).abs().max().item() for key in one) > 1e-2
 
 
-def test_a_fleet_shares_videos_skips_what_is_done_and_survives_a_failure(base, tmp_path):
+def test_a_fleet_shares_videos_skips_what_is_done_and_survives_a_failure(base, tmp_path, run_here, capsys):
     videos = tmp_path / "videos"
     videos.mkdir()
     for name in ("eight", "zigzag"):
@@ -183,13 +189,16 @@ def test_a_fleet_shares_videos_skips_what_is_done_and_survives_a_failure(base, t
 
     before = (output / "eight" / "adapter_model.safetensors").stat().st_mtime_ns
     (videos / "broken.mp4").write_bytes(REFERENCE.read_bytes())
-    again = run(*arguments)
-    assert again.returncode == 0, again.stderr
-    assert again.stdout.splitlines()[-4:-1] == ["eight: done before", "broken: trained", "other: done before"]
+    run_here(*arguments)
+    assert capsys.readouterr().out.splitlines()[-4:-1] == [
+        "eight: done before",
+        "broken: trained",
+        "other: done before",
+    ]
     assert (output / "eight" / "adapter_model.safetensors").stat().st_mtime_ns == before
 
 
-def test_control_c_saves_and_the_run_goes_on_to_the_same_bytes(base, tmp_path):
+def test_control_c_saves_and_the_run_goes_on_to_the_same_bytes(base, tmp_path, run_here):
     arguments = (*base, "--reference_video", REFERENCE, "--prompt", "a red bar", *SMALL, "--max_train_steps", 150)
     command = [sys.executable, "examples/train_motion_embedding.py", *map(str, arguments)]
     command += ["--output_dir", str(tmp_path / "out")]
@@ -206,34 +215,23 @@ def test_control_c_saves_and_the_run_goes_on_to_the_same_bytes(base, tmp_path):
     assert "--resume_from_checkpoint latest" in said
     (checkpoint,) = (tmp_path / "out").glob("checkpoint-*")
     assert 0 < int(checkpoint.name.removeprefix("checkpoint-")) < 150
-    again = run(*arguments, "--output_dir", tmp_path / "out", "--resume_from_checkpoint", "latest")
-    assert again.returncode == 0, again.stderr
-    whole = run(*arguments, "--output_dir", tmp_path / "whole")
-    assert whole.returncode == 0, whole.stderr
+    run_here(*arguments, "--output_dir", tmp_path / "out", "--resume_from_checkpoint", "latest")
+    run_here(*arguments, "--output_dir", tmp_path / "whole")
     files = [tmp_path / name / "adapter_model.safetensors" for name in ("out", "whole")]
     assert files[0].read_bytes() == files[1].read_bytes()
 
 
-def test_captions_come_from_files_and_figures_go_to_a_tracker(base, tmp_path):
+def test_captions_come_from_files_and_figures_go_to_a_tracker(base, tmp_path, run_here):
     videos = [tmp_path / "one.mp4", tmp_path / "two.mp4"]
     for video in videos:
         video.write_bytes(REFERENCE.read_bytes())
         video.with_suffix(".txt").write_text(f"a clip {video.stem}")
     output = tmp_path / "out"
-    done = run(
+    run_here(
         *(*base, "--reference_video", *videos, *SMALL, "--max_train_steps", 20, "--output_dir", output),
-        *(
-            "--report_to",
-            "tensorboard",
-            "--hub_token",
-            "hf_secret",
-            "--validation_prompt",
-            "a blue circle",
-            "--num_inference_steps",
-            2,
-        ),
+        *("--report_to", "tensorboard", "--hub_token", "hf_secret"),
+        *("--validation_prompt", "a blue circle", "--num_inference_steps", 2),
     )
-    assert done.returncode == 0, done.stderr
     assert not [path for path in output.rglob("*") if path.is_file() and b"hf_secret" in path.read_bytes()]
     config = json.loads((output / "adapter_config.json").read_text())
     assert config["training"]["prompt"] == ["a clip one", "a clip two"]
@@ -244,11 +242,9 @@ def test_captions_come_from_files_and_figures_go_to_a_tracker(base, tmp_path):
     assert any(tag.startswith("validation_0") for tag in seen.Tags()["images"])
 
 
-def test_a_video_without_a_prompt_is_told(base, tmp_path):
-    done = run(*base, "--reference_video", REFERENCE, *SMALL, "--output_dir", tmp_path / "out")
-    assert done.returncode != 0
-    assert "No prompt for" in done.stderr
-    assert "figure_eight.txt" in done.stderr
+def test_a_video_without_a_prompt_is_told(base, tmp_path, run_here):
+    with pytest.raises(MotionEmbeddingError, match=r"No prompt for .*figure_eight\.txt"):
+        run_here(*base, "--reference_video", REFERENCE, *SMALL, "--output_dir", tmp_path / "out")
 
 
 def test_the_script_needs_no_more_than_the_extra_for_training():

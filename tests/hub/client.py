@@ -6,6 +6,7 @@ functions such as `huggingface_hub.create_repo`, that keeps the address of the H
 these are changed together, and put back together.
 """
 
+import inspect
 import os
 import sys
 from collections.abc import Iterator
@@ -15,6 +16,8 @@ from types import ModuleType
 
 import pytest
 from huggingface_hub import close_session, constants, hf_api
+from huggingface_hub.utils import http_backoff
+from huggingface_hub.utils._http import http_stream_backoff
 
 
 # The packages that may have copied a constant. Others could have one of the same name that means something else.
@@ -73,6 +76,8 @@ class Client:
         nothing = home / "certificates"
         nothing.mkdir(parents=True, exist_ok=True)
         self.set_environment(SSL_CERT_FILE=None, SSL_CERT_DIR=str(nothing))
+        for backoff in (http_backoff, http_stream_backoff):  # as often as ever, without half a minute of waiting
+            self._undo.setitem(inspect.unwrap(backoff).__kwdefaults__, "base_wait_time", 0.01)
         close_session()  # connections know nothing of other settings
 
     def set(self, **values: object) -> None:

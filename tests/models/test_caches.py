@@ -58,7 +58,7 @@ def test_a_cache_keeps_the_motion(name, cache, embedding_dict):
     step = [0]
     cached_first, motion_first = make_model(name), make_model(name)
     layers = list(ZOO[name].layers)
-    motion = embedding_dict(cached_first, target_modules=layers, value_grid=(1, 1))
+    motion = embedding_dict(cached_first, target_modules=layers, value_grid=(1, 1), parts=ZOO[name].parts)
     uncached = denoise(cached_first, step)
     load_motion_embedding(motion_first, motion)
     uncached_moved = denoise(motion_first, step)

@@ -10,14 +10,17 @@ import logging
 import diffusers
 import pytest
 import torch
+from diffusers.loaders import PeftAdapterMixin
 from peft import LoraConfig
 
 from diffusers_motion_embed import (
     disable_motion_embedding_layers,
+    enable_motion_embedding,
     enable_motion_embedding_layers,
     load_motion_embedding,
     set_motion_debias,
     set_motion_embeddings,
+    set_motion_scale,
     set_motion_timing,
     unload_motion_embedding,
 )
@@ -25,14 +28,21 @@ from diffusers_motion_embed.adapter.registry import add_embedding, embedding_ten
 from diffusers_motion_embed.architectures import find_architecture
 from diffusers_motion_embed.functional import DEBIAS_MODES
 from diffusers_motion_embed.storage.embedding import Embedding
+from tests.conftest import make_text_to_video
 from tests.models.zoo import ZOO, make_model, predict, run
 
 
 SIZE = {"latent_height": 4, "latent_width": 8}
 
-# UNets of one level: tracing takes seconds for every block.
-ONE_LEVEL_3D = {"block_out_channels": (8,), "down_block_types": ("CrossAttnDownBlock3D",)}
-ONE_LEVEL_3D |= {"up_block_types": ("CrossAttnUpBlock3D",)}
+BREAKS_GRAPHS = ["HunyuanVideo15Transformer3DModel"]  # plain diffusers does
+REPEATED = [name for name in ZOO if getattr(diffusers, name)._repeated_blocks]
+
+# Diffusers lets a LoRA be loaded on these; on the first once a pipeline of it is enabled.
+WITH_LORA = ["UNet3DConditionModel", *(name for name in ZOO if issubclass(getattr(diffusers, name), PeftAdapterMixin))]
+
+# Tracing takes seconds for every block, so there is one where another test compiles two by blocks.
+BLOCK_COUNTS = ("num_layers", "num_single_layers", "num_visual_blocks")
+ONE_LEVEL_3D = {"block_out_channels": (8,), "down_block_types": ("DownBlock3D",), "up_block_types": ("UpBlock3D",)}
 SMALLER = {
     "UNet3DConditionModel": ONE_LEVEL_3D,
     "I2VGenXLUNet": ONE_LEVEL_3D,
@@ -45,12 +55,11 @@ SMALLER = {
     "UNetSpatioTemporalConditionModel": {
         "block_out_channels": (32,),
         "down_block_types": ("CrossAttnDownBlockSpatioTemporal",),
-        "up_block_types": ("CrossAttnUpBlockSpatioTemporal",),
+        "up_block_types": ("UpBlockSpatioTemporal",),
         "num_attention_heads": 2,
     },
 }
-BREAKS_GRAPHS = ["HunyuanVideo15Transformer3DModel"]  # plain diffusers does
-REPEATED = [name for name in ZOO if getattr(diffusers, name)._repeated_blocks]
+SMALLER |= {name: {count: 1 for count in BLOCK_COUNTS if count in ZOO[name].settings} for name in REPEATED}
 
 
 @pytest.fixture(autouse=True)
@@ -66,7 +75,8 @@ def make_pair():
     """A function from a class and a way of compiling to a compiled model and its twin that is not compiled."""
 
     def make(name, way):
-        compiled, eager = (make_model(name, **SMALLER.get(name, {})) for _ in range(2))
+        changes = SMALLER.get(name, {}) if way == "compile" else {}
+        compiled, eager = (make_model(name, **changes) for _ in range(2))
         getattr(compiled, way)(backend="eager", fullgraph=name not in BREAKS_GRAPHS)
         return Pair(compiled, eager)
 
@@ -111,18 +121,21 @@ def train(model, config, tensors):
 )
 def test_every_change_takes_effect(make_pair, embedding_dict, make_embedding, name, way):
     pair, by_blocks = make_pair(name, way), way == "compile_repeated_blocks"
-    half = len(pair.layers) // 2
-    random = functools.partial(embedding_dict, pair.eager, value_grid=(2, 2), **SIZE)
-    some, others = ({"target_modules": layers} for layers in (pair.layers[:half], pair.layers[half:]))
+    half = max(1, len(pair.layers) // 2)
+    settings = {"value_grid": (2, 2), "parts": ZOO[name].parts, **SIZE}
+    random = functools.partial(embedding_dict, pair.eager, **settings)
+    some, others = ({"target_modules": layers} for layers in (pair.layers[:half], pair.layers[-half:]))
     plain = pair.agree()
 
     # Compiling takes seconds, so changes that both must be noticed are made together.
     pair.each(load_motion_embedding, random(seed=1, **some), "first")
-    pair.each(train, *make_embedding(pair.eager, seed=2, value_grid=(2, 2), **others, **SIZE))
+    pair.each(train, *make_embedding(pair.eager, seed=2, **settings, **others))
     assert (pair.agree() - plain).abs().max() > 1e-3
 
     with torch.compiler.set_stance("fail_on_recompile"):
         pair.each(set_motion_embeddings, ["first", "trained"], [0.5, {"qk": -1.0}])
+        pair.agree()
+        pair.each(set_motion_scale, {"p": 1.2}, "trained")
         pair.agree()
         pair.each(set_motion_timing, 0.1, 0.4)
         pair.agree()
@@ -138,8 +151,13 @@ def test_every_change_takes_effect(make_pair, embedding_dict, make_embedding, na
         assert torch.equal(pair.agree(), plain)
         pair.each(enable_motion_embedding_layers)
 
-    if by_blocks:
-        check_lora(pair, ZOO[name].projections[-1])
+    if name in WITH_LORA:
+        moved = pair.agree()
+        pair.each(add_lora, ZOO[name].projections[-1])
+        assert (pair.agree() - moved).abs().max() > 1e-4
+        pair.each(lambda model: model.delete_adapters("style"))
+        if not by_blocks:  # where it goes together with the motion
+            assert torch.equal(pair.agree(), moved)
     pair.each(unload_motion_embedding)
     assert torch.equal(pair.agree(), plain)
     if by_blocks:
@@ -147,13 +165,8 @@ def test_every_change_takes_effect(make_pair, embedding_dict, make_embedding, na
         assert (pair.agree() - plain).abs().max() > 1e-3
 
 
-def check_lora(pair, projection):
-    """Put a LoRA on and take it off again."""
-    before = pair.agree()
-    for model in (pair.compiled, pair.eager):
-        torch.manual_seed(5)
-        lora = LoraConfig(r=2, target_modules=[projection], init_lora_weights=False)
-        model.add_adapter(lora, adapter_name="style")
-    assert (pair.agree() - before).abs().max() > 1e-4
-    pair.each(lambda model: model.delete_adapters("style"))
-    assert torch.equal(pair.agree(), before)
+def add_lora(model, projection):
+    if not hasattr(model, "add_adapter"):
+        enable_motion_embedding(make_text_to_video())  # gives UNet3DConditionModel the methods
+    torch.manual_seed(5)
+    model.add_adapter(LoraConfig(r=2, target_modules=[projection], init_lora_weights=False), adapter_name="style")

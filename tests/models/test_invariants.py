@@ -41,6 +41,7 @@ def embedding(embedding_dict):
         model,
         seed=seed,
         target_modules=list(ZOO[type(model).__name__].layers),
+        parts=ZOO[type(model).__name__].parts,
         **{"value_grid": (1, 1), **SIZE, **settings},
     )
 
@@ -84,7 +85,7 @@ def test_fused_projections_compute_the_same(name, embedding):
 
 
 def test_several_add_up_in_any_order(model, embedding):
-    first, second = embedding(model), embedding(model, seed=2, value_grid=(2, 2))
+    first, second = embedding(model), embedding(model, seed=2, value_grid=(2, 2), position_grid=(2, 3))
     load_motion_embedding(model, first, "one")
     load_motion_embedding(model, second, "two")
     set_motion_embeddings(model, ["one", "two"], [0.5, 0.25])

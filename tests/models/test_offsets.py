@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from diffusers_motion_embed import load_motion_embedding
+from diffusers_motion_embed import load_motion_embedding, set_motion_region
+from diffusers_motion_embed.storage.embedding import Embedding
 from diffusers_motion_embed.storage.files import to_state_dict
 from tests.models.zoo import TEXT, ZOO, Clip, make_model, run
 
@@ -74,6 +75,38 @@ def test_every_token_gets_the_vector_of_its_frame(name, grid, make_embedding):
         expected = expected_offset(received.shape, specimen, path, tensors[path][part])
         torch.testing.assert_close(after[path, projection] - received, expected, atol=1e-5, rtol=0)
         assert expected.abs().sum() > 1
+
+
+def is_on_the_left(shape, specimen, path):
+    """Whether each row or token shows the left half of the picture."""
+    if specimen.rows:
+        width = CLIP.width if shape[0] == CLIP.batch * CLIP.height * CLIP.width else CLIP.width // 2
+        return (torch.arange(shape[0]) % width < width / 2)[:, None, None]
+    width, first = CLIP.width // specimen.patch[2], TEXT if path in specimen.text_first else 0
+    return ((torch.arange(shape[1]) - first) % width < width / 2)[None, :, None]
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_outside_of_a_region_nothing_is_added(name, make_embedding):
+    model, specimen = make_model(name), ZOO[name]
+    config, tensors = make_embedding(model, target_modules=list(specimen.layers), value_grid=(2, 2), **SIZE)
+    before, whole, masked = {}, {}, {}
+    watch(model, specimen, before)
+    load_motion_embedding(model, to_state_dict(Embedding(config, tensors)), config=config)
+    watch(model, specimen, whole)
+    run(model, CLIP)
+    mask = torch.zeros(4, 6)
+    mask[:, :3] = 1
+    set_motion_region(model, mask)
+    whole = {key: received - before[key] for key, received in whole.items()}
+    watch(model, specimen, masked)
+    run(model, CLIP)
+    for (path, projection), received in masked.items():
+        outside = ~is_on_the_left(received.shape, specimen, path).expand(received.shape)
+        added = received - before[path, projection]
+        assert not added[outside].any()
+        torch.testing.assert_close(added[~outside], whole[path, projection][~outside], atol=1e-5, rtol=0)
+        assert added.any()
 
 
 @pytest.mark.parametrize("name", [name for name in ZOO if not ZOO[name].rows])

@@ -32,6 +32,7 @@ class Specimen:
         patch: Frames, height and width of the input that make one token.
         rows: Whether its layers see every position apart.
         text_first: Paths of the layers that see text tokens before the video's.
+        positions: Path of its position part, where its layers do not see every position apart.
         sizes: Of clips that it takes beside the default one.
         projections: Names of the query, key and value projections.
     """
@@ -42,8 +43,14 @@ class Specimen:
     patch: tuple[int, int, int] = (1, 2, 2)
     rows: bool = False
     text_first: tuple[str, ...] = ()
+    positions: str = "rope"
     sizes: tuple[Clip, ...] = (Clip(1, 6, 4, 8), Clip(1, 1, 4, 8), Clip(1, 4, 8, 4))
     projections: tuple[str, str, str] = ("to_q", "to_k", "to_v")
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """All parts that an embedding of it can have."""
+        return ("qk", "v") if self.rows else ("qk", "v", "p")
 
 
 def make_model(name: str, **changes) -> torch.nn.Module:
@@ -104,9 +111,11 @@ def _transformer(
 
 
 def _rotations(head_dim: int) -> Callable[[Clip], tuple[torch.Tensor, torch.Tensor]]:
+    from diffusers.models.embeddings import get_3d_rotary_pos_embed
+
     def make(clip: Clip) -> tuple[torch.Tensor, torch.Tensor]:
-        angles = torch.randn(clip.frames * (clip.height // 2) * (clip.width // 2), head_dim)
-        return angles.cos(), angles.sin()
+        grid = clip.height // 2, clip.width // 2
+        return get_3d_rotary_pos_embed(head_dim, ((0, 0), grid), grid, clip.frames)
 
     return make
 
@@ -170,7 +179,7 @@ _WAN = Specimen(_WAN_SETTINGS, _transformer(), _numbered("blocks.{}.attn1"))
 _COGVIDEOX = Specimen(
     {
         "num_attention_heads": 2,
-        "attention_head_dim": 8,
+        "attention_head_dim": 16,
         "in_channels": 4,
         "out_channels": 4,
         "time_embed_dim": 8,
@@ -182,12 +191,13 @@ _COGVIDEOX = Specimen(
         "max_text_seq_length": TEXT,
         "use_rotary_positional_embeddings": True,
     },
-    _transformer(_frames_first(4), image_rotary_emb=_rotations(8)),
+    _transformer(_frames_first(4), image_rotary_emb=_rotations(16)),
     _numbered("transformer_blocks.{}.attn1"),
     text_first=_numbered("transformer_blocks.{}.attn1"),
+    positions="patch_embed",
 )
 
-ZOO: dict[str, Specimen] = {
+EVERY_KIND: dict[str, Specimen] = {
     "UNet3DConditionModel": Specimen(_UNET3D_SETTINGS, _unet, _UNET3D_LAYERS, patch=(1, 1, 1), rows=True),
     "I2VGenXLUNet": Specimen(
         _UNET3D_SETTINGS,
@@ -420,6 +430,7 @@ ZOO: dict[str, Specimen] = {
         },
         _transformer(encoder_attention_mask=_mask, image_rotary_emb=_allegro_rotations),
         _numbered("transformer_blocks.{}.attn1"),
+        positions="pos_embed",
     ),
     "EasyAnimateTransformer3DModel": Specimen(
         {
@@ -438,6 +449,7 @@ ZOO: dict[str, Specimen] = {
         _transformer(),
         _numbered("transformer_blocks.{}.attn1"),
         text_first=("transformer_blocks.1.attn1",),
+        positions="rope_embedding",
     ),
     "Kandinsky5Transformer3DModel": Specimen(
         {
@@ -464,6 +476,7 @@ ZOO: dict[str, Specimen] = {
         ),
         _numbered("visual_transformer_blocks.{}.self_attention"),
         projections=("to_query", "to_key", "to_value"),
+        positions="visual_rope_embeddings",
     ),
     "CosmosTransformer3DModel": Specimen(
         {
@@ -511,3 +524,5 @@ ZOO: dict[str, Specimen] = {
         (*_numbered("transformer_blocks.{}.attn"), *_numbered("single_transformer_blocks.{}.attn")),
     ),
 }
+# Those that this version of diffusers has.
+ZOO = {name: specimen for name, specimen in EVERY_KIND.items() if hasattr(diffusers, name)}

@@ -19,6 +19,7 @@ from diffusers_motion_embed import (
     load_motion_embedding,
     register_motion_embedding,
     save_motion_embedding,
+    set_motion_scale,
 )
 from diffusers_motion_embed.architectures import find_architecture
 from diffusers_motion_embed.functional import DEBIAS_MODES
@@ -138,6 +139,23 @@ def test_training_computes_what_both_doors_compute_with_the_file(model, plain, t
     expected = run(trained.requires_grad_(False), **longer)
     assert torch.equal(run(PeftModel.from_pretrained(plain, tmp_path), **longer), expected)
     assert torch.equal(run(other, **longer), expected)
+
+
+@pytest.mark.parametrize(("name", "value"), [("debias", "centered"), ("frame_policy", "hold")])
+def test_a_setting_that_is_changed_in_the_config_is_heard_and_saved(trained, plain, tmp_path, name, value):
+    longer = {"num_frames": NUM_FRAMES + 1}
+    before = run(trained, **longer)
+    setattr(trained.peft_config["default"], name, value)
+    changed = run(trained, **longer)
+    assert not torch.equal(changed, before)
+    trained.save_pretrained(tmp_path)
+    assert torch.equal(run(PeftModel.from_pretrained(plain, tmp_path), **longer), changed)
+
+
+def test_a_debiasing_that_does_not_exist_is_refused(trained):
+    trained.peft_config["default"].debias = "none"
+    with pytest.raises(ValueError, match=r"debias must be one of identity, .*got 'none'"):
+        run(trained)
 
 
 @pytest.mark.parametrize(
@@ -402,6 +420,8 @@ def test_the_two_doors_do_not_open_on_one_model(model, make_embedding, tmp_path)
     with pytest.raises(AdapterNameError, match="through a PeftModel already"):
         load_motion_embedding(model, folder)
     assert get_list_motion_embeddings(model) == {}
+    with pytest.raises(AdapterNameError, match=r"were loaded through PEFT.*such as set_adapter"):
+        set_motion_scale(model, 0.5)
     peft_model.unload()
     load_motion_embedding(model, folder)
     with pytest.raises(AdapterNameError, match="through load_motion_embedding already"):

@@ -1,5 +1,8 @@
 """Given noise: every pipeline begins with it as with its own, and draws a clip again from its inverted noise."""
 
+import contextlib
+import re
+import warnings
 from dataclasses import replace
 
 import pytest
@@ -15,7 +18,7 @@ from diffusers import (
 
 import diffusers_motion_embed as dme
 from diffusers_motion_embed.architectures import find_architecture
-from diffusers_motion_embed.architectures.encoding import encode_frames
+from diffusers_motion_embed.architectures.encoding import TEMPORAL_FACTORS, encode_frames, first_factor
 from tests.pipelines.conftest import FAMILIES, make_pipe
 from tests.pipelines.ltx import ltx2
 from tests.pipelines.test_training import NoFloat64
@@ -82,23 +85,47 @@ def drawn_noise(family, latents):
     return noise.permute(*(family.drawn_axes.index(axis) for axis in "bcfhw")), generator
 
 
+ADVICE = r"latents=pipeline_latents\(pipe, noise\)"
+
+
+def with_as_many_frames_as_channels(family, pipe):
+    """The family with such a clip, so that shapes do not show whether frames and channels have changed places."""
+    if family.drawn_axes == "bcfhw" or family.gives_first_frame:
+        return family
+    frames = (pipe.vae.config.latent_channels - 1) * first_factor(pipe, TEMPORAL_FACTORS) + 1
+    return replace(family, clip=(frames, *family.clip[1:]))
+
+
 @pytest.mark.parametrize("name", [*FAMILIES, *RELATIVES])
 def test_given_noise_is_as_good_as_the_pipelines_own(name):
     family = {**FAMILIES, **RELATIVES}[name]
-    pipe = make_pipe(family)
+    pipe = dme.enable_motion_embedding(make_pipe(family))
+    family = with_as_many_frames_as_channels(family, pipe)
     noise, generator = drawn_noise(family, encode_frames(pipe, family.frames()))
-    latents = dme.pipeline_latents(pipe, noise, call_arguments(family))
-    # What else is drawn is drawn after the noise, or before.
-    rest = {} if family.drawn_before or family.draws_always else {"generator": generator}
-    given = family.generate(pipe, latents=latents, **rest)
+
+    def generate(latents):
+        # What else is drawn is drawn after the noise, or before.
+        rest = {} if family.drawn_before or family.draws_always else {"generator": generator.clone_state()}
+        return family.generate(pipe, latents=latents, **rest)
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message=f".*{ADVICE}")
+        given = generate(dme.pipeline_latents(pipe, noise, call_arguments(family)))
     torch.testing.assert_close(given, family.generate(pipe), atol=1e-4, rtol=1e-4)
+
+    # Without the function the outcome is the same, or the pipeline says that it may not be, or it refuses.
+    taken = None
+    with warnings.catch_warnings(record=True) as caught, contextlib.suppress(dme.VideoError):
+        taken = generate(noise)
+    told = taken is None or any(re.search(ADVICE, str(warning.message)) for warning in caught)
+    assert told == (taken is None or not torch.equal(taken, given))
 
 
 @pytest.mark.parametrize("name", ["CogVideoX", "LTX", "Kandinsky5"])
 def test_noise_that_was_not_arranged_is_refused(name):
     family, pipe = FAMILIES[name], make_pipe(FAMILIES[name])
     noise = torch.randn_like(encode_frames(pipe, family.frames()))
-    with pytest.raises(dme.VideoError, match=r"Give it latents=pipeline_latents\(pipe, noise\)"):
+    with pytest.raises(dme.VideoError, match=ADVICE):
         family.generate(pipe, latents=noise)
 
 

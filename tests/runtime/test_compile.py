@@ -97,8 +97,6 @@ def test_loading_and_unloading_after_compiling_take_effect(make_pipe, compile_it
         run(pipe)
     pipe.unload_motion_embedding()
     torch.testing.assert_close(run(pipe), plain, **TOLERANCE)
-    pipe.load_motion_embedding(source)
-    assert torch.equal(run(pipe), moved)
 
 
 def test_new_numbers_do_not_compile_anew(motion):
@@ -149,16 +147,11 @@ def test_loras_after_compiling_take_effect_beside_a_motion(motion):
         "enable": lambda each: each.enable_lora(),
         "unload": lambda each: each.unload_lora_weights(),
     }
-    eager, pipe = make_small(), make_small()
+    eager = make_small()
     plain = {None: run(eager)}
-    compile_method(pipe)
-    run(pipe)
     for name, call in calls.items():
         call(eager)
         plain[name] = run(eager)
-        if name == "load":  # plain diffusers
-            call(pipe)
-            torch.testing.assert_close(run(pipe), plain[name], **TOLERANCE)
     assert (plain["load"] - plain[None]).abs().max() > CLEAR  # the LoRA does something
 
     eager, pipe = enable_motion_embedding(make_small()), enable_motion_embedding(make_small())

@@ -12,7 +12,7 @@ from diffusers_motion_embed import (
     load_motion_embedding,
     set_motion_scale,
 )
-from diffusers_motion_embed.convert import main
+from diffusers_motion_embed.commands.convert import main
 from diffusers_motion_embed.storage.convert import from_authors_checkpoint, to_authors_checkpoint
 from diffusers_motion_embed.storage.embedding import Embedding
 from diffusers_motion_embed.storage.files import read_embedding, write_embedding
@@ -174,5 +174,8 @@ def test_what_their_file_cannot_hold_is_refused(saved):
     coarse[f"{block}.attn1"]["v"] = coarse[f"{block}.attn1"]["v"][:2]
     with pytest.raises(IncompatibleEmbeddingError, match=r"needs \(4, 8\)"):
         to_authors_checkpoint(Embedding(config, coarse))
+    with_positions = config.changed(parts=("qk", "v", "p"))
+    with pytest.raises(IncompatibleEmbeddingError, match="no place for a position part"):
+        to_authors_checkpoint(Embedding(with_positions, tensors))
     with pytest.raises(IncompatibleEmbeddingError, match="no place for mid_block"):
         to_authors_checkpoint(Embedding(config, {"mid_block.attn1": {"qk": torch.ones(FRAMES, 16)}}))

@@ -5,6 +5,7 @@ import json
 import os
 import pickle
 import random
+import shutil
 
 import pytest
 import torch
@@ -17,11 +18,11 @@ from diffusers_motion_embed.storage.files import (
     CONFIG_NAME,
     HEADER_KEY,
     WEIGHTS_NAME,
-    config_to_dict,
     parse_embedding,
     read_embedding,
     write_embedding,
 )
+from diffusers_motion_embed.storage.settings import config_to_dict
 from tests.helpers import make_config
 
 
@@ -191,6 +192,55 @@ def test_keys_and_settings_are_as_documented(folder):
     assert settings["num_frames"] == FRAMES
 
 
+def position_config(**settings):
+    return make_config(**{"parts": ["p"], "target_modules": ["rope"], **settings})
+
+
+def test_a_position_part_alone_is_small_and_of_the_second_version(tmp_path):
+    tensors = {"rope": {"p": torch.randn(1, 1, FRAMES, 2)}}
+    folder = write_embedding(tmp_path / "path", Embedding(position_config(), tensors), max_error=0.2)
+    state_dict = load_file(folder / WEIGHTS_NAME)
+    assert list(state_dict) == ["base_model.model.rope.motion_embedding_p"]  # in full, also in a compact file
+    assert sum(tensor.nbytes for tensor in state_dict.values()) == 4 * FRAMES * 2
+    assert (folder / WEIGHTS_NAME).stat().st_size < 2000
+    assert json.loads(header_of(folder)[HEADER_KEY])["format_version"] == 2
+    embedding = read_embedding(folder)
+    assert_equal(embedding.tensors, tensors)
+    assert embedding.num_layers == 0
+
+
+def test_files_without_a_position_part_stay_of_the_first_version(folder):
+    settings = json.loads(header_of(folder)[HEADER_KEY])
+    assert settings["format_version"] == 1
+    assert "position_grid" not in settings
+
+
+@pytest.mark.parametrize(
+    ("tensors", "settings", "message"),
+    [
+        ({"rope": {"p": torch.zeros(1, 1, FRAMES, 3)}}, {}, "has 3 numbers a place; expected rows and columns"),
+        (
+            {"rope": {"p": torch.zeros(2, 1, FRAMES, 2)}},
+            {},
+            r"grid of \(2, 1\), and the config's position_grid is \(1, 1\)",
+        ),
+        ({"rope": {"p": torch.zeros(FRAMES, 2)}}, {}, "expected 4 axes"),
+        ({"rope": {"p": torch.zeros(1, 1, 3, 2)}}, {}, "has 3 frames, and the config says 4"),
+        ({"rope": {"qk": torch.zeros(FRAMES, 2)}}, {}, r"rope has the parts \['qk'\], and the config says \('p',\)"),
+        ({path: {"p": torch.zeros(1, 1, FRAMES, 2)} for path in ("rope", "other")}, {}, r"has 2 position parts"),
+        (
+            {"rope": {"p": torch.zeros(1, 1, FRAMES, 2)}},
+            {"parts": ["p", "v"]},
+            r"has the parts \['p'\], and the config",
+        ),
+    ],
+)
+def test_position_parts_that_cannot_be_are_refused(tmp_path, tensors, settings, message):
+    folder = write_embedding(tmp_path / "path", Embedding(position_config(**settings), tensors))
+    with pytest.raises(EmbeddingFileError, match=message):
+        read_embedding(folder)
+
+
 def test_the_header_wins_over_the_json(folder):
     settings = json.loads((folder / CONFIG_NAME).read_text())
     (folder / CONFIG_NAME).write_text(json.dumps({**settings, "debias": "identity"}))
@@ -235,6 +285,13 @@ def test_a_missing_file_is_told_with_what_is_there(folder, weight_name):
         EmbeddingNotFoundError, match=rf"no file {weight_name or WEIGHTS_NAME} in .*; it holds {CONFIG_NAME}\."
     ):
         read_embedding(folder, weight_name)
+
+
+def test_embeddings_in_subfolders_are_told(folder):
+    for name in ("walk", "run"):
+        shutil.copytree(folder, folder.parent / "two" / name)
+    with pytest.raises(EmbeddingNotFoundError, match=r"Its subfolders run, walk have one: give subfolder='run'"):
+        read_embedding(folder.parent / "two")
 
 
 def test_an_empty_folder_is_told(tmp_path):
@@ -326,11 +383,11 @@ def test_a_file_without_tensors_is_refused(folder):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        pytest.param({"format_version": 2}, "format_version is 2, and this package reads version 1", id="newer"),
+        pytest.param({"format_version": 3}, "format_version is 3, and this package reads 1 to 2", id="newer"),
         pytest.param({"peft_type": "LORA"}, "peft_type is 'LORA', expected 'MOTION_EMBEDDING'", id="other-type"),
         pytest.param({"peft_type": None}, "peft_type is None, expected", id="no-type"),
         pytest.param({"parts": ["qk"]}, r"has the parts \['qk', 'v'\], and the config says \('qk',\)", id="parts"),
-        pytest.param({"parts": ["qk", "k"]}, 'parts must be "qk", "v" or both', id="unknown-part"),
+        pytest.param({"parts": ["qk", "k"]}, 'parts must be some of "qk", "v" and "p"', id="unknown-part"),
         pytest.param({"parts": [["qk"]]}, "header of", id="nested-parts"),
         pytest.param({"num_latent_frames": 5}, "has 4 frames, and the config says 5", id="frames"),
         pytest.param({"num_frames": "4"}, "num_frames must be a whole number", id="frames-as-text"),
@@ -346,10 +403,10 @@ def test_settings_that_cannot_be_are_refused(folder, changes, message):
 
 
 BAD_JSON = [
-    pytest.param("{num_frames: 4}", "are no JSON", id="no-json"),
-    pytest.param("", "are no JSON", id="empty"),
-    pytest.param("[" * 100_000, "are no JSON", id="endlessly-nested"),
-    pytest.param('{"num_frames": ' + "9" * 5000 + "}", "are no JSON", id="number-too-long"),
+    pytest.param("{num_frames: 4}", "are not JSON", id="no-json"),
+    pytest.param("", "are not JSON", id="empty"),
+    pytest.param("[" * 100_000, "are not JSON", id="endlessly-nested"),
+    pytest.param('{"num_frames": ' + "9" * 5000 + "}", "are not JSON", id="number-too-long"),
     pytest.param("[1, 2]", "peft_type is 'list'", id="a-list"),
     pytest.param("null", "peft_type is 'NoneType'", id="nothing"),
 ]

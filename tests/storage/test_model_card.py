@@ -1,6 +1,7 @@
 """Model cards: metadata that the Hub understands, and an example that is a program."""
 
 import ast
+import re
 
 import pytest
 import yaml
@@ -50,6 +51,18 @@ def test_the_example_uses_the_base_the_frames_and_the_settings():
     expected = {"num_frames": 16, "height": 320, "width": 576, "num_inference_steps": 25, "guidance_scale": 7.5}
     assert found["pipe"] == ([repr('it\'s "quoted"')], expected)
     assert found["export_to_video"][1] == {"fps": 12}
+
+
+def test_a_card_tells_of_the_parts_that_there_are():
+    layers = ["blocks.0.attn1", "blocks.1.attn1"]
+    card = str(make_model_card(make_config(parts=["p"], target_modules=["rope"], position_grid=(2, 3)), "me/motion"))
+    assert re.search(r"adapted layers \| 0 ", card)
+    assert re.search(r"position grid \| 2 x 3 ", card)
+    assert "value grid" not in card
+    card = str(make_model_card(make_config(target_modules=layers, value_grid=(3, 3)), "me/motion"))
+    assert re.search(r"adapted layers \| 2 ", card)
+    assert re.search(r"value grid \| 3 x 3 ", card)
+    assert "position grid" not in card
 
 
 def test_settings_that_are_no_names_stay_out_of_the_example():

@@ -142,7 +142,7 @@ def test_a_run_with_a_constant_rate_can_be_made_longer(tmp_path):
         pytest.param(
             {"resume": "nowhere"}, "There is no training_state.safetensors in nowhere.*checkpoint-3", id="no-file"
         ),
-        pytest.param({"damage": True}, "is no complete training state", id="damaged"),
+        pytest.param({"damage": True}, "is not a complete training state", id="damaged"),
     ],
 )
 def test_a_checkpoint_that_does_not_fit_changes_nothing(tmp_path, change, message):
@@ -182,10 +182,8 @@ def start(folder):
 
 
 def test_killed_runs_go_on_to_the_same_bytes(tmp_path, kills):
+    rng, started = random.Random(0), time.perf_counter()
     expected = train(tmp_path / "whole")
-    rng = random.Random(0)
-    started = time.perf_counter()
-    train(tmp_path / "timed")
     seconds = time.perf_counter() - started
     folder, killed = tmp_path / "killed", 0
     while killed < kills:

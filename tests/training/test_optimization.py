@@ -102,7 +102,10 @@ def test_several_clips_are_learned_from_in_turn(text_to_video):
     [
         ([clip(), clip()[:, :8]], ["a", "b"], dme.VideoError, "must be of one shape"),
         ([clip(), clip()], ["a"], ValueError, "got 2 clips and 1 prompts"),
-        ([], [], ValueError, "got 0 clips and 0 prompts"),
+        ([], [], dme.VideoError, "frames must be a clip.*got list without pictures"),
+        ([], "a", dme.VideoError, "frames must be a clip.*got list without pictures"),
+        (clip()[:0], "a", dme.VideoError, r"at least one frame, got uint8 \(0, "),
+        (clip(), 5, ValueError, "prompt must be a text, a list .* or None; got 5"),
         ([clip(), clip()], ["a", " "], ValueError, "got ' '"),
     ],
 )
@@ -111,6 +114,12 @@ def test_clips_and_prompts_must_fit_each_other(text_to_video, frames, prompts, e
     with pytest.raises(error, match=message):
         train(text_to_video, frames, prompts)
     assert_unchanged(text_to_video.unet, before)
+
+
+@pytest.mark.parametrize("still", [clip()[:1], clip()[[0, 0]], clip()[[0, 0]] // 2 + np.uint8([[[[8]]], [[[0]]]])])
+def test_a_clip_in_which_nothing_moves_is_warned_of(text_to_video, still):
+    with pytest.warns(UserWarning, match=f"Nothing moves in reference clip 1 of 1, {len(still)} frames"):
+        train(text_to_video, still, max_train_steps=1)
 
 
 @pytest.mark.parametrize(
@@ -157,7 +166,7 @@ def test_the_hybrid_loss_trains_a_lora_on_single_frames_and_drops_it(pipe, tmp_p
         hybrid = train(pipe, loss="debiased_hybrid", spatial_rank=2, spatial_lora_directory=tmp_path / "lora")
     finally:
         type(pipe.unet).forward = forward
-    assert shapes == [NUM_FRAMES, 1] * 3
+    assert shapes == [NUM_FRAMES, *[NUM_FRAMES, 1] * 3]  # first to measure the inputs of layers
     assert_unchanged(pipe.unet, before)
     assert torch.equal(generate(pipe), plain)
     assert largest_difference(hybrid, train(pipe, loss="debiased_temporal")) > 1e-5

@@ -94,9 +94,11 @@ def test_an_animated_picture_that_was_cut_off(tmp_path, noisy, suffix):
     images[0].save(path, save_all=True, append_images=images[1:], duration=100)
     content = path.read_bytes()
     path.write_bytes(content[: len(content) * 3 // 4])
-    with pytest.raises(VideoError, match=r"could be read|is no image that can be read") as caught:
-        read_video(path, 12)
-    assert "Errno" not in str(caught.value)
+    for num_frames in (12, *((None,) if suffix == "webp" else ())):  # of a WebP, nothing can be read then
+        with pytest.raises(VideoError, match=r"could be read|cut off from its beginning") as caught:
+            read_video(path, num_frames)
+        assert "Errno" not in str(caught.value)
+        assert not re.search(r"\d{6}", str(caught.value))
 
 
 def test_a_recording_that_begins_between_key_frames(tmp_path):
@@ -115,8 +117,8 @@ def test_a_recording_that_begins_between_key_frames(tmp_path):
         pytest.param(lambda content: content[: len(content) // 2], "is damaged from its beginning", id="half"),
         pytest.param(lambda content: content[: content.index(b"trak")], "has no video stream", id="in-the-index"),
         pytest.param(lambda content: b"", "is empty", id="empty"),
-        pytest.param(lambda content: b"no video\n" * 100, "is no video that can be read", id="text"),
-        pytest.param(lambda content: bytes(5000), "is no video that can be read", id="zeros"),
+        pytest.param(lambda content: b"no video\n" * 100, "is not a video that can be read", id="text"),
+        pytest.param(lambda content: bytes(5000), "is not a video that can be read", id="zeros"),
     ],
 )
 def test_a_video_of_which_nothing_is_left_is_refused(tmp_path, noisy, rest, message):
@@ -149,6 +151,6 @@ def test_a_broken_image_is_named(tmp_path, damage):
     broken = tmp_path / "1.png"
     Image.fromarray(noise).save(broken)
     broken.write_bytes(damage(broken.read_bytes()))
-    with pytest.raises(VideoError, match=r"1\.png is no image that can be read"):
+    with pytest.raises(VideoError, match=r"1\.png is not an image that can be read"):
         read_video(tmp_path, 2)
     assert (read_video(tmp_path, 1)[0] == noise).all()

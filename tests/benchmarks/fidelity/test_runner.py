@@ -24,6 +24,7 @@ from diffusers_motion_embed.adapter.selection import select_layers
 from diffusers_motion_embed.training import TrainingConfig
 
 
+ONE_STEP = TrainingConfig(max_train_steps=1, gradient_accumulation_steps=1)
 ABLATIONS = dict(GROUPS["ablations"])  # as they are, before the tests make them few
 
 
@@ -214,7 +215,7 @@ def test_rendered_clips_have_the_answers_that_are_known(tmp_path):
 
 
 def test_a_question_is_asked_of_all_references_at_once(tmp_path, monkeypatch):
-    monkeypatch.setattr("benchmarks.fidelity.lab.TrainingConfig", lambda: TrainingConfig(max_train_steps=1))
+    monkeypatch.setattr("benchmarks.fidelity.lab.TrainingConfig", lambda: ONE_STEP)
     runner, tasks = Runner(load_tiny_pipeline(), tmp_path, 1), tasks_of([("arithmetic", "negative_scale")], ["zigzag"])
     assert runner.run(tasks) == []
     assert len(list((tmp_path / "embeddings").iterdir())) == len(OBJECT_REFERENCES)

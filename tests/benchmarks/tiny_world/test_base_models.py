@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -29,6 +30,7 @@ from benchmarks.tiny_world.pipelines import (
     generate,
     load_tiny_pipeline,
 )
+from benchmarks.tiny_world.portable import make_portable
 from benchmarks.tiny_world.references import PROMPTS
 from benchmarks.tiny_world.scene import Appearance, Motion, render
 from benchmarks.tiny_world.training_clips import random_scene
@@ -45,12 +47,31 @@ folders = pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.n
 def test_an_embedded_model_is_an_ordinary_small_pipeline_folder(folder):
     files = [file for file in folder.rglob("*") if file.is_file()]
     assert sum(file.stat().st_size for file in files) <= 12e6
-    assert {file.suffix for file in files} == {".json", ".md", ".safetensors"}
+    assert {file.suffix for file in files} <= {".json", ".md", ".safetensors", ".txt"}
     for file in folder.rglob("*.safetensors"):
         assert {tensor.dtype for tensor in load_file(file).values()} == {torch.float16}
     for file in folder.rglob("*.json"):
         assert not json.loads(file.read_text()).get("_name_or_path"), "the path of a machine was published"
-    assert type(DiffusionPipeline.from_pretrained(folder)) is FOLDERS[folder]
+
+
+@folders
+def test_an_embedded_model_generates_without_a_dtype(folder):
+    pipe = DiffusionPipeline.from_pretrained(folder)
+    assert type(pipe) is FOLDERS[folder]
+    assert {part.dtype for part in pipe.components.values() if isinstance(part, torch.nn.Module)} == {torch.float32}
+    clip = pipe(PROMPTS[0].prompt, **{**call_arguments(pipe), "num_inference_steps": 1}, output_type="np").frames
+    assert np.isfinite(clip).all()
+
+
+@folders
+def test_an_embedded_model_is_stored_in_the_form_that_all_versions_read(folder, tmp_path):
+    copied = shutil.copytree(folder, tmp_path / "copied")
+    make_portable(copied)
+    for file in copied.rglob("*.*"):
+        stored = folder / file.relative_to(copied)
+        message = f"run python -m benchmarks.tiny_world.portable examples/{folder.name}"
+        assert stored.is_file(), message
+        assert file.read_bytes() == stored.read_bytes(), message
 
 
 @folders
@@ -170,6 +191,7 @@ def test_a_training_goes_on_where_it_stopped(model, options, tmp_path):
     assert steps[1]["optimizer_0"]["state"][0]["step"] == 2
     pipe = DiffusionPipeline.from_pretrained(tmp_path / "out")
     assert model.denoiser in pipe.components
+    assert pipe.text_encoder.dtype == torch.float32  # written in the form that all versions read
 
 
 @pytest.mark.parametrize("model", [train_wan.TINY_WAN], ids=["wan"])

@@ -1,16 +1,20 @@
-"""The arguments of `train_motion_embedding.py`, most of which `evaluate.py` takes too, and what they stand for."""
+"""The arguments of `diffusers-motion-embed train`, most of which `evaluate.py` takes too, and what they stand for."""
 
 import argparse
 import json
 from pathlib import Path
 from typing import Any, get_args
 
-from accelerate import Accelerator
+import diffusers
+from accelerate import Accelerator, init_empty_weights
+from diffusers import DiffusionPipeline
 
-from diffusers_motion_embed import MotionEmbeddingConfig, ReferenceClip
+from diffusers_motion_embed.config import PARTS, MotionEmbeddingConfig
+from diffusers_motion_embed.errors import UnsupportedModelError
 from diffusers_motion_embed.functional import DEBIAS_MODES
-from diffusers_motion_embed.training import RECIPES, TIMESTEP_SAMPLING, Recipe, TrainingConfig
+from diffusers_motion_embed.training import RECIPES, TIMESTEP_SAMPLING, Recipe, TrainingConfig, default_recipe
 from diffusers_motion_embed.training.config import LearningRateSchedule, Loss
+from diffusers_motion_embed.video import ReferenceClip
 
 
 DTYPES = ("float32", "float16", "bfloat16")
@@ -21,7 +25,12 @@ USUAL_FPS = 8  # of pictures without times
 
 
 def parse_arguments(description: str, arguments: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """The arguments of `diffusers-motion-embed train`."""
+    parser = argparse.ArgumentParser(
+        prog="diffusers-motion-embed train",
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     add_base(parser.add_argument_group("base model"))
     _add_reference(parser.add_argument_group("reference"))
     add_training(parser.add_argument_group("training"))
@@ -35,10 +44,29 @@ def parse_arguments(description: str, arguments: list[str] | None = None) -> arg
 
 
 def parse_with_recipe(parser: argparse.ArgumentParser, arguments: list[str] | None) -> argparse.Namespace:
-    """The arguments, with --recipe's values for those that are not given."""
-    recipe = RECIPES[parser.parse_known_args(arguments)[0].recipe]
-    parser.set_defaults(**recipe_defaults(recipe))
+    """The arguments, with the recipe's values for those that are not given."""
+    given = parser.parse_known_args(arguments)[0]
+    name = given.recipe or recipe_of_base(given)
+    parser.set_defaults(**recipe_defaults(RECIPES[name]), recipe=name)
     return parser.parse_args(arguments)
+
+
+def recipe_of_base(options: argparse.Namespace) -> str:
+    """Name of the recipe for the base pipeline's model, whose settings are read, but no weights.
+
+    For a base that cannot be read, this is the recipe "default". Loading that base then says what is wrong.
+    """
+    folder, revision = options.pretrained_model_name_or_path, {"revision": options.revision}
+    try:
+        index = DiffusionPipeline.load_config(folder, **revision)
+        component = options.component or ("transformer" if "transformer" in index else "unet")
+        model_class = getattr(diffusers, index[component][1])
+        with init_empty_weights():
+            return default_recipe(
+                model_class.from_config(model_class.load_config(folder, subfolder=component, **revision))
+            )
+    except (OSError, KeyError, UnsupportedModelError):  # the last is an image model, which gets a motion adapter
+        return "default"
 
 
 def make_configs(options: argparse.Namespace) -> tuple[TrainingConfig, MotionEmbeddingConfig]:
@@ -55,6 +83,8 @@ def make_configs(options: argparse.Namespace) -> tuple[TrainingConfig, MotionEmb
         target_modules=options.target_modules,
         debias=options.debias,
         timing=options.timing,
+        parts=options.parts,
+        position_grid=options.position_grid,
         value_grid="full" if options.value_grid == FULL_GRIDS else options.value_grid,
         generation={
             "num_inference_steps": options.num_inference_steps,
@@ -155,11 +185,13 @@ def add_training(group: argparse._ActionsContainer) -> None:
         default = None if name in OF_ACCELERATE else getattr(TrainingConfig, name)
         group.add_argument(f"--{name}", default=default, **settings)
 
-    group.add_argument("--recipe", choices=RECIPES, default="default", help="Defaults for the options that follow.")
+    recipe = "Defaults for the options that follow; by default the recipe for the base's model class."
+    group.add_argument("--recipe", choices=RECIPES, help=recipe)
     add("max_train_steps", type=int)
     add("learning_rate", type=float)
     add("qk_learning_rate", type=float, help="The rate of the query-key part, if it differs.")
     add("v_learning_rate", type=float, help="The rate of the value part, if it differs.")
+    add("p_learning_rate", type=float, help="The rate of the position part, in tokens of the model.")
     add("lr_scheduler", choices=get_args(LearningRateSchedule))
     add("lr_warmup_steps", type=int)
     add("weight_decay", type=float)
@@ -195,6 +227,8 @@ def add_embedding(group: argparse._ActionsContainer) -> None:
         default=MotionEmbeddingConfig.value_grid,
         help="1 1 is one vector per frame; 0 0 is full grids. By default as the model class needs it.",
     )
+    add("--parts", nargs="+", choices=PARTS, default=MotionEmbeddingConfig.parts, help="Which parts it has.")
+    add("--position_grid", type=int, nargs=2, metavar=("H", "W"), default=MotionEmbeddingConfig.position_grid)
     add("--debias", choices=DEBIAS_MODES, default=MotionEmbeddingConfig.debias)
     add("--timing", type=float, nargs=2, metavar=("START", "END"), help="Default: the noise levels trained at.")
     add("--save_dtype", choices=DTYPES, default="float32", help="Half precision halves the file.")

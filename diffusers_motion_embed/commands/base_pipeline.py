@@ -8,8 +8,9 @@ import numpy as np
 import torch
 from diffusers import AnimateDiffPipeline, DDIMScheduler, DiffusionPipeline, MotionAdapter
 
-from diffusers_motion_embed import enable_motion_embedding
+from diffusers_motion_embed._compat import dtype_argument
 from diffusers_motion_embed.architectures.conditioning import call_parameters, clip_arguments
+from diffusers_motion_embed.pipelines import enable_motion_embedding
 
 
 # What AnimateDiff's motion adapters were trained with; an image model brings the schedule of its own.
@@ -21,13 +22,19 @@ ANIMATEDIFF_SCHEDULE = {
 }
 
 
+def available_device() -> torch.device:
+    """What torch offers: CUDA, MPS, XPU or another accelerator, or else the CPU."""
+    found = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    return found or torch.device("cpu")
+
+
 def load_pipeline(options: argparse.Namespace, device: torch.device | str) -> Any:
     """The pipeline of --pretrained_model_name_or_path and --motion_adapter, ready for motion embeddings."""
     # For all components alike: without it, text encoders keep the file's dtype, and the others do not.
-    dtype = getattr(torch, options.dtype)
-    arguments = {"revision": options.revision, "variant": options.variant, "dtype": dtype}
+    dtype = dtype_argument(getattr(torch, options.dtype))
+    arguments = {"revision": options.revision, "variant": options.variant, **dtype}
     if options.motion_adapter:
-        adapter = MotionAdapter.from_pretrained(options.motion_adapter, dtype=dtype)
+        adapter = MotionAdapter.from_pretrained(options.motion_adapter, **dtype)
         pipe = AnimateDiffPipeline.from_pretrained(
             options.pretrained_model_name_or_path, motion_adapter=adapter, **arguments
         )

@@ -1,6 +1,6 @@
 """The command that converts checkpoints of the method's authors, `motion_embed.pt`, to embeddings and back.
 
-    python -m diffusers_motion_embed.convert motion_embed.pt skateboard-motion --num_frames 24 --height 320 --width 576
+    diffusers-motion-embed convert motion_embed.pt skateboard-motion --num_frames 24 --height 320 --width 576
 
 `storage.convert` describes what their files hold.
 """
@@ -16,7 +16,11 @@ from diffusers_motion_embed.storage.files import read_embedding, write_embedding
 
 def main(arguments: list[str] | None = None) -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="diffusers-motion-embed convert",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument(
         "source", type=Path, help="Their motion_embed.pt; with --to_authors, a folder of this package."
     )
@@ -38,7 +42,3 @@ def main(arguments: list[str] | None = None) -> None:
         base_model_name_or_path=options.base_model_name_or_path,
     )
     write_embedding(options.target, embedding)
-
-
-if __name__ == "__main__":
-    main()

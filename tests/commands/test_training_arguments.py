@@ -1,5 +1,6 @@
 """What the training script's arguments stand for."""
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -7,17 +8,18 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 
 from diffusers_motion_embed import MotionEmbeddingConfig
-from diffusers_motion_embed.training import TrainingConfig
-from diffusers_motion_embed.training.checks import ignored_settings
-from examples.training_arguments import (
+from diffusers_motion_embed.commands.training_arguments import (
     frame_settings,
     make_configs,
     parse_arguments,
     preview_fps,
     take_accelerate_settings,
 )
+from diffusers_motion_embed.training import RECIPES, TrainingConfig
+from diffusers_motion_embed.training.checks import ignored_settings
 
 
+EXAMPLES = Path(__file__).parents[2] / "examples"
 NEEDED = ("--pretrained_model_name_or_path", "base", "--reference_video", "clip.mp4", "--output_dir", "out")
 
 
@@ -30,6 +32,19 @@ def test_without_arguments_everything_is_as_in_python():
     assert training == TrainingConfig()
     for name in ("target_modules", "value_grid", "debias", "timing"):
         assert getattr(embedding, name) == getattr(MotionEmbeddingConfig(), name), name
+
+
+@pytest.mark.parametrize(
+    ("base", "recipe"), [("tiny-t2v", "default"), ("tiny-animatediff", "default"), ("tiny-wan", "position")]
+)
+def test_the_base_says_by_which_recipe_it_learns(base, recipe):
+    arguments = ("--pretrained_model_name_or_path", str(EXAMPLES / base))
+    training, embedding = configs(*arguments)
+    assert training == TrainingConfig(**RECIPES[recipe].training)
+    assert embedding.parts == RECIPES[recipe].embedding.get("parts", ("qk", "v"))
+    training, embedding = configs(*arguments, "--recipe", "gentle", "--parts", "p", "--position_grid", 2, 2)
+    assert training == TrainingConfig(**RECIPES["gentle"].training)
+    assert (embedding.parts, embedding.position_grid) == (("p",), (2, 2))
 
 
 def test_every_option_of_training_is_an_argument():
@@ -64,14 +79,14 @@ def test_the_papers_recipe_has_a_name_and_gives_way_to_arguments():
 
 def test_the_gentle_recipe_learns_more_slowly_on_coarser_grids():
     training, embedding = configs("--recipe", "gentle")
-    assert training == TrainingConfig(learning_rate=0.1)
+    assert training == TrainingConfig(learning_rate=0.12)
     assert embedding.value_grid == (3, 3)
     assert configs()[1].value_grid is None  # 4 x 4 where layers of their own mix frames
 
 
 def test_the_recipe_for_full_attention_learns_from_the_negative_too():
     training, embedding = configs("--recipe", "full_attention")
-    assert training == TrainingConfig(learning_rate=0.1, color_negative=True)
+    assert training == TrainingConfig(learning_rate=0.15, color_negative=True)
     assert (embedding.value_grid, embedding.timing) == ((3, 3), (0.0, 0.4))
     assert not configs("--recipe", "full_attention", "--no-color_negative")[0].color_negative
 

@@ -1,0 +1,94 @@
+"""What older versions of huggingface_hub, diffusers, PEFT and torch lack, and nothing else.
+
+Every bridge says with which version it can go. `tests/packaging/test_versions.py` has the versions that are supported.
+"""
+
+import re
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import torch
+from huggingface_hub import constants
+from packaging.version import Version
+
+
+__all__ = ["HF_URL_HOSTS", "HfUriError", "dtype_argument", "parse_hf_uri", "tuner_refusal"]
+
+
+def dtype_argument(dtype: torch.dtype) -> dict[str, Any]:
+    """The argument of diffusers' `from_pretrained` for a dtype (diffusers 0.40)."""
+    return {"torch_dtype" if Version(version("diffusers")) < Version("0.40") else "dtype": dtype}
+
+
+def tuner_refusal() -> str | None:
+    """Why `get_peft_model` cannot make a motion embedding here (PEFT 0.21); None where it can.
+
+    Earlier versions do not ask the tuner for the keys of a file, and write those of all adapters into one.
+    """
+    found = version("peft")
+    if Version(found) >= Version("0.21"):
+        return None
+    return (
+        f"PEFT's own calls need PEFT 0.21 or newer for motion embeddings, and this is {found}. Upgrade PEFT, or use "
+        "load_motion_embedding(), which works with it."
+    )
+
+
+_KINDS = {"models": "model", "datasets": "dataset", "spaces": "space"}
+_REVISION = r"(?P<revision>refs/(?:pr|convert)/[^/]+|[^/]+)"
+_ID = rf"(?:(?P<kind>{'|'.join(_KINDS)})/)?(?P<id>[\w.-]+/[\w.-]+)"
+_URI = re.compile(rf"{_ID}(?:@{_REVISION})?(?:/(?P<path>.+))?")
+_URL = re.compile(rf"/{_ID}(?:/(?:tree|blob|resolve|raw)/{_REVISION}(?:/(?P<path>.+))?)?/?")
+_HOSTS = frozenset({"hf.co", "huggingface.co", urlsplit(constants.ENDPOINT).hostname or "huggingface.co"})
+
+
+class AddressError(ValueError):
+    """An address is not one of the Hub."""
+
+    def __init__(self, uri: str, msg: str) -> None:
+        super().__init__(f"Invalid address {uri}: {msg}")
+        self.msg = msg
+
+
+@dataclass(frozen=True)
+class HubAddress:
+    """A place on the Hub.
+
+    Args:
+        type: "model", "dataset" or "space".
+        id: The repository, user/name.
+        revision: Branch, tag or commit, if stated.
+        path_in_repo: A folder or file in it; empty if none is stated.
+    """
+
+    type: str
+    id: str
+    revision: str | None
+    path_in_repo: str
+
+
+def parse_address(uri: str, endpoint: str | None = None) -> HubAddress:
+    """What an hf:// address or a web address of the Hub stands for.
+
+    Raises:
+        AddressError: If it is neither.
+    """
+    if uri.startswith("hf://"):
+        found = _URI.fullmatch(uri.removeprefix("hf://"))
+    else:
+        parts = urlsplit(uri if "://" in uri else f"https://{uri}")
+        found = _URL.fullmatch(parts.path) if parts.hostname in _HOSTS | {urlsplit(endpoint or "").hostname} else None
+    if found is None:
+        raise AddressError(uri, "it does not name a repository, user/name, and at most a revision and a path in it")
+    revision = found["revision"] and unquote(found["revision"])
+    return HubAddress(_KINDS[found["kind"] or "models"], found["id"], revision, unquote(found["path"] or ""))
+
+
+try:  # with huggingface_hub 1.20, all of the above can go
+    from huggingface_hub import parse_hf_uri
+    from huggingface_hub.constants import HF_URL_HOSTS
+    from huggingface_hub.errors import HfUriError
+except ImportError:
+    HF_URL_HOSTS, HfUriError, parse_hf_uri = _HOSTS, AddressError, parse_address  # type: ignore[misc,assignment]

@@ -1,0 +1,1 @@
+"""The subcommands of `diffusers-motion-embed`, each a module with a `main`."""

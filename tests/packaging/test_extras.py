@@ -1,0 +1,64 @@
+"""What works without the extras, and what is said when one is missing."""
+
+import json
+import os
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+
+ROOT = Path(__file__).parents[2]
+EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+# What is imported of what the extras for users bring.
+MODULES = {"training": {"av": "av", "imageio[ffmpeg]": "imageio"}, "metrics": {"opencv-python-headless": "cv2"}}
+MISSING = [module for modules in MODULES.values() for module in modules.values()]
+
+
+PROGRAM = f"""
+import importlib, json, sys
+sys.modules.update(dict.fromkeys({MISSING}))  # importing them fails
+
+def error(function, *arguments):
+    try:
+        function(*arguments)
+    except ImportError as missing:
+        return str(missing)
+
+import diffusers_motion_embed
+print(json.dumps({{
+    "errors": {{name: error(importlib.import_module, name) for name in sys.argv[1:]}},
+    "video": error(diffusers_motion_embed.read_video, "examples/assets/figure_eight.mp4", 16),
+}}))
+"""
+
+
+@pytest.fixture(scope="module")
+def without_extras():
+    """What importing each module gives, and reading a video, in a process in which nothing of the extras is there."""
+    paths = (ROOT / "diffusers_motion_embed").rglob("*.py")
+    names = [".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for path in paths]
+    command = [sys.executable, "-c", PROGRAM, *sorted(names)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return json.loads(subprocess.run(command, cwd=ROOT, env=environment, check=True, stdout=subprocess.PIPE).stdout)
+
+
+@pytest.mark.parametrize("extra", MODULES)
+def test_the_extras_bring_what_is_missing_here(extra):
+    assert [entry.partition(">")[0] for entry in EXTRAS[extra]] == list(MODULES[extra])
+
+
+def test_all_but_metrics_is_imported_without_extras(without_extras):
+    errors = without_extras["errors"]
+    assert len(errors) > 60
+    failed = {name for name, error in errors.items() if error}
+    assert "diffusers_motion_embed.metrics" in failed
+    assert all(name.startswith("diffusers_motion_embed.metrics") for name in failed)
+
+
+def test_a_missing_extra_is_named(without_extras):
+    for name, error in without_extras["errors"].items():
+        assert error is None or 'pip install "diffusers_motion_embed[metrics]"' in error, name
+    assert 'pip install "diffusers_motion_embed[training]"' in without_extras["video"]

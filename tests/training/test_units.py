@@ -1,0 +1,106 @@
+"""What is learned does not depend on the size of a layer's inputs, and positions are learned in tokens."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+
+from diffusers_motion_embed import MotionEmbeddingConfig, unload_motion_embedding
+from diffusers_motion_embed.adapter.registry import embedding_tensors
+from diffusers_motion_embed.architectures import find_architecture
+from diffusers_motion_embed.training import RECIPES, TrainingConfig, default_recipe, train_motion_embedding
+from tests.helpers import NUM_FRAMES, make_config
+from tests.models.zoo import ZOO, make_model
+from tests.pipelines.wan import wan
+
+
+def train(pipe, component, frames, embedding_config, callback=None, **options):
+    """The trained tensors by layer and part."""
+    options = {"max_train_steps": 3, "gradient_accumulation_steps": 1, **options}
+    train_motion_embedding(
+        pipe,
+        frames,
+        "a red circle",
+        TrainingConfig(**options),
+        embedding_config=embedding_config,
+        adapter_name="trained",
+        callback=callback,
+        progress_bar=False,
+    )
+    model = getattr(pipe, component)
+    tensors = embedding_tensors(model, "trained")
+    unload_motion_embedding(model)
+    return {(path, part): tensor for path, parts in tensors.items() for part, tensor in parts.items()}
+
+
+def clip(num_frames=NUM_FRAMES, size=16):
+    return np.random.default_rng(0).integers(0, 256, (num_frames, size, size, 3), dtype=np.uint8)
+
+
+def with_larger_inputs(pipe, factors):
+    """A twin that computes the same with inputs of its frame-mixing attentions so much larger, layer by layer."""
+    twin = copy.deepcopy(pipe)
+    paths = find_architecture(twin.unet).attention_paths(twin.unet)
+    for number, path in enumerate(paths):
+        block, _, name = path.rpartition(".")
+        factor = factors[number % len(factors)]
+        norm = twin.unet.get_submodule(f"{block}.norm{name[-1]}")
+        for gain in (norm.weight, norm.bias):
+            gain.data *= factor
+        for projection in ("to_q", "to_k", "to_v"):
+            twin.unet.get_submodule(f"{path}.{projection}").weight.data /= factor
+    return twin, {path: factors[number % len(factors)] for number, path in enumerate(paths)}
+
+
+@pytest.mark.parametrize("factors", [(8.0,), (0.125,), (8.0, 0.5)], ids=str)
+def test_a_twin_with_inputs_of_another_size_learns_the_same(text_to_video, factors):
+    original = train(text_to_video, "unet", clip(), make_config())
+    twin, factor_of = with_larger_inputs(text_to_video, factors)
+    for (path, part), tensor in train(twin, "unet", clip(), make_config()).items():
+        torch.testing.assert_close(tensor, factor_of[path] * original[path, part], atol=1e-4, rtol=1e-3)
+
+
+def test_positions_are_learned_in_tokens_and_do_not_decay():
+    pipe, sizes = wan(), []
+    config = MotionEmbeddingConfig(parts=("p",), position_grid=(2, 2))
+
+    def note(progress):
+        sizes.append(progress.logs()["p_size"])
+        assert [group["weight_decay"] for group in progress.optimization.optimizer.param_groups] == [0.0]
+
+    # One step of Adam is as long as the rate, whatever the gradient.
+    options = {"p_learning_rate": 0.25, "max_train_steps": 1, "lr_scheduler": "constant", "weight_decay": 0.9}
+    learned = train(pipe, "transformer", clip(5, 32), config, note, **options)
+    assert list(learned) == [("rope", "p")]
+    assert learned["rope", "p"].shape == (2, 2, 2, 2)
+    expected = 0.25 / 4  # pictures of 32 pixels have 4 tokens along each side
+    torch.testing.assert_close(learned["rope", "p"].abs(), torch.full((2, 2, 2, 2), expected), atol=1e-4, rtol=0)
+    assert sizes == [pytest.approx(expected, rel=1e-3)]
+
+
+def test_all_parts_learn_together():
+    config = MotionEmbeddingConfig(parts=("qk", "v", "p"))
+    learned = train(wan(), "transformer", clip(5, 32), config)
+    assert {part for _, part in learned} == {"qk", "v", "p"}
+    assert all(tensor.any() and not tensor.requires_grad for tensor in learned.values())
+
+
+def test_every_class_of_models_has_a_recipe_and_learns_by_it_without_options():
+    rotary = {name for name, specimen in ZOO.items() if not specimen.rows}
+    assert {name for name in ZOO if default_recipe(make_model(name)) == "position"} == rotary
+    assert {default_recipe(make_model(name)) for name in ZOO} == {"default", "position"}
+    without = make_model("CogVideoXTransformer3DModel", use_rotary_positional_embeddings=False)
+    assert default_recipe(without) == "full_attention"
+
+    class EnoughError(Exception):
+        pass
+
+    def stop(progress):
+        raised.append((progress.optimization.config, progress.config.parts, progress.config.value_grid))
+        raise EnoughError
+
+    pipe, raised = wan(), []
+    with pytest.raises(EnoughError):
+        train_motion_embedding(pipe, clip(5, 32), "a red circle", callback=stop, progress_bar=False)
+    assert raised == [(TrainingConfig(**RECIPES["position"].training), ("qk", "v", "p"), (3, 3))]
