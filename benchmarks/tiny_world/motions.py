@@ -39,8 +39,8 @@ def loop(rng: Rng, time: np.ndarray) -> np.ndarray:
 
 
 def knot(rng: Rng, time: np.ndarray) -> np.ndarray:
-    """A Lissajous figure of three waves against two."""
-    angle = 2 * np.pi * _sign(rng) * time
+    """Half a Lissajous figure of three waves against two."""
+    angle = np.pi * _sign(rng) * time
     return np.stack([np.sin(2 * angle + rng.uniform(0.5, 1.0)), np.sin(3 * angle)], 1) * [1.0, 0.8]
 
 

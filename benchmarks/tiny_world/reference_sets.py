@@ -43,7 +43,7 @@ class ReferenceSet:
     Args:
         object_scenes: Makes the scenes before a camera at rest, by name, for a number of frames.
         camera_scenes: The same of scenes before a moving camera, on patterned backgrounds.
-        looks: The prompts of a reference, by its name and scene; other than `prompts_for` if given.
+        named_looks: The prompts of a reference by its name; None where `prompts_for` says them.
     """
 
     object_scenes: Callable[[int], dict[str, Scene]]
