@@ -9,9 +9,10 @@ from setuptools import find_packages, setup
 ROOT = Path(__file__).parent
 VERSION = re.search(r'^__version__ = "(.+)"', (ROOT / "diffusers_motion_embed/__init__.py").read_text(), re.M)[1]
 
-training = ["av>=18.1", "imageio[ffmpeg]>=2.38"]  # a video reader; what diffusers' export_to_video needs
 metrics = ["opencv-python-headless>=5.0"]  # following points through a video, colours
-demo = [*training, *metrics, "matplotlib>=3.11"]
+# A video reader; what diffusers' export_to_video needs; the report at the end of a run.
+training = ["av>=18.1", "imageio[ffmpeg]>=2.38", *metrics]
+demo = [*training, "matplotlib>=3.11"]
 docs = ["mkdocs-material>=9.8", "mkdocstrings[python]>=1.0"]
 test = [
     *demo,
@@ -33,7 +34,9 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=find_packages(include=["diffusers_motion_embed", "diffusers_motion_embed.*"]),
-    package_data={"diffusers_motion_embed": ["py.typed", "storage/model_card_template.md"]},
+    package_data={
+        "diffusers_motion_embed": ["py.typed", "storage/model_card_template.md", "reports/report_template.html"]
+    },
     python_requires=">=3.11",
     # The versions that the tests ran with are in constraints.txt; the ranges here admit those alone until more are
     # tested, because the package leans on the inner workings of diffusers and PEFT.

@@ -8,6 +8,7 @@ from typing import Any, get_args
 from accelerate import Accelerator
 
 from diffusers_motion_embed import MotionEmbeddingConfig, ReferenceClip
+from diffusers_motion_embed.estimate import parse_memory
 from diffusers_motion_embed.functional import DEBIAS_MODES
 from diffusers_motion_embed.training import RECIPES, TIMESTEP_SAMPLING, Recipe, TrainingConfig
 from diffusers_motion_embed.training.config import LearningRateSchedule, Loss
@@ -31,6 +32,8 @@ def parse_arguments(description: str, arguments: list[str] | None = None) -> arg
     options = parse_with_recipe(parser, arguments)
     if options.reference_videos and (options.prompt or options.push_to_hub or options.report_to):
         parser.error("--reference_videos does not go with --prompt, --push_to_hub or --report_to.")
+    if options.select == "best" and not options.validation_prompt:
+        parser.error("--select best measures clips of prompts: give --validation_prompt.")
     return options
 
 
@@ -204,6 +207,8 @@ def add_embedding(group: argparse._ActionsContainer) -> None:
 def _add_output(group: argparse._ActionsContainer) -> None:
     add = group.add_argument
     add("--output_dir", type=Path, required=True)
+    add("--estimate", action="store_true", help="Only say what training and generation need, without any weights.")
+    add("--memory", type=parse_memory, help="Of your device, such as 16GB: --estimate marks what does not fit.")
     add("--checkpointing_steps", type=int, help="Save a checkpoint, checkpoint-N, after every this many steps.")
     add("--checkpoints_total_limit", type=int, help="Keep at most this many checkpoints.")
     add("--resume_from_checkpoint", help='Folder of a checkpoint, or "latest" for the last one of --output_dir.')
@@ -211,6 +216,7 @@ def _add_output(group: argparse._ActionsContainer) -> None:
     add("--save_inverted_noise", action="store_true", help="Keep the reference's noise, see docs/training.md.")
     add("--report_to", type=tracker, help="A tracker of accelerate, such as tensorboard or wandb; or none.")
     add("--validation_prompt", nargs="+", default=[], help="Videos of these are made with the trained embedding.")
+    add("--select", choices=["last", "best"], default="last", help="best: the checkpoint and scale that measure best.")
     add("--push_to_hub", action="store_true", help="Upload the embedding, with a model card and a preview.")
     add("--hub_model_id", help="Repository to upload to; by default the output folder's name, in your account.")
     add("--hub_token", help="Access token; by default that of the current login.")

@@ -22,6 +22,8 @@ MAY_IMPORT["convert"] = MAY_IMPORT["storage"]
 for room in ("noise", "training"):
     MAY_IMPORT[room] |= {"frames"}
 MAY_IMPORT["training"] |= {"video"}
+MAY_IMPORT["reports"] = {"reports", "errors", "config", "storage", "metrics", "video"}
+MAY_IMPORT["estimate"] = {"estimate", *MAY_IMPORT["training"]}
 MAY_IMPORT["__init__"] = {"video", *MAY_IMPORT["noise"]}
 ONLY_IN = {"peft": {"config", "adapter", "peft_tuner", "training"}}
 

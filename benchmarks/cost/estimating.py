@@ -1,0 +1,123 @@
+"""What `estimate_memory` says, over what training and generation take as the kernel tells it. Linux only.
+
+Each run is in a process of its own. Weights are random, models between the embedded ones and real ones.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKL, AutoencoderKLWan, DiffusionPipeline, UNet3DConditionModel, WanTransformer3DModel
+
+from benchmarks.cost.memory import allocating_exactly, peak_of
+from benchmarks.cost.timing import Figure
+from diffusers_motion_embed import enable_motion_embedding
+from diffusers_motion_embed.estimate import estimate_memory
+from diffusers_motion_embed.estimate.memory import RUNS
+from diffusers_motion_embed.training import TrainingConfig, train_motion_embedding
+
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+CLIP = (9, 96, 128)  # frames, height, width in pixels
+PROMPT = "a red bar on a black background"
+
+
+def make_unet_pipeline() -> DiffusionPipeline:
+    """The embedded UNet3DConditionModel pipeline with a wider model and VAE."""
+    pipe = DiffusionPipeline.from_pretrained(EXAMPLES / "tiny-t2v", dtype=torch.float32)
+    levels = (64, 128, 256, 256)
+    unet = UNet3DConditionModel(
+        block_out_channels=levels, attention_head_dim=32, cross_attention_dim=pipe.unet.config.cross_attention_dim
+    )
+    widths = tuple(width // 2 for width in levels)
+    kinds = {"down_block_types": ("DownEncoderBlock2D",) * 4, "up_block_types": ("UpDecoderBlock2D",) * 4}
+    vae = AutoencoderKL(block_out_channels=widths, layers_per_block=2, latent_channels=4, **kinds)
+    return type(pipe)(**{**pipe.components, "unet": unet, "vae": vae})
+
+
+def make_wan_pipeline() -> DiffusionPipeline:
+    """The embedded Wan pipeline with a wider model and VAE."""
+    pipe = DiffusionPipeline.from_pretrained(EXAMPLES / "tiny-wan", dtype=torch.float32)
+    transformer = WanTransformer3DModel(
+        num_attention_heads=8,
+        attention_head_dim=64,
+        ffn_dim=2048,
+        num_layers=8,
+        freq_dim=64,
+        text_dim=pipe.transformer.config.text_dim,
+    )
+    vae = AutoencoderKLWan(base_dim=32)
+    return type(pipe)(**{**pipe.components, "transformer": transformer, "vae": vae})
+
+
+PIPELINES: dict[str, Callable[[], DiffusionPipeline]] = {
+    "UNet3DConditionModel": make_unet_pipeline,
+    "WanTransformer3DModel": make_wan_pipeline,
+}
+
+
+def measure_estimates(
+    pipelines: dict[str, Callable[[], DiffusionPipeline]] = PIPELINES, clip: tuple[int, int, int] = CLIP
+) -> list[Figure]:
+    """The estimate over what is measured, of each pipeline and run, weights left out."""
+    figures = []
+    for name, make in pipelines.items():
+        with tempfile.TemporaryDirectory() as folder:
+            make().save_pretrained(folder)
+            estimated = estimate_memory(folder, *clip)
+            for run in RUNS:
+                expected = max(stage.activations for stage in estimated.stages[run])
+                measured = _measured(run, folder, clip)
+                figures.append(Figure(f"memory of {run}, {name}", measured, "bytes"))
+                figures.append(Figure(f"estimate over memory of {run}, {name}", expected / measured))
+    return figures
+
+
+def _measured(run: str, folder: str, clip: tuple[int, int, int]) -> int:
+    command = [sys.executable, "-m", "benchmarks.cost.estimating", run, folder, json.dumps(clip)]
+    command += [str(torch.get_num_threads())]
+    done = subprocess.run(
+        command,
+        env=allocating_exactly(os.environ),
+        cwd=EXAMPLES.parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise RuntimeError(f"Measuring {run} failed:\n{done.stderr}")
+    return int(done.stdout.split()[-1])
+
+
+def _measure_here(run: str, folder: str, clip: tuple[int, int, int]) -> int:
+    """Bytes that the second run adds at its peak."""
+    pipe: Any = enable_motion_embedding(DiffusionPipeline.from_pretrained(folder, dtype=torch.float32))
+    frames = np.random.default_rng(0).integers(0, 256, (*clip, 3), dtype=np.uint8)
+    config = TrainingConfig(
+        max_train_steps=1, gradient_accumulation_steps=2, gradient_checkpointing=run == "training, recomputing"
+    )
+
+    def train() -> None:
+        train_motion_embedding(pipe, frames, PROMPT, config, progress_bar=False)
+        pipe.unload_motion_embedding()
+
+    def generate() -> None:
+        size = {"num_frames": clip[0], "height": clip[1], "width": clip[2]}
+        pipe(PROMPT, num_inference_steps=1, output_type="pt", **size)
+
+    chosen = generate if run == "generation" else train
+    chosen()
+    return peak_of(chosen)
+
+
+if __name__ == "__main__":
+    chosen_run, chosen_folder, chosen_clip, num_threads = sys.argv[1:]
+    torch.set_num_threads(int(num_threads))
+    print(_measure_here(chosen_run, chosen_folder, tuple(json.loads(chosen_clip))))
