@@ -7,6 +7,7 @@ import torch
 from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, nn
 
+from diffusers_motion_embed.architectures.offloading import device_of
 from diffusers_motion_embed.architectures.table import find_architecture, patch_size
 from diffusers_motion_embed.errors import NotFiniteError, VideoError
 
@@ -66,7 +67,7 @@ def encode_frames(pipe: Any, frames: np.ndarray, chunk_size: int = 8) -> Tensor:
         NotFiniteError: If the VAE produces infinite numbers or NaN.
     """
     vae = pipe.vae
-    latents = encode_pixels(vae, torch.from_numpy(frames).to(vae.device), chunk_size)
+    latents = encode_pixels(vae, torch.from_numpy(frames).to(device_of(pipe, vae)), chunk_size)
     mean, factor = _statistics(vae, latents)
     latents = (latents - mean) * factor
     check_finite(latents, f"{type(vae).__name__} in {vae.dtype}")

@@ -24,6 +24,7 @@ from diffusers_motion_embed.architectures.bare import bare_models
 from diffusers_motion_embed.architectures.conditioning import Conditioning, capture_conditioning
 from diffusers_motion_embed.architectures.encoding import encode_frames
 from diffusers_motion_embed.architectures.noising import noising_of
+from diffusers_motion_embed.architectures.offloading import whole_on_device
 from diffusers_motion_embed.config import MotionEmbeddingConfig
 from diffusers_motion_embed.errors import AdapterNameError
 from diffusers_motion_embed.frames import Clip, as_clips
@@ -150,13 +151,14 @@ def train_motion_embedding(
     state = read_state(resumed) if resumed else None
     with bare_models(pipe):
         reference = _Reference.of(pipe, component, clips, prompts, config, call_arguments)
-        embedding = _prepare(embedding_config, config, pipe, component, clips, prompts, reference)
-        with _attach(pipe, model, adapter_name, embedding, config, spatial_lora_directory) as spatial:
-            noising = noising_of(pipe.scheduler)
-            run = Optimization(model, noising, *reference, embedding.tensors, spatial, config, accelerator)
-            if state is not None:
-                run.load_state(*state)
-            _run(run, checkpoints, embedding.config, callback, progress_bar)
+        with whole_on_device(pipe, model):
+            embedding = _prepare(embedding_config, config, pipe, component, clips, prompts, reference)
+            with _attach(pipe, model, adapter_name, embedding, config, spatial_lora_directory) as spatial:
+                noising = noising_of(pipe.scheduler)
+                run = Optimization(model, noising, *reference, embedding.tensors, spatial, config, accelerator)
+                if state is not None:
+                    run.load_state(*state)
+                _run(run, checkpoints, embedding.config, callback, progress_bar)
     trained, tensors = embedding
     return LoadReport(adapter_name, (component,), len(tensors), trained.num_frames, trained.debias, prompts[0])
 
