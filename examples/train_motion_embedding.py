@@ -111,6 +111,7 @@ def train(
             call_arguments=options.call_arguments,
             checkpoints=checkpoints,
             spatial_lora_directory=output_dir / "spatial_lora" if options.save_spatial_lora else None,
+            features=options.features,
             callback=callback,
             accelerator=accelerator,
         )

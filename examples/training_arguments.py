@@ -30,8 +30,8 @@ def parse_arguments(description: str, arguments: list[str] | None = None) -> arg
     _add_output(parser.add_argument_group("output"))
     add_generation(parser.add_argument_group("validation videos"))
     options = parse_with_recipe(parser, arguments)
-    if options.reference_videos and (options.prompt or options.push_to_hub or options.report_to):
-        parser.error("--reference_videos does not go with --prompt, --push_to_hub or --report_to.")
+    if options.reference_videos and (options.prompt or options.push_to_hub or options.report_to or options.features):
+        parser.error("--reference_videos does not go with --prompt, --features, --push_to_hub or --report_to.")
     if options.select == "best" and not options.validation_prompt:
         parser.error("--select best measures clips of prompts: give --validation_prompt.")
     return options
@@ -127,6 +127,7 @@ def add_base(group: argparse._ActionsContainer) -> None:
     add("--revision", help="Which revision of the base pipeline's repository.")
     add("--variant", help="Which variant of the base pipeline's files, such as fp16.")
     add("--dtype", choices=DTYPES, default="float32", help="The type of the base's weights.")
+    add("--offload", choices=["none", "model", "group", "sequential"], default="none", help="As diffusers' pipelines.")
 
 
 def _add_reference(group: argparse._ActionsContainer) -> None:
@@ -135,6 +136,7 @@ def _add_reference(group: argparse._ActionsContainer) -> None:
     add("--reference_video", type=Path, nargs="+", help="A video or a folder of pictures; several show one motion.")
     add("--reference_videos", type=Path, help="A folder of clips, or a list in JSON lines: one embedding for each.")
     add = group.add_argument
+    add("--features", type=Path, help="File for text features: read if it is there, else written.")
     add("--prompt", help="What the reference shows; by default the text file beside it, clip.txt for clip.mp4.")
     add_frames(group)
 

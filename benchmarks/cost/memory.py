@@ -10,7 +10,6 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
@@ -46,13 +45,9 @@ def _peak_of(name: str, size: Size) -> int:
         json.dumps(asdict(size)),
         str(torch.get_num_threads()),
     ]
+    environment = {**os.environ, "MALLOC_MMAP_THRESHOLD_": str(2**17)}
     done = subprocess.run(
-        command,
-        env=allocating_exactly(os.environ),
-        cwd=Path(__file__).parents[2],
-        capture_output=True,
-        text=True,
-        check=False,
+        command, env=environment, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False
     )
     if done.returncode:
         raise RuntimeError(f"Measuring {name} failed:\n{done.stderr}")
@@ -68,20 +63,10 @@ def _measure_here(name: str, size: Size) -> int:
     else:
         run = step(next(case for case in CASES + CHOICES if str(case) == name), model, size)
     run()
-    return peak_of(run)
-
-
-def peak_of(run: Callable[[], object]) -> int:
-    """Bytes of resident memory that a call adds at its peak."""
     before = _kilobytes("VmRSS")
     Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
     run()
     return (_kilobytes("VmHWM") - before) * 1024
-
-
-def allocating_exactly(environment: Mapping[str, str]) -> dict[str, str]:
-    """An environment in which the C library gives large blocks back when they are freed."""
-    return {**environment, "MALLOC_MMAP_THRESHOLD_": str(2**17)}
 
 
 def _kilobytes(key: str) -> int:

@@ -112,6 +112,7 @@ def training_stage(
     conditioning = conditioning_of(Subject(model, (frames, height, width), num_text_tokens(pipe)))
     # Losses are scaled with half precision of 16 bits of float16 alone, which needs numbers.
     precision = "bf16" if config.mixed_precision == "fp16" else config.mixed_precision
+    accumulates = config.gradient_accumulation_steps > 1
     config = replace(config, gradient_accumulation_steps=1, mixed_precision=precision)
     embedding, layers = Embedding(completed, tensors), architecture.layers if config.gradient_checkpointing else None
     with in_training(model, ADAPTER_NAME, embedding, "identity"), recomputation(model, layers):
@@ -120,7 +121,9 @@ def training_stage(
             run.step()
     remove_embedding(model, ADAPTER_NAME)
     learned = stored_bytes(tensor for parts in tensors.values() for tensor in parts.values())
-    kept = stored_bytes([latents, *conditioning.tensors()]) + 4 * learned  # itself, its gradient, two of AdamW
+    # Itself, two of AdamW, and the gradient of earlier passes; that of the last pass is seen.
+    copies = 4 if accumulates else 3
+    kept = stored_bytes([latents, *conditioning.tensors()]) + copies * learned
     return Stage("training steps", component, live.peak + kept, stays=True)
 
 

@@ -1,6 +1,7 @@
 """Estimates of whole pipelines: against what the allocator tells of real runs, and from settings alone."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,8 @@ from diffusers_motion_embed import VideoError, enable_motion_embedding
 from diffusers_motion_embed.errors import UnsupportedModelError
 from diffusers_motion_embed.estimate import estimate_memory, parse_memory
 from diffusers_motion_embed.estimate.memory import RUNS
+from diffusers_motion_embed.estimate.placement import weight_bytes
+from diffusers_motion_embed.estimate.weightless import weightless_pipeline
 from diffusers_motion_embed.training import TrainingConfig, train_motion_embedding
 from tests.conftest import make_animatediff, make_text_to_video
 from tests.pipelines.wan import FAMILIES as WAN_FAMILIES
@@ -33,11 +36,7 @@ def settings_of(pipe, folder):
     return str(folder)
 
 
-MAKERS = {
-    "text-to-video": (make_text_to_video, (4, 32, 32)),
-    "animatediff": (make_animatediff, (4, 32, 32)),
-    "wan": (WAN_FAMILIES["Wan"].make, (9, 32, 64)),
-}
+MAKERS = {"animatediff": (make_animatediff, (4, 32, 32)), "wan": (WAN_FAMILIES["Wan"].make, (9, 32, 64))}
 
 
 @pytest.mark.parametrize("family", MAKERS)
@@ -62,16 +61,13 @@ def test_the_estimate_is_what_the_allocator_tells(family, tmp_path):
         stages = [stage for stage in estimate.stages[name] if stage.name != "VAE decoding"]
         expected = max(stage.activations for stage in stages)
         assert expected == pytest.approx(allocated(run), rel=0.15), name
+    for name in ("vae", "text_encoder"):
+        assert estimate.weights[name] == sum(weight.nbytes for weight in getattr(pipe, name).parameters())
+    check_rows(estimate)
 
 
-@pytest.fixture
-def settings(tmp_path):
-    return settings_of(make_text_to_video(), tmp_path / "base")
-
-
-def test_less_fits_into_less_memory(settings):
-    estimate = estimate_memory(settings, 4, 16, 16)
-    assert set(estimate.weights) == {"vae", "text_encoder", "unet"}
+def check_rows(estimate):
+    """Less is needed with more offloading, and what does not fit is marked."""
     for bits in ("none", "8 bit", "4 bit"):
         for run in RUNS:
             needs = [estimate.needs[offload, bits, run] for offload in ("none", "model", "group", "sequential")]
@@ -84,10 +80,16 @@ def test_less_fits_into_less_memory(settings):
     assert " - " not in estimate.table(10**12).split("\n\n")[1]
 
 
+@pytest.fixture
+def settings(tmp_path):
+    return settings_of(make_text_to_video(), tmp_path / "base")
+
+
 def test_half_precision_halves_the_weights(settings):
-    halves = estimate_memory(settings, 4, 16, 16, dtype=torch.bfloat16)
-    for name, size in estimate_memory(settings, 4, 16, 16).weights.items():
-        assert halves.weights[name] == pytest.approx(size / 2, rel=0.01), name
+    whole, half = (weightless_pipeline(Path(settings), dtype) for dtype in (torch.float32, torch.bfloat16))
+    for name in ("vae", "text_encoder", "unet"):
+        weights = [weight_bytes(getattr(pipe, name)) for pipe in (whole, half)]
+        assert weights[1] == pytest.approx(weights[0] / 2, rel=0.01), name
 
 
 def test_what_cannot_be_estimated_says_why(settings, tmp_path):
