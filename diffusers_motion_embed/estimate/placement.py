@@ -37,8 +37,7 @@ def resident_bytes(module: nn.Module, offload: str, bits: int | None = None) -> 
         blocks = [weight_bytes(block, bits) for block in _blocks(module)]
         return weight_bytes(module, bits) - sum(blocks) + max(blocks, default=0) + largest
     if offload == "sequential":
-        own = [sum(tensor.nbytes for tensor in each.parameters(recurse=False)) for each in module.modules()]
-        return max(own)
+        return max(_own_bytes(each, bits) for each in module.modules()) + largest
     return weight_bytes(module, bits) + largest
 
 
@@ -50,6 +49,13 @@ def _blocks(module: nn.Module) -> Iterator[nn.Module]:
             yield from _blocks(child)
         elif isinstance(child, (nn.ModuleList, nn.Sequential)):
             yield from child
+
+
+def _own_bytes(module: nn.Module, bits: int | None) -> int:
+    """Bytes of the weights that are in no module further down."""
+    if isinstance(module, nn.Linear):
+        return weight_bytes(module, bits)
+    return sum(tensor.nbytes for tensor in module.parameters(recurse=False))
 
 
 def _quantized(weight: Tensor, bits: int) -> int:
