@@ -62,7 +62,8 @@ def test_the_estimate_is_what_the_allocator_tells(family, tmp_path):
         expected = max(stage.activations for stage in stages)
         assert expected == pytest.approx(allocated(run), rel=0.15), name
     for name in ("vae", "text_encoder"):
-        assert estimate.weights[name] == sum(weight.nbytes for weight in getattr(pipe, name).parameters())
+        model = getattr(pipe, name)
+        assert estimate.weights[name] == sum(each.nbytes for each in [*model.parameters(), *model.buffers()])
     check_rows(estimate)
 
 
