@@ -14,6 +14,7 @@ MotionEmbeddingError
 ├── MissingLayersError (RuntimeError)            layers that an embedding adapts were taken away
 ├── DividedClipError (ValueError)                something cuts the clip apart before it is attended to
 ├── CheckpointError (ValueError)                 a checkpoint that a run cannot go on from
+├── FeaturesError (ValueError)                   kept text features that a run cannot use, or cannot keep
 ├── NotFiniteError (ArithmeticError)             numbers became infinite or NaN
 │   └── TrainingDivergedError                    the loss or the embedding did so in training
 ├── VideoError (ValueError)                      a reference video that cannot be used
@@ -76,6 +77,10 @@ class DividedClipError(MotionEmbeddingError, ValueError):
 
 class CheckpointError(MotionEmbeddingError, ValueError):
     """A checkpoint is missing, damaged, or from another run."""
+
+
+class FeaturesError(MotionEmbeddingError, ValueError):
+    """Kept text features are damaged or of something else, or what a pipeline gives its model cannot be kept."""
 
 
 class NotFiniteError(MotionEmbeddingError, ArithmeticError):

@@ -32,8 +32,10 @@ MAY_IMPORT["metrics"] = {"metrics", "errors"}
 for room in ("noise", "training"):
     MAY_IMPORT[room] |= {"frames"}
 MAY_IMPORT["training"] |= {"video"}
-MAY_IMPORT["commands"] = MAY_IMPORT["training"] | {"commands"}
 MAY_IMPORT["__main__"] = {"__init__", "__version__", "commands"}
+MAY_IMPORT["reports"] = {"reports", "errors", "config", "storage", "metrics", "video"}
+MAY_IMPORT["estimate"] = {"estimate", *MAY_IMPORT["training"]}
+MAY_IMPORT["commands"] = MAY_IMPORT["training"] | {"commands", "estimate", "reports"}
 MAY_IMPORT["__init__"] = {"video", *MAY_IMPORT["noise"]}
 ONLY_IN = {"peft": {"config", "adapter", "peft_tuner", "training"}}
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 
+from benchmarks.cost.estimating import measure_estimates
 from benchmarks.cost.forward import BLOCK, measure_block, measure_forward
 from benchmarks.cost.importing import measure_importing
 from benchmarks.cost.loading import measure_loading
@@ -32,6 +33,7 @@ MEASUREMENTS: dict[str, Callable[[int], list[Figure]]] = {
     "block": lambda rounds: measure_block(BLOCK, rounds),
     "step": measure_steps,
     "memory": lambda rounds: measure_memory(),
+    "estimate": lambda rounds: measure_estimates(),
     "recomputation": lambda rounds: measure_steps(rounds, cases=CHOICES) + measure_memory(cases=CHOICES),
     "loading": lambda rounds: measure_loading(UNET_3D, rounds),
     "importing": measure_importing,

@@ -7,6 +7,7 @@ import torch
 from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, nn
 
+from diffusers_motion_embed.architectures.offloading import device_of
 from diffusers_motion_embed.architectures.table import find_architecture, patch_size
 from diffusers_motion_embed.errors import NotFiniteError, VideoError
 
@@ -66,16 +67,35 @@ def encode_frames(pipe: Any, frames: np.ndarray, chunk_size: int = 8) -> Tensor:
         NotFiniteError: If the VAE produces infinite numbers or NaN.
     """
     vae = pipe.vae
-    pixels = torch.from_numpy(frames).permute(0, 3, 1, 2).to(vae.device, vae.dtype) / 127.5 - 1
-    if any(isinstance(module, nn.Conv3d) for module in vae.encoder.modules()):
-        latents = _mean(vae.encode(pixels.transpose(0, 1)[None]))
-    else:
-        means = [_mean(vae.encode(chunk)) for chunk in pixels.split(chunk_size)]
-        latents = torch.cat(means).transpose(0, 1)[None]
+    latents = encode_pixels(vae, torch.from_numpy(frames).to(device_of(pipe, vae)), chunk_size)
     mean, factor = _statistics(vae, latents)
     latents = (latents - mean) * factor
     check_finite(latents, f"{type(vae).__name__} in {vae.dtype}")
     return latents
+
+
+@torch.no_grad()
+def encode_pixels(vae: nn.Module, frames: Tensor, chunk_size: int = 8) -> Tensor:
+    """What a VAE makes of a clip, not scaled.
+
+    Args:
+        vae: The VAE, on the device of the frames.
+        frames: (frames, height, width, 3), uint8.
+        chunk_size: Number of frames per pass of a VAE that sees single frames.
+
+    Returns:
+        (1, channels, frames, height, width).
+    """
+    pixels = frames.permute(0, 3, 1, 2).to(vae.dtype) / 127.5 - 1
+    if sees_clips(vae.encoder):
+        return _mean(vae.encode(pixels.transpose(0, 1)[None]))
+    means = [_mean(vae.encode(chunk)) for chunk in pixels.split(chunk_size)]
+    return torch.cat(means).transpose(0, 1)[None]
+
+
+def sees_clips(coder: nn.Module) -> bool:
+    """Whether the encoder or decoder of a VAE takes clips rather than single frames."""
+    return any(isinstance(module, nn.Conv3d) for module in coder.modules())
 
 
 def restore_statistics(vae: nn.Module, latents: Tensor) -> Tensor:

@@ -32,7 +32,10 @@ def load_pipeline(options: argparse.Namespace, device: torch.device | str) -> An
     """The pipeline of --pretrained_model_name_or_path and --motion_adapter, ready for motion embeddings."""
     # For all components alike: without it, text encoders keep the file's dtype, and the others do not.
     dtype = dtype_argument(getattr(torch, options.dtype))
-    arguments = {"revision": options.revision, "variant": options.variant, **dtype}
+    arguments: dict[str, Any] = {"revision": options.revision, "variant": options.variant, **dtype}
+    if not needs_text(options):
+        index = DiffusionPipeline.load_config(options.pretrained_model_name_or_path, revision=options.revision)
+        arguments |= dict.fromkeys(name for name in index if name.startswith("text_encoder"))
     if options.motion_adapter:
         adapter = MotionAdapter.from_pretrained(options.motion_adapter, **dtype)
         pipe = AnimateDiffPipeline.from_pretrained(
@@ -41,7 +44,20 @@ def load_pipeline(options: argparse.Namespace, device: torch.device | str) -> An
         pipe.scheduler = DDIMScheduler.from_config(pipe.scheduler.config, **ANIMATEDIFF_SCHEDULE)
     else:
         pipe = DiffusionPipeline.from_pretrained(options.pretrained_model_name_or_path, **arguments)
-    return enable_motion_embedding(pipe.to(device))
+    enable_motion_embedding(pipe)
+    if options.offload == "none":
+        pipe.to(device)
+    elif options.offload == "group":
+        pipe.enable_group_offload(torch.device(device), offload_type="block_level", num_blocks_per_group=1)
+    else:
+        getattr(pipe, f"enable_{options.offload}_cpu_offload")(device=device)
+    return pipe
+
+
+def needs_text(options: argparse.Namespace) -> bool:
+    """Whether a text encoder has anything to do: not if features of the references are kept, and nothing is made."""
+    features = getattr(options, "features", None)
+    return not (features and features.exists()) or bool(options.validation_prompt) or options.save_inverted_noise
 
 
 def generation_settings(options: argparse.Namespace, pipe: Any) -> dict[str, Any]:

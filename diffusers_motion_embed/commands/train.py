@@ -12,8 +12,6 @@ The output folder is an embedding repository: `pipe.load_motion_embedding("outpu
 """
 
 import argparse
-import shutil
-import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,8 +19,6 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator
-from diffusers.utils import export_to_gif, export_to_video
-from PIL import Image
 
 from diffusers_motion_embed.commands.base_pipeline import generate_clip, generation_settings, load_pipeline
 from diffusers_motion_embed.commands.training_arguments import (
@@ -34,18 +30,26 @@ from diffusers_motion_embed.commands.training_arguments import (
 )
 from diffusers_motion_embed.config import MotionEmbeddingConfig
 from diffusers_motion_embed.errors import CaptionError
+from diffusers_motion_embed.estimate import estimate_memory
 from diffusers_motion_embed.noise import invert_clip, save_inverted_noise
+from diffusers_motion_embed.reports import (
+    select_best,
+    track_video,
+    validate,
+    without_report,
+    write_report,
+    write_videos,
+)
 from diffusers_motion_embed.storage.files import check_save_directory
-from diffusers_motion_embed.training import CheckpointConfig, TrainingProgress, train_motion_embedding
+from diffusers_motion_embed.training import CheckpointConfig, train_motion_embedding
+from diffusers_motion_embed.training.callback import RunCallback
 from diffusers_motion_embed.training.captions import read_caption, visible
 from diffusers_motion_embed.training.checks import ignored_settings
 from diffusers_motion_embed.training.fleet import Job, read_jobs, run_jobs
-from diffusers_motion_embed.video import ReferenceClip, read_reference, read_video
-from diffusers_motion_embed.video.sheets import write_comparison
+from diffusers_motion_embed.video import ReferenceClip, read_reference
 
 
 ADAPTER_NAME = "trained"
-LOGGING_STEPS = 10
 
 
 def embedding_config(options: argparse.Namespace, pipe: Any, clip: ReferenceClip) -> MotionEmbeddingConfig:
@@ -70,38 +74,6 @@ def read_clips(options: argparse.Namespace, videos: list[Path], say: Callable[[s
     return clips
 
 
-class Callback:
-    """Between steps: sends figures to the trackers, and ends the run in order after Ctrl-C."""
-
-    def __init__(self, accelerator: Accelerator | None) -> None:
-        self.accelerator = accelerator
-        self.is_interrupted = False
-
-    def __enter__(self) -> "Callback":
-        self.previous = signal.signal(signal.SIGINT, self.interrupt)
-        return self
-
-    def __exit__(self, *_: Any) -> None:
-        signal.signal(signal.SIGINT, self.previous)
-
-    def interrupt(self, *_: Any) -> None:
-        """Ask the run to end after this step."""
-        if self.is_interrupted:
-            raise KeyboardInterrupt  # a second Ctrl-C stops at once
-        self.is_interrupted = True
-
-    def __call__(self, progress: TrainingProgress) -> None:
-        """What train_motion_embedding calls after every step."""
-        if self.accelerator and self.accelerator.log_with and progress.step % LOGGING_STEPS == 0:
-            self.accelerator.log(progress.logs(), step=progress.step)
-        if self.is_interrupted and (self.accelerator is None or self.accelerator.is_main_process):
-            folder = progress.save_checkpoint()
-            raise SystemExit(
-                f"\nStopped after step {progress.step} of {progress.max_train_steps} and saved {folder}. To go on, "
-                "give the same command with --resume_from_checkpoint latest."
-            )
-
-
 def train(
     options: argparse.Namespace,
     pipe: Any,
@@ -119,7 +91,7 @@ def train(
         checkpoints_total_limit=options.checkpoints_total_limit,
         resume_from_checkpoint=options.resume_from_checkpoint,
     )
-    with Callback(accelerator) as callback:
+    with RunCallback(accelerator) as callback:
         train_motion_embedding(
             pipe,
             [clip.frames for clip in clips],
@@ -130,65 +102,60 @@ def train(
             call_arguments=options.call_arguments,
             checkpoints=checkpoints,
             spatial_lora_directory=output_dir / "spatial_lora" if options.save_spatial_lora else None,
+            features=options.features,
             callback=callback,
             accelerator=accelerator,
         )
     try:
         if accelerator is None or accelerator.is_main_process:
-            write_results(options, pipe, clips[0], output_dir, accelerator)
+            write_results(options, pipe, clips[0], output_dir, accelerator, callback.losses)
     finally:
         pipe.unload_motion_embedding()
 
 
 def write_results(
-    options: argparse.Namespace, pipe: Any, clip: ReferenceClip, output_dir: Path, accelerator: Accelerator | None
+    options: argparse.Namespace, pipe: Any, clip: ReferenceClip, output_dir: Path, accelerator: Any, losses: list[Any]
 ) -> None:
-    """The embedding's folder: its files, validation videos, a preview; on request on the Hub too."""
+    """The embedding's folder: its files, validation videos, a report, a preview; on request on the Hub too."""
 
     def save(**arguments: Any) -> None:
         stored = {"dtype": getattr(torch, options.save_dtype), "max_error": options.max_error}
         pipe.save_motion_embedding(output_dir, ADAPTER_NAME, **stored, **arguments)
 
     save()
-    fps: Any = preview_fps(options, clip)  # a float, where diffusers' exports say int
     if options.save_inverted_noise:
         save_inverted_noise(output_dir, invert_clip(pipe, clip.frames, call_arguments=options.call_arguments))
-    shown = [("reference", clip.frames)]
-    for number, prompt in enumerate(options.validation_prompt):
-        video = generate_clip(pipe, options, clip.frames, prompt, options.seed)
-        path = output_dir / f"validation_{number}.mp4"
-        export_to_video(list(video), str(path), fps=fps)
-        print(f"{path}: {prompt}")
-        shown.append((prompt, (video * 255).round().astype(np.uint8)))
-        if accelerator is not None:
-            track_video(accelerator, f"validation_{number}", video, fps, options.max_train_steps)
-        if number == 0:
-            write_preview(path, len(clip.frames), fps)
-    if options.validation_prompt:
-        write_comparison([shown], output_dir / "comparison.webp", fps, width=192)
+    prompts, fps = options.validation_prompt, preview_fps(options, clip)
+
+    def make_clip(prompt: str) -> np.ndarray:
+        return generate_clip(pipe, options, clip.frames, prompt, options.seed)
+
+    if prompts and options.select == "best":
+        print(select_best(pipe, output_dir, clip.frames, prompts, make_clip, ADAPTER_NAME))
+        save()
+    if prompts:
+        validations = validate(pipe, prompts, make_clip)
+        for path, shown in zip(write_videos(output_dir, clip.frames, validations, fps), validations, strict=True):
+            print(f"{path}: {shown.prompt}")
+            track_video(accelerator, path.stem, shown.moved, fps, options.max_train_steps)
+        print(write_report(output_dir, clip.frames, validations, losses, fps=fps))
+    else:
+        print(without_report(options.prompt))
     if options.push_to_hub:
         hub = {"repo_id": options.hub_model_id, "token": options.hub_token, "license": options.license}
         save(push_to_hub=True, with_inverted_noise=options.save_inverted_noise, **hub)
     print(f"The motion embedding is in {output_dir}")
 
 
-def track_video(accelerator: Accelerator, name: str, frames: np.ndarray, fps: float, step: int) -> None:
-    """Send a validation video, (frames, height, width, 3) from 0 to 1, to the trackers that show videos."""
-    for tracker in accelerator.trackers:
-        if tracker.name == "tensorboard":  # plays no videos, and gets the frames side by side
-            tracker.writer.add_images(name, frames, step, dataformats="NHWC")
-        elif tracker.name == "wandb":
-            import wandb
-
-            video = (frames * 255).round().astype(np.uint8).transpose(0, 3, 1, 2)
-            tracker.log({name: wandb.Video(video, fps=round(fps))}, step=step)
-
-
-def write_preview(video: Path, num_frames: int, fps: Any) -> None:
-    """Write what the model card shows: the video, and a GIF for pages that do not play videos."""
-    shutil.copyfile(video, video.with_name("preview.mp4"))
-    pictures = [Image.fromarray(frame) for frame in read_video(video, num_frames)]
-    export_to_gif(pictures, str(video.with_name("preview.gif")), fps=fps)
+def say_needs(options: argparse.Namespace) -> None:
+    """What --estimate prints."""
+    training, embedding = make_configs(options)
+    video = options.reference_video[0] if options.reference_video else read_jobs(options.reference_videos)[0].video
+    size = read_clips(options, [video], print)[0].frames.shape[:3]
+    settings = {"config": training, "embedding_config": embedding, "guided": options.guidance_scale > 1}
+    settings |= {"dtype": getattr(torch, options.dtype), "token": options.hub_token, "revision": options.revision}
+    base = options.pretrained_model_name_or_path
+    print(estimate_memory(base, *size, motion_adapter=options.motion_adapter, **settings).table(options.memory))
 
 
 def train_one(options: argparse.Namespace, accelerator: Accelerator) -> None:
@@ -233,6 +200,9 @@ def main(arguments: list[str] | None = None) -> None:
     """The command line."""
     options = parse_arguments(str(__doc__), arguments)
     make_configs(options)  # tells of wrong values before anything is loaded
+    if options.estimate:
+        say_needs(options)
+        return
     check_save_directory(options.output_dir)
     accelerator = Accelerator(log_with=options.report_to, project_dir=options.output_dir)
     take_accelerate_settings(options, accelerator)

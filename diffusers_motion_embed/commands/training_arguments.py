@@ -11,6 +11,7 @@ from diffusers import DiffusionPipeline
 
 from diffusers_motion_embed.config import PARTS, MotionEmbeddingConfig
 from diffusers_motion_embed.errors import UnsupportedModelError
+from diffusers_motion_embed.estimate import parse_memory
 from diffusers_motion_embed.functional import DEBIAS_MODES
 from diffusers_motion_embed.training import RECIPES, TIMESTEP_SAMPLING, Recipe, TrainingConfig, default_recipe
 from diffusers_motion_embed.training.config import LearningRateSchedule, Loss
@@ -38,8 +39,10 @@ def parse_arguments(description: str, arguments: list[str] | None = None) -> arg
     _add_output(parser.add_argument_group("output"))
     add_generation(parser.add_argument_group("validation videos"))
     options = parse_with_recipe(parser, arguments)
-    if options.reference_videos and (options.prompt or options.push_to_hub or options.report_to):
-        parser.error("--reference_videos does not go with --prompt, --push_to_hub or --report_to.")
+    if options.reference_videos and (options.prompt or options.push_to_hub or options.report_to or options.features):
+        parser.error("--reference_videos does not go with --prompt, --features, --push_to_hub or --report_to.")
+    if options.select == "best" and not options.validation_prompt:
+        parser.error("--select best measures clips of prompts: give --validation_prompt.")
     return options
 
 
@@ -154,6 +157,7 @@ def add_base(group: argparse._ActionsContainer) -> None:
     add("--revision", help="Which revision of the base pipeline's repository.")
     add("--variant", help="Which variant of the base pipeline's files, such as fp16.")
     add("--dtype", choices=DTYPES, default="float32", help="The type of the base's weights.")
+    add("--offload", choices=["none", "model", "group", "sequential"], default="none", help="As diffusers' pipelines.")
 
 
 def _add_reference(group: argparse._ActionsContainer) -> None:
@@ -162,6 +166,7 @@ def _add_reference(group: argparse._ActionsContainer) -> None:
     add("--reference_video", type=Path, nargs="+", help="A video or a folder of pictures; several show one motion.")
     add("--reference_videos", type=Path, help="A folder of clips, or a list in JSON lines: one embedding for each.")
     add = group.add_argument
+    add("--features", type=Path, help="File for text features: read if it is there, else written.")
     add("--prompt", help="What the reference shows; by default the text file beside it, clip.txt for clip.mp4.")
     add_frames(group)
 
@@ -238,6 +243,8 @@ def add_embedding(group: argparse._ActionsContainer) -> None:
 def _add_output(group: argparse._ActionsContainer) -> None:
     add = group.add_argument
     add("--output_dir", type=Path, required=True)
+    add("--estimate", action="store_true", help="Only say what training and generation need, without any weights.")
+    add("--memory", type=parse_memory, help="Of your device, such as 16GB: --estimate marks what does not fit.")
     add("--checkpointing_steps", type=int, help="Save a checkpoint, checkpoint-N, after every this many steps.")
     add("--checkpoints_total_limit", type=int, help="Keep at most this many checkpoints.")
     add("--resume_from_checkpoint", help='Folder of a checkpoint, or "latest" for the last one of --output_dir.')
@@ -245,6 +252,7 @@ def _add_output(group: argparse._ActionsContainer) -> None:
     add("--save_inverted_noise", action="store_true", help="Keep the reference's noise, see docs/training.md.")
     add("--report_to", type=tracker, help="A tracker of accelerate, such as tensorboard or wandb; or none.")
     add("--validation_prompt", nargs="+", default=[], help="Videos of these are made with the trained embedding.")
+    add("--select", choices=["last", "best"], default="last", help="best: the checkpoint and scale that measure best.")
     add("--push_to_hub", action="store_true", help="Upload the embedding, with a model card and a preview.")
     add("--hub_model_id", help="Repository to upload to; by default the output folder's name, in your account.")
     add("--hub_token", help="Access token; by default that of the current login.")

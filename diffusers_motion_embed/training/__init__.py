@@ -1,6 +1,6 @@
 """Training motion embeddings. The package root does not import it, so those who only load never pay for it."""
 
-from diffusers_motion_embed.errors import CheckpointError, TrainingDivergedError
+from diffusers_motion_embed.errors import CheckpointError, FeaturesError, TrainingDivergedError
 from diffusers_motion_embed.training.checkpoints import CheckpointConfig
 from diffusers_motion_embed.training.config import TIMESTEP_SAMPLING, TrainingConfig
 from diffusers_motion_embed.training.losses import base_loss, debiased_temporal_loss, motion_distillation_loss
@@ -13,6 +13,7 @@ __all__ = [
     "TIMESTEP_SAMPLING",
     "CheckpointConfig",
     "CheckpointError",
+    "FeaturesError",
     "Recipe",
     "TrainingConfig",
     "TrainingDivergedError",

@@ -47,10 +47,10 @@ def check_pipeline(pipe: Any, component: str | None = None) -> tuple[str, ModelM
         )
     noising_of(pipe.scheduler)
     model = models[component]
-    if hasattr(model, "_hf_hook"):
+    if getattr(pipe, "hf_device_map", None) or getattr(model, "hf_device_map", None):
         raise UnsupportedModelError(
-            "The pipeline's model is offloaded. Train with the model on its device: call pipe.reset_device_map() or "
-            "pipe.remove_all_hooks(), then pipe.to(device)."
+            "The pipeline's components are spread over devices by a device map. Train with the model on one device: "
+            "call pipe.reset_device_map(), then pipe.to(device) or pipe.enable_model_cpu_offload()."
         )
     if getattr(model.config, "image_condition_type", None) == "token_replace":
         raise UnsupportedModelError(

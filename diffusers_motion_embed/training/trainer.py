@@ -24,6 +24,7 @@ from diffusers_motion_embed.architectures.bare import bare_models
 from diffusers_motion_embed.architectures.conditioning import Conditioning, capture_conditioning
 from diffusers_motion_embed.architectures.encoding import encode_frames
 from diffusers_motion_embed.architectures.noising import noising_of
+from diffusers_motion_embed.architectures.offloading import whole_on_device
 from diffusers_motion_embed.config import MotionEmbeddingConfig
 from diffusers_motion_embed.errors import AdapterNameError
 from diffusers_motion_embed.frames import Clip, as_clips
@@ -34,6 +35,7 @@ from diffusers_motion_embed.storage.files import write_embedding
 from diffusers_motion_embed.training.checkpoints import CheckpointConfig, read_state, tidy, write_state
 from diffusers_motion_embed.training.checks import as_prompts, check_options, check_pipeline, check_references
 from diffusers_motion_embed.training.config import TrainingConfig
+from diffusers_motion_embed.training.features import kept_features, source_of
 from diffusers_motion_embed.training.losses import LOSSES
 from diffusers_motion_embed.training.optimization import Optimization
 from diffusers_motion_embed.training.recipes import RECIPES, default_recipe
@@ -97,6 +99,7 @@ def train_motion_embedding(
     call_arguments: Mapping[str, Any] | None = None,
     checkpoints: CheckpointConfig | None = None,
     spatial_lora_directory: str | Path | None = None,
+    features: str | Path | None = None,
     callback: Callable[[TrainingProgress], None] | None = None,
     accelerator: Any = None,
     progress_bar: bool = True,
@@ -121,6 +124,8 @@ def train_motion_embedding(
             pipeline is called once for each clip, up to its first call of the model, to see what it gives the model.
         checkpoints: When and where the run is saved, and where it resumes.
         spatial_lora_directory: Folder for the LoRA of the loss "debiased_hybrid"; by default the LoRA is dropped.
+        features: A safetensors file for what the pipeline gives its model with the references, such as text features.
+            It is read if it exists, and the pipeline may then lack its text encoders; otherwise it is written.
         callback: Called after every step. An exception from it ends the run and takes the embedding off.
         accelerator: The `Accelerator` of accelerate. Its processes share the samples of every step and end with the
             same embedding. None trains in this process alone.
@@ -136,6 +141,7 @@ def train_motion_embedding(
         NotFiniteError: If the VAE produces infinite numbers or NaN.
         AdapterNameError: If `adapter_name` is in use.
         TargetModulesError: If `embedding_config` asks for no layer.
+        FeaturesError: If `features` is damaged or of other prompts, sizes or arguments, or cannot hold what is given.
         CheckpointError: If the checkpoint to resume from is missing, damaged, or from another run.
         TrainingDivergedError: If the loss becomes infinite or NaN; the embedding is then taken off again.
     """
@@ -152,15 +158,17 @@ def train_motion_embedding(
         raise AdapterNameError(f"A motion embedding named {adapter_name!r} is loaded already; choose another name.")
     resumed = checkpoints.find() if checkpoints else None
     state = read_state(resumed) if resumed else None
+    features_path = Path(features).expanduser() if features is not None else None
     with bare_models(pipe):
-        reference = _Reference.of(pipe, component, clips, prompts, config, call_arguments)
-        embedding = _prepare(embedding_config, config, pipe, component, clips, prompts, reference)
-        with _attach(pipe, model, adapter_name, embedding, config, spatial_lora_directory) as spatial:
-            noising = noising_of(pipe.scheduler)
-            run = Optimization(model, noising, *reference, embedding.tensors, spatial, config, accelerator)
-            if state is not None:
-                run.load_state(*state)
-            _run(run, checkpoints, embedding.config, callback, progress_bar)
+        reference = _Reference.of(pipe, component, clips, prompts, config, call_arguments, features_path)
+        with whole_on_device(pipe, model):
+            embedding = _prepare(embedding_config, config, pipe, component, clips, prompts, reference)
+            with _attach(pipe, model, adapter_name, embedding, config, spatial_lora_directory) as spatial:
+                noising = noising_of(pipe.scheduler)
+                run = Optimization(model, noising, *reference, embedding.tensors, spatial, config, accelerator)
+                if state is not None:
+                    run.load_state(*state)
+                _run(run, checkpoints, embedding.config, callback, progress_bar)
     trained = embedding.config
     return LoadReport(adapter_name, (component,), embedding.num_layers, trained.num_frames, trained.debias, prompts[0])
 
@@ -181,19 +189,28 @@ class _Reference(NamedTuple):
         prompts: list[str | None],
         config: TrainingConfig,
         call_arguments: Mapping[str, Any] | None,
+        features: Path | None,
     ) -> "_Reference":
         shown = _with_negatives(clips, prompts) if config.color_negative else list(zip(clips, prompts, strict=True))
         latents = torch.cat([encode_frames(pipe, clip) for clip, _ in shown])
+        with_frames = LOSSES[config.loss].trains_spatial_lora
+        lengths = (None, 1) if with_frames else (None,)
 
-        def conditionings(num_frames: int | None) -> list[Conditioning]:
-            found = [
-                capture_conditioning(pipe, component, clip[:num_frames], text, call_arguments) for clip, text in shown
+        def capture() -> list[Conditioning]:
+            return [
+                capture_conditioning(pipe, component, clip[:length], text, call_arguments)
+                for length in lengths
+                for clip, text in shown
             ]
-            for conditioning in found:
-                conditioning.check_size(latents[:, :, :num_frames])
-            return found
 
-        return cls(latents, conditionings(None), conditionings(1) if LOSSES[config.loss].trains_spatial_lora else [])
+        if features is None:
+            found = capture()
+        else:
+            source = source_of(pipe, component, shown, call_arguments, with_frames)
+            found = kept_features(features, source, supported_models(pipe)[component], latents.device, capture)
+        for number, conditioning in enumerate(found):
+            conditioning.check_size(latents[:, :, : lengths[number // len(shown)]])
+        return cls(latents, found[: len(shown)], found[len(shown) :])
 
 
 def _prepare(

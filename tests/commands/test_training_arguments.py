@@ -158,3 +158,10 @@ def test_fleets_do_not_take_what_belongs_to_one_embedding(other, capsys):
     with pytest.raises(SystemExit):
         parse_arguments("", arguments)
     assert "--reference_videos does not go with" in capsys.readouterr().err
+
+
+def test_selecting_the_best_needs_something_to_measure(capsys):
+    with pytest.raises(SystemExit):
+        configs("--select", "best")
+    assert "give --validation_prompt" in capsys.readouterr().err
+    assert parse_arguments("", [*NEEDED, "--select", "best", "--validation_prompt", "a"]).select == "best"

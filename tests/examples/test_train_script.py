@@ -58,6 +58,7 @@ def test_a_video_file_becomes_an_embedding(make_pipeline, tmp_path, run_here, ca
     assert f"The motion embedding is in {output}" in said
     assert "4 frames of 16 x 16 at 4 per second" in said
     assert json.loads((output / "adapter_config.json").read_text())["generation"]["fps"] == 4
+    assert (output / "report.html").is_file()
     for name in ("validation_0.mp4", "preview.mp4", "preview.gif"):
         assert read_reference(output / name, 4).fps == 4, name
     with Image.open(output / "comparison.webp") as picture:
@@ -122,6 +123,21 @@ def test_bad_arguments_are_told_before_any_model_is_loaded(arguments, message, t
         )
     assert getattr(told.value, "code", 1)
     assert message in f"{told.value} {capsys.readouterr().err}"
+    assert not (tmp_path / "out").exists()
+
+
+def test_needs_are_told_from_settings_alone(tmp_path):
+    make_text_to_video().save_pretrained(tmp_path / "base")
+    for path in (tmp_path / "base").rglob("*.safetensors"):
+        path.unlink()
+    done = run(
+        *("--pretrained_model_name_or_path", tmp_path / "base", "--reference_video", REFERENCE),
+        *("--output_dir", tmp_path / "out", "--num_frames", 4, "--height", 16, "--width", 16),
+        *("--estimate", "--memory", "1MB"),
+    )
+    assert done.returncode == 0, done.stderr
+    assert "TextToVideoSDPipeline, weights: vae" in done.stdout
+    assert "Marked with - is what does not fit into 0.00 GB." in done.stdout
     assert not (tmp_path / "out").exists()
 
 

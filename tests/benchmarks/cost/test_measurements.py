@@ -3,10 +3,13 @@
 import json
 import re
 import sys
+from pathlib import Path
 
 import pytest
+from diffusers import DiffusionPipeline
 
 from benchmarks.cost import __main__ as program
+from benchmarks.cost.estimating import measure_estimates
 from benchmarks.cost.forward import measure_block, measure_forward
 from benchmarks.cost.importing import measure_importing
 from benchmarks.cost.loading import measure_loading
@@ -86,6 +89,15 @@ def test_a_step_that_keeps_what_it_computes_needs_more_memory():
     assert forward.value > 1e6
     assert step.value > 1.5
     assert str(kept) in step.name
+
+
+def test_estimates_of_the_embedded_wan():
+    def make():
+        return DiffusionPipeline.from_pretrained(Path(__file__).parents[3] / "examples/tiny-wan")
+
+    figures = measure_estimates({"tiny-wan": make}, (3, 16, 16))
+    assert [figure.unit for figure in figures] == ["bytes", "times"] * 3
+    assert all(0.5 < figure.value < 2 for figure in figures[1::2])
 
 
 def test_bytes_of_the_embedded_model(monkeypatch):

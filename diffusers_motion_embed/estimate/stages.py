@@ -1,0 +1,166 @@
+"""What the stages of training and generation allocate beside weights, by running them without numbers."""
+
+import inspect
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from diffusers import DiffusionPipeline
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from diffusers_motion_embed.adapter.registry import in_training, remove_embedding
+from diffusers_motion_embed.adapter.selection import select_layers
+from diffusers_motion_embed.architectures import find_architecture
+from diffusers_motion_embed.architectures.conditioning import batches, call_parameters
+from diffusers_motion_embed.architectures.encoding import encode_pixels, sees_clips
+from diffusers_motion_embed.architectures.noising import noising_of
+from diffusers_motion_embed.config import MotionEmbeddingConfig
+from diffusers_motion_embed.estimate.inputs import Subject, conditioning_of
+from diffusers_motion_embed.estimate.live_bytes import LiveBytes, stored_bytes
+from diffusers_motion_embed.storage.embedding import Embedding
+from diffusers_motion_embed.training.config import TrainingConfig
+from diffusers_motion_embed.training.optimization import Optimization
+from diffusers_motion_embed.training.recompute import recomputation
+from diffusers_motion_embed.training.trainer import new_embedding
+
+
+ADAPTER_NAME = "estimate"
+
+# Their pipelines ask for the prediction with the prompt and for that without it in turn, the others at once.
+IN_TURN = (
+    "WanTransformer3DModel",
+    "WanVACETransformer3DModel",
+    "SkyReelsV2Transformer3DModel",
+    "ChronoEditTransformer3DModel",
+    "HunyuanVideoTransformer3DModel",
+    "Kandinsky5Transformer3DModel",
+    "CosmosTransformer3DModel",
+    "MotifVideoTransformer3DModel",
+)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A part of a run in which one component computes.
+
+    Args:
+        name: For people.
+        component: Name of the component.
+        activations: Bytes of everything but weights, at the peak.
+        stays: Whether the component stays whole on the device, whatever offloading was chosen.
+    """
+
+    name: str
+    component: str
+    activations: int
+    stays: bool = False
+
+
+def text_stages(pipe: DiffusionPipeline) -> Iterator[Stage]:
+    """Encoding the prompt, by each of the pipeline's text encoders."""
+    for name, encoder in pipe.components.items():
+        if isinstance(encoder, PreTrainedModel) and name.startswith("text_encoder"):
+            tokens = torch.zeros(1, num_text_tokens(pipe, encoder), dtype=torch.long)
+            with torch.no_grad(), LiveBytes() as live:
+                encoder(input_ids=tokens)
+            yield Stage("text encoding", name, live.peak)
+
+
+def num_text_tokens(pipe: DiffusionPipeline, encoder: PreTrainedModel | None = None) -> int:
+    """How many tokens a prompt becomes, as far as the pipeline's call and the settings of its first encoder say."""
+    asked = call_parameters(pipe).get("max_sequence_length")
+    encoder = encoder or getattr(pipe, "text_encoder", None)
+    longest = getattr(getattr(encoder, "config", None), "max_position_embeddings", None)
+    return min(number for number in (asked, longest, 512) if isinstance(number, int))
+
+
+def encoding_stage(pipe: DiffusionPipeline, clip: tuple[int, int, int]) -> tuple[Stage, Tensor]:
+    """Encoding a reference of this many frames, height and width. Also the latents, without numbers."""
+    with _mode(pipe.vae):
+        frames = torch.zeros(*clip, 3, dtype=torch.uint8)
+    with LiveBytes() as live:
+        latents = encode_pixels(pipe.vae, frames)
+    return Stage("VAE encoding", "vae", live.peak), latents
+
+
+def training_stage(
+    pipe: DiffusionPipeline,
+    component: str,
+    latents: Tensor,
+    config: TrainingConfig,
+    embedding_config: MotionEmbeddingConfig,
+) -> Stage:
+    """The steps of training."""
+    model = getattr(pipe, component)
+    architecture = find_architecture(model)
+    frames, height, width = latents.shape[2:]
+    completed = replace(
+        embedding_config,
+        value_grid=embedding_config.value_grid or architecture.value_grid,
+        num_frames=frames,
+        num_latent_frames=frames // architecture.input_layout(model).patch_size[0],
+        latent_height=height,
+        latent_width=width,
+    )
+    completed.target_modules = select_layers(model, completed)
+    tensors = {
+        path: {part: _mode(model).from_tensor(tensor) for part, tensor in parts.items()}
+        for path, parts in new_embedding(model, completed, completed.target_modules).items()
+    }
+    conditioning = conditioning_of(Subject(model, (frames, height, width), num_text_tokens(pipe)))
+    # Losses are scaled with half precision of 16 bits of float16 alone, which needs numbers.
+    precision = "bf16" if config.mixed_precision == "fp16" else config.mixed_precision
+    accumulates = config.gradient_accumulation_steps > 1
+    config = replace(config, gradient_accumulation_steps=1, mixed_precision=precision)
+    embedding, layers = Embedding(completed, tensors), architecture.layers if config.gradient_checkpointing else None
+    with in_training(model, ADAPTER_NAME, embedding, "identity"), recomputation(model, layers):
+        run = Optimization(model, noising_of(pipe.scheduler), latents, [conditioning], [], tensors, {}, config)
+        with LiveBytes() as live:
+            run.step()
+    remove_embedding(model, ADAPTER_NAME)
+    learned = stored_bytes(tensor for parts in tensors.values() for tensor in parts.values())
+    # Itself, two of AdamW, and the gradient of earlier passes; that of the last pass is seen.
+    copies = 4 if accumulates else 3
+    kept = stored_bytes([latents, *conditioning.tensors()]) + copies * learned
+    return Stage("training steps", component, live.peak + kept, stays=True)
+
+
+def denoising_stage(pipe: DiffusionPipeline, component: str, latents: Tensor, guided: bool) -> Stage:
+    """One prediction of generation, with guidance or not."""
+    model = getattr(pipe, component)
+    conditioning = conditioning_of(Subject(model, tuple(latents.shape[2:]), num_text_tokens(pipe)))
+    at_once = guided and find_architecture(model).model_class not in IN_TURN
+    ((_, batch),) = batches([conditioning] * (2 if at_once else 1))
+    noisy = latents.to(model.dtype).expand(2 if at_once else 1, *latents.shape[1:])
+    with torch.no_grad(), LiveBytes() as live:
+        model(**batch.inputs(noisy, torch.zeros(len(noisy))))
+    kept = 3 * stored_bytes([latents]) + stored_bytes(conditioning.tensors()) * (2 if guided else 1)
+    return Stage("denoising", component, live.peak + kept)
+
+
+def decoding_stage(pipe: DiffusionPipeline, latents: Tensor) -> Stage:
+    """Decoding what was generated, in the chunks that the pipeline uses by default."""
+    vae: Any = pipe.vae
+    latents = latents.to(vae.dtype)
+    with torch.no_grad(), LiveBytes() as live:
+        if sees_clips(vae.decoder):
+            kept = _decoded(vae, latents)
+        else:
+            pictures = latents[0].transpose(0, 1)
+            size = call_parameters(pipe).get("decode_chunk_size") or len(pictures)
+            kept = torch.cat([_decoded(vae, chunk) for chunk in pictures.split(size)])
+    del kept
+    return Stage("VAE decoding", "vae", live.peak + stored_bytes([latents]))
+
+
+def _decoded(vae: Any, latents: Tensor) -> Tensor:
+    known = inspect.signature(vae.decode).parameters
+    frames = {"num_frames": len(latents)} if "num_frames" in known else {}
+    return vae.decode(latents, **frames, return_dict=False)[0]
+
+
+def _mode(model: nn.Module) -> Any:
+    """In which the model has no numbers."""
+    return next(model.parameters()).fake_mode

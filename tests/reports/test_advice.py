@@ -1,0 +1,34 @@
+"""What is said of known measures."""
+
+import math
+
+import pytest
+
+from diffusers_motion_embed.reports import Measures, advise
+
+
+FALLING = [(10 * step, 1 / step) for step in range(1, 11)]
+SETTLED = [(10 * step, 0.5) for step in range(1, 11)]
+
+
+@pytest.mark.parametrize(
+    ("measures", "losses", "training", "said", "unsaid"),
+    [
+        (Measures(0.2, 0.9, 0.0), SETTLED, {}, ["The motion arrived: fidelity 0.90, 0.70 more"], ["Try"]),
+        (Measures(0.85, 0.9, 0.0), SETTLED, {}, ["nearly as much without the motion"], ["arrived"]),
+        (Measures(0.2, 0.9, 0.3), SETTLED, {}, ["arrived", "weaker scale", "--recipe gentle"], ["longer"]),
+        (Measures(0.2, 0.3, 0.0), FALLING, {"max_train_steps": 100}, ["--max_train_steps 200"], ["settled"]),
+        (Measures(0.2, 0.3, 0.0), SETTLED, {}, ["The loss has settled", "stronger scale"], ["longer"]),
+        (Measures(0.2, 0.3, 0.3), SETTLED, {}, ["--recipe full_attention", "weaker scale"], ["settled"]),
+        (Measures(0.2, 0.3, 0.3), SETTLED, {"color_negative": True}, ["The loss has settled"], ["full_attention"]),
+        (Measures(math.nan, math.nan, 0.0), SETTLED, {}, ["Nothing was seen to move"], ["arrived"]),
+        (Measures(math.nan, 0.9, 0.0), [], {}, ["The motion arrived: fidelity 0.90, 0.90 more"], []),
+        (Measures(0.2, 0.3, 0.0), [(10, 1.0)], {}, ["stronger scale"], ["longer"]),
+    ],
+)
+def test_measures_become_advice(measures, losses, training, said, unsaid):
+    text = "\n".join(advise([measures, measures], losses, training))
+    for part in said:
+        assert part in text
+    for part in unsaid:
+        assert part not in text

@@ -1,0 +1,72 @@
+"""Training while the pipeline's components are offloaded."""
+
+import numpy as np
+import pytest
+import torch
+from accelerate import cpu_offload
+
+from diffusers_motion_embed import enable_motion_embedding
+from diffusers_motion_embed.architectures.offloading import is_offloaded
+from diffusers_motion_embed.training import TrainingConfig, train_motion_embedding
+from tests.conftest import make_animatediff, make_text_to_video
+from tests.helpers import NUM_FRAMES, generate, make_config
+
+
+CPU = torch.device("cpu")
+
+
+def offload_every_component(pipe):
+    """What enable_sequential_cpu_offload does; itself it asks accelerate for the device "cpu:0", and fails."""
+    for component in pipe.components.values():
+        if isinstance(component, torch.nn.Module):
+            cpu_offload(component, CPU, offload_buffers=len(component._parameters) > 0)
+
+
+OFFLOADS = {
+    "model": lambda pipe: pipe.enable_model_cpu_offload(device="cpu"),
+    "sequential": offload_every_component,
+    "leaves": lambda pipe: pipe.enable_group_offload(CPU, CPU, offload_type="leaf_level"),
+    "blocks": lambda pipe: pipe.enable_group_offload(CPU, CPU, offload_type="block_level", num_blocks_per_group=1),
+}
+
+
+def train(pipe, callback=None):
+    frames = np.random.default_rng(0).integers(0, 256, (NUM_FRAMES, 16, 16, 3), dtype=np.uint8)
+    config = TrainingConfig(max_train_steps=2, gradient_accumulation_steps=1)
+    train_motion_embedding(
+        pipe, frames, "a red circle", config, embedding_config=make_config(), callback=callback, progress_bar=False
+    )
+    return generate(pipe)
+
+
+@pytest.mark.parametrize("make_pipe", [make_text_to_video, make_animatediff], ids=["text-to-video", "animatediff"])
+def test_an_offloaded_pipeline_learns_the_same_and_stays_offloaded(make_pipe):
+    expected = train(enable_motion_embedding(make_pipe()))
+    for name, offload in OFFLOADS.items():
+        pipe = enable_motion_embedding(make_pipe())
+        offload(pipe)
+        seen = []
+
+        def look(progress, pipe=pipe, seen=seen):
+            weights = list(pipe.unet.parameters())
+            seen.append(not is_offloaded(pipe.unet) and all(weight.device == CPU for weight in weights))
+
+        assert torch.equal(train(pipe, look), expected), name
+        assert seen == [True, True], name
+        assert all(is_offloaded(each) for each in (pipe.unet, pipe.vae, pipe.text_encoder)), name
+
+
+@pytest.mark.parametrize("offload", OFFLOADS.values(), ids=OFFLOADS)
+def test_a_run_that_fails_leaves_the_pipeline_offloaded_and_as_it_was(offload):
+    pipe = enable_motion_embedding(make_text_to_video())
+    plain = generate(pipe)
+    offload(pipe)
+
+    def stop(progress):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(pipe, stop)
+    assert is_offloaded(pipe.unet)
+    assert pipe.get_list_motion_embeddings() in ({}, [])
+    assert torch.equal(generate(pipe), plain)
