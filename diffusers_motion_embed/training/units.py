@@ -34,7 +34,7 @@ Units = dict[str, dict[str, Tensor]]
 def measure_units(
     model: ModelMixin, tensors: EmbeddingTensors, latent_size: tuple[int, int], forward: Callable[[], None]
 ) -> Units:
-    """The units of an embedding's tensors.
+    """The units of an embedding's tensors. What is not added to a projection's input keeps the model's own.
 
     Args:
         model: Carries the embedding, which does not act yet.
@@ -51,9 +51,10 @@ def measure_units(
 
         return hook
 
+    modules = dict(model.named_modules())
     with contextlib.ExitStack() as hooks:
-        for path in tensors:
-            for name, projection in model.get_submodule(path).named_children():
+        for path in tensors.keys() & modules.keys():
+            for name, projection in modules[path].named_children():
                 if name in PARTS_OF_PROJECTIONS:
                     hook = note(path, PARTS_OF_PROJECTIONS[name])
                     hooks.callback(projection.register_forward_pre_hook(hook).remove)
@@ -63,6 +64,8 @@ def measure_units(
     def unit(path: str, part: str, tensor: Tensor) -> Tensor:
         if part == "p":
             return 1 / tensor.new_tensor(tokens)
+        if (path, part) not in squares:
+            return tensor.new_ones(())
         size = torch.stack(squares[path, part]).mean().sqrt()
         return torch.where(size > 0, size, 1.0)
 
