@@ -47,15 +47,21 @@ def without_extras():
 
 @pytest.mark.parametrize("extra", MODULES)
 def test_the_extras_bring_what_is_missing_here(extra):
-    assert [entry.partition(">")[0] for entry in EXTRAS[extra]] == list(MODULES[extra])
+    others = [entry for entry in EXTRAS[extra] if not entry.startswith("diffusers_motion_embed[")]
+    assert [entry.partition(">")[0] for entry in others] == list(MODULES[extra])
 
 
-def test_all_but_metrics_is_imported_without_extras(without_extras):
+# Metrics, and what measures with them: a run of training ends with a report.
+MEASURING = ("metrics", "reports", "commands.train")
+
+
+def test_all_but_what_measures_is_imported_without_extras(without_extras):
     errors = without_extras["errors"]
     assert len(errors) > 60
     failed = {name for name, error in errors.items() if error}
     assert "diffusers_motion_embed.metrics" in failed
-    assert all(name.startswith("diffusers_motion_embed.metrics") for name in failed)
+    allowed = tuple(f"diffusers_motion_embed.{name}" for name in MEASURING)
+    assert {name for name in failed if not name.startswith(allowed)} == set()
 
 
 def test_a_missing_extra_is_named(without_extras):

@@ -16,7 +16,8 @@ from tests.helpers import make_config
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-OURS = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["training"]]
+EXTRAS = PROJECT["optional-dependencies"]
+OURS = [each for each in (*PROJECT["dependencies"], *EXTRAS["training"], *EXTRAS["metrics"]) if each[-1] != "]"]
 RANGES = {found.name.lower().replace("_", "-"): found.specifier for found in map(Requirement, OURS)}
 ADDRESSES = [
     "hf://you/motion",
