@@ -16,8 +16,8 @@ from tests.helpers import make_config
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-EXTRAS = PROJECT["optional-dependencies"]
-OURS = [each for each in (*PROJECT["dependencies"], *EXTRAS["training"], *EXTRAS["metrics"]) if each[-1] != "]"]
+TRAINING = [each for each in PROJECT["optional-dependencies"]["training"] if ">=" in each]  # not our other extras
+OURS = [*PROJECT["dependencies"], *TRAINING]
 RANGES = {found.name.lower().replace("_", "-"): found.specifier for found in map(Requirement, OURS)}
 ADDRESSES = [
     "hf://you/motion",
