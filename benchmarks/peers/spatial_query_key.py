@@ -35,7 +35,8 @@ class SpatialQueryKey(LayerEmbedding):
         """See `LayerEmbedding`."""
         if part == "v":
             return super().offset(part, num_frames, grid, device)
-        fitted = self._strength(part) * fit_frames(self.qk, num_frames, self.state.config.frame_policy)
+        strength = self.scales[part] * self.state.timing.gate
+        fitted = strength * fit_frames(self.qk, num_frames, self.state.config.frame_policy)
         return resample_grid(fitted, grid).flatten(0, 1)
 
 
