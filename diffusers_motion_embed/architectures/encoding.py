@@ -75,7 +75,7 @@ def encode_frames(pipe: Any, frames: np.ndarray, chunk_size: int = 8) -> Tensor:
 
 
 @torch.no_grad()
-def encode_pixels(vae: nn.Module, frames: Tensor, chunk_size: int = 8) -> Tensor:
+def encode_pixels(vae: Any, frames: Tensor, chunk_size: int = 8) -> Tensor:
     """What a VAE makes of a clip, not scaled.
 
     Args:

@@ -114,13 +114,14 @@ def _rotations(subject: Subject) -> tuple[Tensor, Tensor] | None:
 
 def _rotations_of_allegro(subject: Subject) -> tuple:
     frames, height, width = subject.grid
-    *frequencies, rows, columns, depths = get_3d_rotary_pos_embed_allegro(
+    tables: Any = get_3d_rotary_pos_embed_allegro(
         embed_dim=subject.model.config.attention_head_dim,
         crops_coords=((0, 0), (height, width)),
         grid_size=(height, width),
         temporal_size=frames,
         interpolation_scale=(1.0, 1.0, 1.0),
     )
+    *frequencies, rows, columns, depths = tables
     positions = torch.cartesian_prod(rows.long(), columns.long(), depths.long())
     return tuple(frequencies), tuple(positions.T[:, None])
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from diffusers import DiffusionPipeline
 from torch import nn
 from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException
 
@@ -160,7 +159,7 @@ def gigabytes(size: int) -> str:
 
 
 def _stages(
-    pipe: DiffusionPipeline,
+    pipe: Any,
     component: str,
     clip: tuple[int, int, int],
     config: TrainingConfig,

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from diffusers import DiffusionPipeline
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
@@ -58,7 +57,7 @@ class Stage:
     stays: bool = False
 
 
-def text_stages(pipe: DiffusionPipeline) -> Iterator[Stage]:
+def text_stages(pipe: Any) -> Iterator[Stage]:
     """Encoding the prompt, by each of the pipeline's text encoders."""
     for name, encoder in pipe.components.items():
         if isinstance(encoder, PreTrainedModel) and name.startswith("text_encoder"):
@@ -68,7 +67,7 @@ def text_stages(pipe: DiffusionPipeline) -> Iterator[Stage]:
             yield Stage("text encoding", name, live.peak)
 
 
-def num_text_tokens(pipe: DiffusionPipeline, encoder: PreTrainedModel | None = None) -> int:
+def num_text_tokens(pipe: Any, encoder: PreTrainedModel | None = None) -> int:
     """How many tokens a prompt becomes, as far as the pipeline's call and the settings of its first encoder say."""
     asked = call_parameters(pipe).get("max_sequence_length")
     encoder = encoder or getattr(pipe, "text_encoder", None)
@@ -76,7 +75,7 @@ def num_text_tokens(pipe: DiffusionPipeline, encoder: PreTrainedModel | None = N
     return min(number for number in (asked, longest, 512) if isinstance(number, int))
 
 
-def encoding_stage(pipe: DiffusionPipeline, clip: tuple[int, int, int]) -> tuple[Stage, Tensor]:
+def encoding_stage(pipe: Any, clip: tuple[int, int, int]) -> tuple[Stage, Tensor]:
     """Encoding a reference of this many frames, height and width. Also the latents, without numbers."""
     with _mode(pipe.vae):
         frames = torch.zeros(*clip, 3, dtype=torch.uint8)
@@ -86,7 +85,7 @@ def encoding_stage(pipe: DiffusionPipeline, clip: tuple[int, int, int]) -> tuple
 
 
 def training_stage(
-    pipe: DiffusionPipeline,
+    pipe: Any,
     component: str,
     latents: Tensor,
     config: TrainingConfig,
@@ -109,6 +108,7 @@ def training_stage(
         path: {part: _mode(model).from_tensor(tensor) for part, tensor in parts.items()}
         for path, parts in new_embedding(model, completed, completed.target_modules).items()
     }
+    frames, height, width = latents.shape[2:]
     conditioning = conditioning_of(Subject(model, (frames, height, width), num_text_tokens(pipe)))
     # Losses are scaled with half precision of 16 bits of float16 alone, which needs numbers.
     precision = "bf16" if config.mixed_precision == "fp16" else config.mixed_precision
@@ -127,10 +127,11 @@ def training_stage(
     return Stage("training steps", component, live.peak + kept, stays=True)
 
 
-def denoising_stage(pipe: DiffusionPipeline, component: str, latents: Tensor, guided: bool) -> Stage:
+def denoising_stage(pipe: Any, component: str, latents: Tensor, guided: bool) -> Stage:
     """One prediction of generation, with guidance or not."""
     model = getattr(pipe, component)
-    conditioning = conditioning_of(Subject(model, tuple(latents.shape[2:]), num_text_tokens(pipe)))
+    frames, height, width = latents.shape[2:]
+    conditioning = conditioning_of(Subject(model, (frames, height, width), num_text_tokens(pipe)))
     at_once = guided and find_architecture(model).model_class not in IN_TURN
     ((_, batch),) = batches([conditioning] * (2 if at_once else 1))
     noisy = latents.to(model.dtype).expand(2 if at_once else 1, *latents.shape[1:])
@@ -140,9 +141,9 @@ def denoising_stage(pipe: DiffusionPipeline, component: str, latents: Tensor, gu
     return Stage("denoising", component, live.peak + kept)
 
 
-def decoding_stage(pipe: DiffusionPipeline, latents: Tensor) -> Stage:
+def decoding_stage(pipe: Any, latents: Tensor) -> Stage:
     """Decoding what was generated, in the chunks that the pipeline uses by default."""
-    vae: Any = pipe.vae
+    vae = pipe.vae
     latents = latents.to(vae.dtype)
     with torch.no_grad(), LiveBytes() as live:
         if sees_clips(vae.decoder):
@@ -163,4 +164,5 @@ def _decoded(vae: Any, latents: Tensor) -> Tensor:
 
 def _mode(model: nn.Module) -> Any:
     """In which the model has no numbers."""
-    return next(model.parameters()).fake_mode
+    parameter: Any = next(model.parameters())
+    return parameter.fake_mode

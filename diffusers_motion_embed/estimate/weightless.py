@@ -8,7 +8,7 @@ from typing import Any
 
 import diffusers
 import torch
-from diffusers import DiffusionPipeline, MotionAdapter, SchedulerMixin
+from diffusers import MotionAdapter, SchedulerMixin
 from diffusers.models.modeling_utils import ModelMixin
 from huggingface_hub import snapshot_download
 from torch import Tensor, nn
@@ -35,7 +35,7 @@ def settings_folder(name: str, revision: str | None = None, token: str | bool | 
     return Path(snapshot_download(name, revision=revision, token=token, allow_patterns=list(SETTINGS)))
 
 
-def weightless_pipeline(folder: Path, dtype: torch.dtype, motion_adapter: Path | None = None) -> DiffusionPipeline:
+def weightless_pipeline(folder: Path, dtype: torch.dtype, motion_adapter: Path | None = None) -> Any:
     """A pipeline whose models have shapes and types but no numbers, nor tokenizers.
 
     Its models compute nothing, and still show what computing would allocate.
