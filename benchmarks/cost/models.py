@@ -101,7 +101,7 @@ def embed(model: nn.Module, size: Size, target_modules: str | None = None) -> Em
     """Put an embedding with random numbers on the model, with value grids as they are by default.
 
     Args:
-        model: Of a supported class.
+        model: A model of a supported class.
         size: Of the clips.
         target_modules: Regular expression for the adapted layers; by default the model class's own choice.
 

@@ -57,7 +57,7 @@ def _load_as_float32(config: dict[str, Any]) -> dict[str, Any]:
 
 def _prefix_weights(path: Path) -> None:
     with safe_open(path, framework="pt") as file:
-        weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is not a dictionary
+        weights = {name: file.get_tensor(name) for name in list(file.keys())}
     named = {CLIP_PREFIX + name.removeprefix(CLIP_PREFIX): weight for name, weight in weights.items()}
     save_file(named, path, metadata={"format": "pt"})
 

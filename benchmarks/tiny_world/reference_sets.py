@@ -123,7 +123,7 @@ def prompts_for(name: str, shown: Appearance, is_camera: bool) -> tuple[Appearan
     """Six prompts of as many objects that have no colour, shape and background in common with a reference.
 
     Args:
-        name: Of the reference, from which all chance comes.
+        name: Name of the reference; it is the seed of all chance.
         shown: What it shows.
         is_camera: Whether the background has to have a pattern.
     """

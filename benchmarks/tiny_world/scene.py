@@ -226,7 +226,7 @@ def render(
     Args:
         appearance: What it shows.
         motion: How it moves.
-        radius: Of the objects at zoom 1, in half frame widths.
+        radius: Radius of the objects at zoom 1, in half frame widths.
         size: Height and width of the frames, in pixels.
 
     Returns:

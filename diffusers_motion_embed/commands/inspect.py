@@ -8,6 +8,7 @@ No model is loaded.
 
 import argparse
 from pathlib import Path
+from typing import cast
 
 from diffusers_motion_embed.config import MotionEmbeddingConfig
 from diffusers_motion_embed.storage.embedding import Embedding
@@ -28,7 +29,7 @@ def main(arguments: list[str] | None = None) -> None:
         parser.add_argument(f"--{name}", help="As of load_motion_embedding.")
     options = vars(parser.parse_args(arguments))
     source = options.pop("source")
-    where: HubArguments = {name: value for name, value in options.items() if value is not None}  # type: ignore[assignment]
+    where = cast(HubArguments, {name: value for name, value in options.items() if value is not None})
     path = fetch_embedding(source, **where)
     file = path / WEIGHTS_NAME if path.is_dir() else path
     for name, value in describe(read_embedding(path), file).items():
@@ -45,6 +46,7 @@ def describe(embedding: Embedding, file: Path) -> dict[str, str]:
     config = embedding.config
     sizes = sorted({"x".join(map(str, parts["v"].shape[:2])) for parts in embedding.tensors.values() if "v" in parts})
     numbers = sum(tensor.numel() for parts in embedding.tensors.values() for tensor in parts.values())
+    layers = [path for path, parts in embedding.tensors.items() if "p" not in parts]
     previews = [each.name for each in preview_files(file.parent)]
     return {
         "base": f"{config.base_model_name_or_path or 'not stated'} ({config.model_class or 'class not stated'})",
@@ -53,7 +55,7 @@ def describe(embedding: Embedding, file: Path) -> dict[str, str]:
         "size": f"{config.width} x {config.height} pixels" if config.width and config.height else "not stated",
         "parts": ", ".join(config.parts),
         "value grid": ", ".join(sizes) or "none",
-        "layers": f"{len(embedding.tensors)}: {', '.join(embedding.tensors)}",
+        "layers": f"{len(layers)}: {', '.join(layers)}" if layers else "none",
         "debiasing": config.debias,
         "timing": "at all noise levels" if config.timing is None else "{} to {}".format(*config.timing),
         "numbers": f"{numbers:,}",

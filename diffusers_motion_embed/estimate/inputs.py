@@ -30,8 +30,8 @@ class Subject:
     """A model and what it is given, for one clip.
 
     Args:
-        model: Of a supported class, with or without numbers.
-        shape: Of the clip's latents: frames, height, width.
+        model: A model of a supported class, with or without numbers.
+        shape: Frames, height and width of the clip's latents.
         num_text_tokens: Length of the text.
     """
 

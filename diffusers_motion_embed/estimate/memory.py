@@ -25,6 +25,7 @@ from diffusers_motion_embed.estimate.stages import (
 from diffusers_motion_embed.estimate.weightless import settings_folder, weightless_pipeline
 from diffusers_motion_embed.training.checks import check_pipeline
 from diffusers_motion_embed.training.config import TrainingConfig
+from diffusers_motion_embed.training.recipes import settings_for
 
 
 RUNS = ("training", "training, recomputing", "generation")
@@ -102,11 +103,12 @@ def estimate_memory(
 
     Args:
         pretrained_model_name_or_path: A folder, or a repository on the Hub, of which no weights are downloaded.
-        num_frames: Of the reference and of generated clips.
-        height: In pixels.
-        width: In pixels.
-        config: Options of the training run.
-        embedding_config: Layers, parts and value grid; which model of a pipeline with two.
+        num_frames: Number of frames of the reference and of generated clips.
+        height: Height of the clips, in pixels.
+        width: Width of the clips, in pixels.
+        config: Options of the training run; by default those of the recipe for the model's class.
+        embedding_config: Layers, parts and grids, and which model of a pipeline with two; by default as the recipe
+            for the model's class has them.
         motion_adapter: AnimateDiff motion adapter for an image model: a folder or a repository.
         dtype: The type of the weights.
         guided: Whether clips are generated with guidance.
@@ -119,12 +121,12 @@ def estimate_memory(
     """
     adapter = settings_folder(motion_adapter, token=token) if motion_adapter else None
     pipe = weightless_pipeline(settings_folder(pretrained_model_name_or_path, revision, token), dtype, adapter)
-    embedding_config = embedding_config or MotionEmbeddingConfig()
-    component, model = check_pipeline(pipe, embedding_config.component)
+    component, model = check_pipeline(pipe, embedding_config.component if embedding_config else None)
+    config, embedding_config = settings_for(model, config, embedding_config)
     clip = (num_frames, height, width)
     check_clip(pipe, np.broadcast_to(np.uint8(0), (*clip, 3)), model)
     try:
-        stages = _stages(pipe, component, clip, config or TrainingConfig(), embedding_config, guided)
+        stages = _stages(pipe, component, clip, config, embedding_config, guided)
     except NEEDS_NUMBERS as error:
         raise UnsupportedModelError(
             f"What {type(pipe).__name__} allocates depends on the numbers that it computes ({error}), so it cannot be "

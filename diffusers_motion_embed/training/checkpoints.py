@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
 from diffusers_motion_embed.errors import CheckpointError
 from diffusers_motion_embed.storage.atomic import remove_leftovers, replace_files
+from diffusers_motion_embed.training.tensor_files import FILE_ERRORS, read_tensors
 from diffusers_motion_embed.values import optional_whole_number
 
 
@@ -109,10 +109,8 @@ def read_state(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """
     path = folder / STATE_NAME
     try:
-        with safe_open(path, framework="pt") as file:
-            names = list(file.keys())
-            return {name: file.get_tensor(name) for name in names}, json.loads(file.metadata()[VALUES_KEY])
-    except (SafetensorError, OSError, KeyError, TypeError, json.JSONDecodeError) as error:
+        return read_tensors(path, VALUES_KEY)
+    except FILE_ERRORS as error:
         raise CheckpointError(
             f"{path} is not a complete training state ({error}). Resume from another one."
         ) from error

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import torch
 from diffusers.models.modeling_utils import ModelMixin
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
@@ -21,6 +20,7 @@ from diffusers_motion_embed.architectures import find_architecture
 from diffusers_motion_embed.architectures.conditioning import Conditioning, call_parameters
 from diffusers_motion_embed.errors import FeaturesError
 from diffusers_motion_embed.storage.atomic import replace_files
+from diffusers_motion_embed.training.tensor_files import FILE_ERRORS, read_tensors
 
 
 VALUES_KEY = "conditionings"
@@ -114,20 +114,16 @@ def read_features(
         FeaturesError: If the file is damaged, or its features are of another source.
     """
     try:
-        with safe_open(path, framework="pt", device=str(device)) as file:
-            stored = json.loads(file.metadata()[VALUES_KEY])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, it is no dictionary
-    except (SafetensorError, OSError, KeyError, TypeError, json.JSONDecodeError) as error:
+        tensors, stored = read_tensors(path, VALUES_KEY, device)
+        there = {name: stored["source"].get(name) for name in source}
+        values = [{name: _unpack(value[name], tensors) for name in STORED} for value in stored["values"]]
+    except FILE_ERRORS as error:
         raise FeaturesError(f"{path} holds no features ({error}). Delete it, and the run writes it anew.") from error
-    different = [name for name, value in source.items() if stored["source"].get(name) != value]
-    if different:
-        wrong = ", ".join(f"{name} {stored['source'].get(name)!r} there, {source[name]!r} here" for name in different)
-        raise FeaturesError(f"{path} holds features of something else: {wrong}. Give another file.")
+    wrong = [f"{name} {there[name]!r} there, {here!r} here" for name, here in source.items() if there[name] != here]
+    if wrong:
+        raise FeaturesError(f"{path} holds features of something else: {', '.join(wrong)}. Give another file.")
     layout = find_architecture(model).input_layout(model)
-    return [
-        Conditioning(layout=layout, **{name: _unpack(value[name], tensors) for name in STORED})
-        for value in stored["values"]
-    ]
+    return [Conditioning(layout=layout, **value) for value in values]
 
 
 def _pack(value: Any, tensors: dict[str, Tensor]) -> Any:

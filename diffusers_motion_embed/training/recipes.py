@@ -6,6 +6,8 @@ from typing import Any
 from torch import nn
 
 from diffusers_motion_embed.architectures import find_architecture
+from diffusers_motion_embed.config import MotionEmbeddingConfig
+from diffusers_motion_embed.training.config import TrainingConfig
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,14 @@ RECIPES = {
         {"value_grid": "full", "timing": (0.0, 1.0)},
     ),
 }
+
+
+def settings_for(
+    model: nn.Module, config: TrainingConfig | None, embedding_config: MotionEmbeddingConfig | None
+) -> tuple[TrainingConfig, MotionEmbeddingConfig]:
+    """The settings that are given, or those of the model's own recipe."""
+    recipe = RECIPES[default_recipe(model)]
+    return config or TrainingConfig(**recipe.training), embedding_config or MotionEmbeddingConfig(**recipe.embedding)
 
 
 def default_recipe(model: nn.Module) -> str:

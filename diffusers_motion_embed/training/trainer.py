@@ -38,7 +38,7 @@ from diffusers_motion_embed.training.config import TrainingConfig
 from diffusers_motion_embed.training.features import kept_features, source_of
 from diffusers_motion_embed.training.losses import LOSSES
 from diffusers_motion_embed.training.optimization import Optimization
-from diffusers_motion_embed.training.recipes import RECIPES, default_recipe
+from diffusers_motion_embed.training.recipes import settings_for
 from diffusers_motion_embed.training.recompute import recomputation
 from diffusers_motion_embed.training.spatial_lora import add_spatial_lora, remove_spatial_lora, save_spatial_lora
 
@@ -148,9 +148,7 @@ def train_motion_embedding(
     clips = as_clips(frames)
     prompts = as_prompts(prompt)
     component, model = check_pipeline(pipe, embedding_config.component if embedding_config else None)
-    recipe = RECIPES[default_recipe(model)]
-    config = config or TrainingConfig(**recipe.training)
-    embedding_config = embedding_config or MotionEmbeddingConfig(**recipe.embedding)
+    config, embedding_config = settings_for(model, config, embedding_config)
     check_references(pipe, model, clips, prompts)
     check_options(config, clips, call_arguments or {}, spatial_lora_directory, accelerator)
     config = _at_levels_of(pipe, component, config)

@@ -1,11 +1,14 @@
 """The command `diffusers-motion-embed`: every subcommand, on real folders."""
 
 import pytest
+import torch
 from PIL import Image
 
-from diffusers_motion_embed import __version__
+from diffusers_motion_embed import MotionEmbeddingConfig, __version__
 from diffusers_motion_embed.__main__ import COMMANDS, main
 from diffusers_motion_embed.errors import EmbeddingNotFoundError
+from diffusers_motion_embed.storage.embedding import Embedding
+from diffusers_motion_embed.storage.files import write_embedding
 from tests.conftest import make_unet3d
 
 
@@ -53,6 +56,16 @@ def test_inspect_says_what_an_embedding_is(unet, embedding_folder, capsys):
     assert found["timing"] == "0.5 to 1.0"
     assert found["bytes"] == f"{size:,}"
     assert found["previews"] == "preview.gif"
+
+
+def test_inspect_counts_no_position_part_as_a_layer(tmp_path, capsys):
+    config = MotionEmbeddingConfig(
+        model_class="WanTransformer3DModel", num_frames=4, num_latent_frames=4, parts=("p",), target_modules=["rope"]
+    )
+    write_embedding(tmp_path / "path", Embedding(config, {"rope": {"p": torch.zeros(1, 1, 4, 2)}}))
+    main(["inspect", str(tmp_path / "path")])
+    found = lines(capsys.readouterr().out)
+    assert (found["parts"], found["layers"], found["numbers"]) == ("p", "none", "8")
 
 
 def test_inspect_of_nothing_is_the_error_of_loading(tmp_path):

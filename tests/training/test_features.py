@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from diffusers_motion_embed import enable_motion_embedding
 from diffusers_motion_embed.training import FeaturesError, TrainingConfig, train_motion_embedding
+from diffusers_motion_embed.training.features import VALUES_KEY
 from tests.conftest import make_text_to_video
 from tests.helpers import NUM_FRAMES, generate, make_config
 
@@ -46,4 +48,8 @@ def test_features_that_do_not_fit_are_refused(text_to_video, tmp_path):
     path.write_bytes(before[:100])
     with pytest.raises(FeaturesError, match="holds no features"):
         train(text_to_video, path)
+    for stored in ("[]", "{}", '{"source": {}, "values": [{}]}', '{"source": {}, "values": [5]}', "no JSON"):
+        save_file({}, path, metadata={VALUES_KEY: stored})
+        with pytest.raises(FeaturesError, match="holds no features"):
+            train(text_to_video, path)
     assert text_to_video.get_list_motion_embeddings() in ({}, [])

@@ -29,7 +29,7 @@ class Seen:
         mask: Its largest saturated region, (frames, size, size); empty where there is none.
         lab: Its median colour, CIELAB, (frames, 3); NaN where there is none.
         color_share: Share of its inside that is nearer to the asked colour than to any other, (frames,).
-        placed: Of the shape that fits best: x, y, logarithm of the radius, tilt, (frames, 4).
+        placed: Where the shape that fits best is: x, y, logarithm of the radius, tilt, (frames, 4).
         deviation: Largest difference from that shape anywhere, 1 for a whole missing patch, (frames,).
     """
 
@@ -125,7 +125,7 @@ def draw_shape(shape: str, placed: np.ndarray, size: int, softness: float = SOFT
     Args:
         shape: Its name.
         placed: x, y, logarithm of the radius, tilt, (frames, 4).
-        size: Of the pictures.
+        size: Height and width of the pictures, in pixels.
         softness: Width of the edges, in half frame widths.
     """
     radius = np.exp(placed[:, 2, None, None])
