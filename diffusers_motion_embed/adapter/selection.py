@@ -141,7 +141,8 @@ def layer_grids(model: ModelMixin, config: MotionEmbeddingConfig) -> dict[str, t
     if not architecture.has_levels:
         _, patch_height, patch_width = architecture.layout(model).patch_size
         return dict.fromkeys(architecture.attention_paths(model), (height // patch_height, width // patch_width))
-    return dict(_measured_grids(type(model), model.to_json_string(), config.num_latent_frames, height, width))
+    model_class: Any = type(model)  # which mypy takes for one that cannot be hashed
+    return dict(_measured_grids(model_class, model.to_json_string(), config.num_latent_frames, height, width))
 
 
 @functools.lru_cache(maxsize=32)  # a pass takes a second, and the same model is asked again and again

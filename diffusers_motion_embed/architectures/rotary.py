@@ -65,7 +65,8 @@ class Rotary:
             )
         moved = [each.movedim(0, self.token_axis) for each in _moved(cosines, sines, displacement, size)]
         if self.writes_in_place and displacement.requires_grad:
-            moved = [each.as_subclass(_CopiesFactors) for each in moved]
+            # Tensors without numbers have no gradients to spoil.
+            moved = [each.as_subclass(_CopiesFactors) if type(each) is Tensor else each for each in moved]
         return _FORMS[self.form].write(table, *moved)
 
     def read(self, table: Any) -> tuple[Tensor, Tensor]:

@@ -79,11 +79,17 @@ def conditioning_of(subject: Subject) -> Conditioning:
     return Conditioning(
         {name: value for name, value in arguments.items() if value is not None},
         input_name,
-        subject.clip(subject.setting("in_channels", "in_visual_dim")),
+        subject.clip(_num_input_channels(subject)),
         timestep,
         architecture.input_layout(subject.model),
         subject.shape[0] if architecture.text_per_frame else 1,
     )
+
+
+def _num_input_channels(subject: Subject) -> int:
+    channels = subject.setting("in_channels", "in_visual_dim")
+    # Kandinsky 5 gets a picture and a mask with it.
+    return 2 * channels + 1 if getattr(subject.model.config, "visual_cond", False) else channels
 
 
 def _added(subject: Subject) -> dict[str, Tensor] | None:
@@ -155,6 +161,12 @@ OF_CLASS: Mapping[str, Mapping[str, Callable[[Subject], Any]]] = {
         ("timestep", "r_timestep"), lambda subject: torch.ones(1, subject.shape[0])
     ),
     "HunyuanVideoTransformer3DModel": _masked,
+    "HunyuanVideo15Transformer3DModel": {
+        **_masked,
+        "encoder_hidden_states_2": lambda subject: subject.text(subject.setting("text_embed_2_dim")),
+        "encoder_attention_mask_2": lambda subject: subject.mask(),
+        "image_embeds": lambda subject: subject.zeros(1, 1, subject.setting("image_embed_dim")),
+    },
     "LTXVideoTransformer3DModel": _masked,
     "LTX2VideoTransformer3DModel": {
         **_masked,

@@ -1,6 +1,7 @@
 """What the stages of training and generation allocate beside weights, by running them without numbers."""
 
 import inspect
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,7 +16,7 @@ from diffusers_motion_embed.architectures import find_architecture
 from diffusers_motion_embed.architectures.conditioning import batches, call_parameters
 from diffusers_motion_embed.architectures.encoding import encode_pixels, sees_clips
 from diffusers_motion_embed.architectures.noising import noising_of
-from diffusers_motion_embed.config import MotionEmbeddingConfig
+from diffusers_motion_embed.config import LAYER_PARTS, MotionEmbeddingConfig
 from diffusers_motion_embed.estimate.inputs import Subject, conditioning_of
 from diffusers_motion_embed.estimate.live_bytes import LiveBytes, stored_bytes
 from diffusers_motion_embed.storage.embedding import Embedding
@@ -95,8 +96,10 @@ def training_stage(
     model = getattr(pipe, component)
     architecture = find_architecture(model)
     frames, height, width = latents.shape[2:]
+    copies = _copies_for_positions(model, embedding_config, (frames, height, width), config.gradient_checkpointing)
     completed = replace(
         embedding_config,
+        parts=LAYER_PARTS if copies else embedding_config.parts,
         value_grid=embedding_config.value_grid or architecture.value_grid,
         num_frames=frames,
         num_latent_frames=frames // architecture.input_layout(model).patch_size[0],
@@ -124,7 +127,24 @@ def training_stage(
     # Itself, two of AdamW, and the gradient of earlier passes; that of the last pass is seen.
     copies = 4 if accumulates else 3
     kept = stored_bytes([latents, *conditioning.tensors()]) + copies * learned
-    return Stage("training steps", component, live.peak + kept, stays=True)
+    return Stage("training steps", component, live.peak + kept + copies, stays=True)
+
+
+def _copies_for_positions(
+    model: Any, embedding_config: MotionEmbeddingConfig, shape: tuple[int, int, int], recomputes: bool
+) -> int:
+    """Bytes that the position part keeps where a model writes over its queries and keys; 0 elsewhere.
+
+    Without numbers, such a model has no gradients of that part. With numbers, the queries and keys of a layer and
+    those turned by a quarter are kept, in float32.
+    """
+    rotary = find_architecture(model).find_rotary(model)
+    if isinstance(rotary, str) or not rotary.writes_in_place or "p" not in embedding_config.parts:
+        return 0
+    layers = find_architecture(model).attention_paths(model)
+    tokens = math.prod(Subject(model, shape, 0).grid)
+    widths = [model.get_submodule(path).to_q.out_features for path in layers[: 1 if recomputes else None]]
+    return sum(4 * 4 * tokens * width for width in widths)
 
 
 def denoising_stage(pipe: Any, component: str, latents: Tensor, guided: bool) -> Stage:
@@ -146,7 +166,7 @@ def decoding_stage(pipe: Any, latents: Tensor) -> Stage:
     vae = pipe.vae
     latents = latents.to(vae.dtype)
     with torch.no_grad(), LiveBytes() as live:
-        if sees_clips(vae.decoder):
+        if sees_clips(vae.decoder) and not _takes_num_frames(vae):
             kept = _decoded(vae, latents)
         else:
             pictures = latents[0].transpose(0, 1)
@@ -156,9 +176,13 @@ def decoding_stage(pipe: Any, latents: Tensor) -> Stage:
     return Stage("VAE decoding", "vae", live.peak + stored_bytes([latents]))
 
 
+def _takes_num_frames(vae: Any) -> bool:
+    """Whether it takes the frames of a clip as pictures, and how many they are."""
+    return "num_frames" in inspect.signature(vae.decode).parameters
+
+
 def _decoded(vae: Any, latents: Tensor) -> Tensor:
-    known = inspect.signature(vae.decode).parameters
-    frames = {"num_frames": len(latents)} if "num_frames" in known else {}
+    frames = {"num_frames": len(latents)} if _takes_num_frames(vae) else {}
     return vae.decode(latents, **frames, return_dict=False)[0]
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import diffusers
 import torch
-from diffusers import MotionAdapter, SchedulerMixin
+from diffusers import AutoencoderKLAllegro, MotionAdapter, SchedulerMixin
 from diffusers.models.modeling_utils import ModelMixin
 from huggingface_hub import snapshot_download
 from torch import Tensor, nn
@@ -82,6 +82,8 @@ def _component(folder: Path, entry: Any, dtype: torch.dtype) -> Any:
         return None  # a tokenizer, or what prepares pictures
     if issubclass(component_class, ModelMixin):
         model = component_class.from_config(component_class.load_config(folder))
+        if issubclass(component_class, AutoencoderKLAllegro):
+            model.enable_tiling()  # it computes in no other way
     else:
         model = component_class(component_class.config_class.from_pretrained(folder))
     return cast_weights(model, dtype)
