@@ -78,6 +78,7 @@ def test_a_video_file_becomes_an_embedding(make_pipeline, tmp_path, run_here, ca
     assert not torch.equal(clips[0], plain)
 
 
+@pytest.mark.slow
 def test_accelerate_launches_it_from_any_folder_with_its_own_settings(tmp_path):
     """Without the repository on the path, where `python -m` and pytest put it.
 
@@ -126,6 +127,7 @@ def test_bad_arguments_are_told_before_any_model_is_loaded(arguments, message, t
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_needs_are_told_from_settings_alone(tmp_path):
     make_text_to_video().save_pretrained(tmp_path / "base")
     for path in (tmp_path / "base").rglob("*.safetensors"):
