@@ -167,6 +167,14 @@ def make_optimizers(
     return [*optimizers, Muon(matrices, lr=learning_rate)] if matrices else optimizers
 
 
+def set_rates(optimizers: list[torch.optim.Optimizer], step: int, options: argparse.Namespace) -> None:
+    """The learning rate of a step: it rises over the first 200, and falls over the last."""
+    warmup = min(1.0, (step + 1) / 200)
+    decay = min(1.0, (options.max_train_steps - step) / options.lr_decay_steps)
+    for group in (group for optimizer in optimizers for group in optimizer.param_groups):
+        group["lr"] = options.learning_rate * warmup * decay
+
+
 def average_gradients(parameters: list[torch.nn.Parameter]) -> None:
     """Give every process the mean of all processes' gradients."""
     if dist.is_initialized():
@@ -217,12 +225,9 @@ def train(model: BaseModel, options: argparse.Namespace) -> None:
     torch.manual_seed(seed)
 
     progress = tqdm(range(first_step, options.max_train_steps), desc="base", mininterval=10, disable=rank > 0)
-    losses = []
+    losses: list[float] = []
     for step in progress:
-        warmup = min(1.0, (step + 1) / 200)
-        decay = min(1.0, (options.max_train_steps - step) / options.lr_decay_steps)
-        for group in (group for optimizer in optimizers for group in optimizer.param_groups):
-            group["lr"] = options.learning_rate * warmup * decay
+        set_rates(optimizers, step, options)
         num_clips = options.train_batch_size // num_processes
         stills = 0 if step % options.stills_every else num_clips * model.stills_per_clip
         batch, captions = draw_batch(clips, portraits, num_clips, stills, generator)
@@ -236,8 +241,7 @@ def train(model: BaseModel, options: argparse.Namespace) -> None:
         average.step(parameters)
         losses.append(loss.item())
         if rank == 0 and len(losses) == 100:
-            even, odd = sum(losses[::2]) / 50, sum(losses[1::2]) / 50  # of frames, unless of clips only, and of clips
-            progress.write(f"step {step + 1}: loss {even:.4f} of even steps, {odd:.4f} of odd ones")
+            progress.write(f"step {step + 1}: loss {sum(losses) / 100:.4f}")
             losses.clear()
         done = step + 1 == options.max_train_steps
         if rank == 0 and (done or (step + 1) % options.checkpointing_steps == 0):
