@@ -268,21 +268,16 @@ ARCHITECTURES = (
         axes="bfchw",
         rotary=Rotary(form="complex"),
     ),
-    Architecture(
-        model_class="CogVideoXTransformer3DModel",
-        attention=r"transformer_blocks\.\d+\.attn1",
-        tokens="video_last",
-        axes="bfchw",
-        rotary=_COGVIDEOX,
-        timestep_position=2,
-    ),
-    Architecture(
-        model_class="ConsisIDTransformer3DModel",
-        attention=r"transformer_blocks\.\d+\.attn1",
-        tokens="video_last",
-        axes="bfchw",
-        rotary=_COGVIDEOX,
-        timestep_position=2,
+    *(
+        Architecture(
+            model_class=name,
+            attention=r"transformer_blocks\.\d+\.attn1",
+            tokens="video_last",
+            axes="bfchw",
+            rotary=_COGVIDEOX,
+            timestep_position=2,
+        )
+        for name in ("CogVideoXTransformer3DModel", "ConsisIDTransformer3DModel")
     ),
     Architecture(
         model_class="HunyuanVideoTransformer3DModel",
