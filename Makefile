@@ -4,7 +4,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: install demo test test-all benchmark report docs style quality clean
+.PHONY: install demo app space test test-all benchmark report docs style quality clean
 
 install: $(VENV)/.installed-dev
 
@@ -18,6 +18,14 @@ $(VENV)/.installed-%: setup.py constraints.txt
 
 demo: $(VENV)/.installed-demo
 	$(BIN)/python -m examples.demo
+
+# The page. Another base, for instance: make app ARGS="--pretrained_model_name_or_path tiny-wan"
+app: $(VENV)/.installed-app
+	$(BIN)/python -m examples.app $(ARGS)
+
+# The page as a folder that runs as a Space, in build/space.
+space: $(VENV)/.installed-app
+	$(BIN)/python -m examples.app.space
 
 test: install
 	$(BIN)/python -m pytest --numprocesses 2

@@ -12,12 +12,15 @@ VERSION = re.search(r'^__version__ = "(.+)"', (ROOT / "diffusers_motion_embed/__
 training = ["av>=18.1", "imageio[ffmpeg]>=2.38"]  # a video reader; what diffusers' export_to_video needs
 metrics = ["opencv-python-headless>=5.0"]  # following points through a video, colours
 demo = [*training, *metrics, "matplotlib>=3.11"]
+app = [*demo, "gradio>=6.31"]
 docs = ["mkdocs-material>=9.8", "mkdocstrings[python]>=1.0"]
 test = [
-    *demo,
+    *app,
+    "axe-playwright-python>=0.1.8",  # what keyboards and screen readers need of a page
     "gguf>=0.19",  # a base from such a file
     "ftfy>=6.3",  # with which diffusers' Wan and SkyReels pipelines clean prompts
     "hypothesis>=6.170",
+    "playwright>=1.65",  # drives a browser, which it does not bring along
     "pytest>=9.0",
     "pytest-xdist>=3.8",
     "scikit-image>=0.26",  # exact measures of rendered clips
@@ -55,6 +58,7 @@ setup(
         "training": training,
         "metrics": metrics,
         "demo": demo,
+        "app": app,
         "docs": docs,
         "test": test,
         "dev": [*test, "mypy>=2.4", "pre-commit>=4.7", "ruff>=0.17"],
