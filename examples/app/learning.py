@@ -69,8 +69,10 @@ class Learning:
         with words():
             clip = self.read(path, start, length, rate)
             seconds = clip.source_seconds
-            size = {"height": 64, "width": max(16, 64 * clip.source_size[0] // clip.source_size[1])}
-            band = read_reference(path, OVERVIEW, num_seconds=seconds, **size).frames if seconds else clip.frames
+            band = clip.frames
+            if seconds:
+                width = max(16, 64 * clip.source_size[0] // clip.source_size[1])
+                band = read_reference(path, OVERVIEW, num_seconds=seconds, height=64, width=width).frames
         times = [start + number * length / len(clip.frames) for number in range(len(clip.frames))]
         return drawing.timeline(band, seconds or start + length, times), drawing.frames(clip)
 

@@ -13,7 +13,7 @@ from examples.app.visitors import checked
 
 
 ROWS = 3
-MODES = {"all at once": "linear", "one after the other": "cat"}
+MODES: dict[str, CombinationType] = {"all at once": "linear", "one after the other": "cat"}
 
 
 class Ingredient(NamedTuple):
@@ -54,8 +54,10 @@ class Mixing(Trying):
             size = self.size(frames, self.options.height, self.options.width)
             clip = self.workshop.clip(size, prompt, checked("seed", seed + 1, MAX_SEED) - 1, target)
         fps = self.options.fps or 8
-        references = [(each.motion.name, reference_of(each.motion, fps)[0], fps) for each in chosen]
-        shown = [("mixed", clip, fps), *(each for each in references if each[1] is not None)]
+        shown = [("mixed", clip, fps)]
+        for each in chosen:
+            reference, own_fps = reference_of(each.motion, fps)
+            shown += [] if reference is None else [(each.motion.name, reference, own_fps)]
         return drawing.clips(shown), *self.files(target, clip, fps)
 
 

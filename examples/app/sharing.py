@@ -86,7 +86,7 @@ def _with_previews(card: str, previews: list[Path]) -> str:
     for path in previews:
         if path.suffix == ".gif":
             card = card.replace(f"({path.name})", f"({inline(path.read_bytes(), 'gif')})")
-    return re.sub(r"<video .*?</video>\n*", "", card)
+    return re.sub(r"(\*[^\n]*\*\s+)?<video .*?</video>\n*", "", card)
 
 
 def address(repo_id: str) -> str:

@@ -156,7 +156,8 @@ class Workshop:
                 **settings,
             )
         run.write()
-        self.keep(run.checkpoint, run.target)
+        if run.checkpoint is not None:
+            self.keep(run.checkpoint, run.target)
 
     def keep(self, source: str | Path, target: Path, **location: Any) -> None:
         """Put an embedding that fits the base into a library.

@@ -20,7 +20,8 @@ def motion(visitors, key, workshop, make_embedding):
     embedding = make_embedding(workshop.pipe.unet)
     embedding.config.generation["prompt"] = "a ring"
     folder = write_embedding(visitors.of(key).new_motion("dance"), embedding)
-    (folder / "preview.mp4").write_bytes(b"moving")
+    for suffix in ("mp4", "gif"):
+        (folder / f"preview.{suffix}").write_bytes(b"moving")
     (folder / "reference.webp").write_bytes(b"a secret")
     return folder
 
@@ -39,10 +40,14 @@ def test_what_is_shown_is_uploaded_and_the_token_stays_nowhere(
     assert "alice/dance" in said
     assert field == ""
     uploaded = set(hub.paths("alice/dance")) - {".gitattributes"}
-    assert uploaded == {"README.md", "adapter_config.json", "adapter_model.safetensors", "preview.mp4"}
+    assert uploaded == {"README.md", "adapter_config.json", "adapter_model.safetensors", "preview.gif", "preview.mp4"}
     assert all(f"`{name}`" in shown for name in uploaded)
     assert "a secret" not in shown
-    assert hub.read("alice/dance", "README.md").decode().split("---\n", 2)[2] in shown
+    card = hub.read("alice/dance", "README.md").decode()
+    assert "(preview.gif)" in card
+    assert shown.count("![a ring](data:image/gif;base64,bW92aW5n)") == 1  # the page has no such file beside it
+    assert "<video" not in shown
+    assert card[card.index("## Use it") :] in shown
     secret = token.encode()
     assert secret not in everything_in(visitors.root)
     assert secret not in everything_in(hub_client.cache.parent)
