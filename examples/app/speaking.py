@@ -8,6 +8,8 @@ from collections.abc import Iterator
 
 import gradio as gr
 
+from diffusers_motion_embed import MotionEmbeddingError
+
 
 FOLDERS = re.compile(r"(?<![\w:/.])(?:\.{1,2})?/(?:[^\s/'\"]+/)+")  # of a path; addresses on the web stay
 
@@ -20,7 +22,7 @@ def words() -> Iterator[None]:
         warnings.simplefilter("always", UserWarning)
         try:
             yield
-        except (ValueError, OSError, ArithmeticError, TypeError) as error:
+        except (MotionEmbeddingError, ValueError, OSError) as error:
             raise gr.Error(plain(error), duration=None, title="This did not work", print_exception=False) from error
     for warning in said:
         if warning.category is UserWarning:
