@@ -157,7 +157,7 @@ class Learning:
     def _preview(self, run: Run) -> str:
         frames, fps = run.frames, run.fps
         clip = self.workshop.clip(frames.shape[:3], run.preview_prompt, PREVIEW_SEED, run.target)
-        write_clip(clip, run.target / "preview", round(fps), drawing.enlargement(clip))
+        write_clip(clip, run.target / "preview", max(1, round(fps)), drawing.enlargement(clip))
         (run.target / "reference.webp").write_bytes(drawing.webp(frames, fps))
         return drawing.clips([("the reference", frames, fps), (run.preview_prompt, clip, fps)])
 

@@ -35,10 +35,9 @@ class LearningTab:
             unmirrored = gr.WebcamOptions(mirror=False)  # left stays left
             self.record = gr.Video(sources=["webcam"], label="Camera", include_audio=True, webcam_options=unmirrored)
         self.timeline = gr.HTML(label="Timeline")
-        with gr.Row():
-            self.start = gr.Slider(0, 60, 0, step=0.01, label="Start, seconds", min_width=140)
-            self.length = gr.Slider(0.1, 60, 2, step=0.01, label="Length, seconds", min_width=140)
-            self.rate = gr.Slider(1, 60, 8, step=0.01, label="Frames per second", min_width=140)
+        self.start = gr.Slider(0, 60, 0, step=0.01, label="Start, seconds")
+        self.length = gr.Slider(0.1, 60, 2, step=0.01, label="Length, seconds")
+        self.rate = gr.Slider(1, 60, 8, step=0.01, label="Frames per second")
         self.strip = gr.HTML(label="Frames")
 
     def _settings(self, options: argparse.Namespace) -> None:

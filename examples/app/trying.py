@@ -78,7 +78,7 @@ class Trying:
     def files(self, motion: Path, clip: np.ndarray, fps: float) -> list[Any]:
         """Buttons that download a clip as mp4 and GIF, and the motion."""
         folder = Path(tempfile.mkdtemp(dir=self.visitors.temporary))
-        write_clip(clip, folder / motion.name, round(fps), drawing.enlargement(clip))
+        write_clip(clip, folder / motion.name, max(1, round(fps)), drawing.enlargement(clip))
         shutil.copyfile(motion / WEIGHTS_NAME, folder / f"{motion.name}.safetensors")
         suffixes = ("mp4", "gif", "safetensors")
         return [gr.DownloadButton(value=folder / f"{motion.name}.{each}", interactive=True) for each in suffixes]

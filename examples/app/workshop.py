@@ -135,10 +135,11 @@ class Workshop:
 
         def callback(progress: TrainingProgress) -> None:
             loss = progress.logs()["loss"]
-            if progress.step % LOSS_STEPS == 0 or progress.step == run.steps:
-                run.losses.append((progress.step, loss))
             report(progress.step, loss)
-            if progress.step >= until or run.stop.exists():
+            is_last = progress.step >= until or run.stop.exists()
+            if is_last or progress.step % LOSS_STEPS == 0:
+                run.losses.append((progress.step, loss))
+            if is_last:
                 progress.save_checkpoint()
                 raise _PausedError
 
