@@ -2,24 +2,26 @@
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from examples.training_arguments import NUM_FRAMES, add_base, add_generation
+from diffusers_motion_embed.commands.base_pipeline import available_device
+from diffusers_motion_embed.commands.training_arguments import NUM_FRAMES, add_base, add_generation
+from diffusers_motion_embed.training import TrainingConfig
 
 
 EXAMPLES = Path(__file__).parents[1]
 DAY = 24 * 3600
 # What the embedded models draw, how, and how much training their motions need.
 TINY_SIZE = {"height": 64, "width": 64, "num_inference_steps": 12, "guidance_scale": 2.0, "fps": 8}
-TINY = {
-    "tiny-t2v": {**TINY_SIZE, "num_frames": 16, "max_train_steps": 50, "recipe": "default"},
-    "tiny-animatediff": {**TINY_SIZE, "num_frames": 16, "max_train_steps": 50, "recipe": "default"},
+TINY: dict[str, dict[str, Any]] = {
+    "tiny-t2v": {**TINY_SIZE, "num_frames": 16, "max_train_steps": 50},
+    "tiny-animatediff": {**TINY_SIZE, "num_frames": 16, "max_train_steps": 50},
     "tiny-wan": {
         **TINY_SIZE,
         "num_frames": 17,
         "max_train_steps": 50,
-        "recipe": "full_attention",
         "call_arguments": {"max_sequence_length": 16},
     },
 }
@@ -46,9 +48,9 @@ def _add_clips(group: argparse._ActionsContainer) -> None:
     add("--max_frames", type=int, default=48, help="The longest clip that a visitor can ask for.")
     add("--height", type=int, default=512, help="The usual size of the base's clips, in pixels.")
     add("--width", type=int, default=512)
-    add("--recipe", default="default", help="The training recipe that is chosen at first.")
-    add("--max_train_steps", type=int, default=100, help="Training steps at first; visitors can ask for up to 1,000.")
-    add("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    steps = TrainingConfig.max_train_steps
+    add("--max_train_steps", type=int, default=steps, help="Steps at first; visitors can ask for up to 1,000.")
+    add("--device", default=available_device())
     add_generation(group)
 
 

@@ -1,15 +1,13 @@
 """The looks of the tab in which a motion is learned."""
 
-import argparse
 from typing import Any
 
 import gradio as gr
 
-from diffusers_motion_embed.training import RECIPES
 from examples.app import drawing
 from examples.app.common import AT_ONCE, ONE_JOB, QUIET, Common, on_gpu
 from examples.app.learning import ASSETS, PREVIEW_PROMPT, Learning
-from examples.app.workshop import MAX_STEPS
+from examples.app.workshop import MAX_STEPS, Workshop
 
 
 FIRST = next(iter(ASSETS))
@@ -25,7 +23,7 @@ class LearningTab:
             with gr.Column():
                 self._reference()
             with gr.Column():
-                self._settings(common.workshop.options)
+                self._settings(common.workshop)
                 self._run()
 
     def _reference(self) -> None:
@@ -40,13 +38,13 @@ class LearningTab:
         self.rate = gr.Slider(1, 60, 8, step=0.01, label="Frames per second")
         self.strip = gr.HTML(label="Frames")
 
-    def _settings(self, options: argparse.Namespace) -> None:
+    def _settings(self, workshop: Workshop) -> None:
         self.prompt = gr.Textbox(label="What the clip shows", info="What this names need not be learned.")
         self.shown = gr.Textbox(PREVIEW_PROMPT, label="What the previews show")
         with gr.Accordion("More", open=False):
             self.name = gr.Textbox(label="Name of the motion", placeholder="by default that of the clip")
-            self.recipe = gr.Dropdown(list(RECIPES), value=options.recipe, label="Recipe")
-            self.steps = gr.Slider(1, MAX_STEPS, options.max_train_steps, step=1, label="Training steps")
+            self.recipe = gr.Dropdown(workshop.recipes, label="Recipe")
+            self.steps = gr.Slider(1, MAX_STEPS, workshop.options.max_train_steps, step=1, label="Training steps")
 
     def _run(self) -> None:
         self.learn = gr.Button("Learn", variant="primary")

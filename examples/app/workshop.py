@@ -14,16 +14,18 @@ from typing import Any
 import numpy as np
 
 from diffusers_motion_embed import MotionEmbeddingConfig
+from diffusers_motion_embed.commands.base_pipeline import generate_clip, generation_settings, load_pipeline
 from diffusers_motion_embed.metrics import as_clip
 from diffusers_motion_embed.training import (
     RECIPES,
     CheckpointConfig,
     TrainingConfig,
     TrainingProgress,
+    default_recipe,
     train_motion_embedding,
 )
 from diffusers_motion_embed.training.checkpoints import list_checkpoints
-from examples.base_pipeline import generate_clip, generation_settings, load_pipeline
+from diffusers_motion_embed.training.checks import check_pipeline
 
 
 ADAPTER_NAME = "motion"
@@ -118,6 +120,8 @@ class Workshop:
         self.options = options
         self.pipe = load_pipeline(options, options.device)
         self.pipe.set_progress_bar_config(disable=True)
+        own = default_recipe(check_pipeline(self.pipe, options.component)[1])
+        self.recipes = sorted(RECIPES, key=lambda name: name != own)  # the base's own is the first
         self.lock = threading.Lock()
 
     def learn(self, run: Run, until: int, report: Callable[[int, float], None]) -> None:
@@ -203,12 +207,10 @@ class Workshop:
 
     def _config(self, run: Run) -> MotionEmbeddingConfig:
         names = ("num_inference_steps", "guidance_scale")
-        generation = {name: getattr(self.options, name) for name in names} | {
-            "fps": run.fps,
-            "prompt": run.preview_prompt,
-        }
+        generation = {name: getattr(self.options, name) for name in names}
+        generation |= {"fps": run.fps, "prompt": run.preview_prompt, **generation_settings(self.options, self.pipe)}
         return MotionEmbeddingConfig(
-            generation=generation | generation_settings(self.options, self.pipe), **RECIPES[run.recipe].embedding
+            component=self.options.component, generation=generation, **RECIPES[run.recipe].embedding
         )
 
     @contextlib.contextmanager

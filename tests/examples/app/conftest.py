@@ -1,4 +1,4 @@
-"""The page of a pipeline with random weights: 4 frames of 16 x 16 pixels, in no time."""
+"""The page of a pipeline with random weights: 4 frames of 16 x 16 pixels, in no time. Nothing here needs Gradio."""
 
 import pytest
 
@@ -9,6 +9,7 @@ from tests.conftest import make_text_to_video
 from tests.hub.conftest import hub, hub_client  # noqa: F401
 
 
+NEEDS = 'the page is tested with what `pip install ".[dev]"` brings'
 SIZE = (4, 16, 16)
 SETTINGS = ("--num_frames", "4", "--height", "16", "--width", "16", "--num_inference_steps", "2", "--fps", "4")
 

@@ -1,20 +1,22 @@
 """The page in a real browser, on the tiny model as shipped: what visitors do, and what they must not be able to do."""
 
-import contextlib
 import re
 import shutil
 import socket
-import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from pathlib import Path
 
 import pytest
 
+from tests.examples.app.conftest import NEEDS
+from tests.examples.app.serving import SECONDS, served
 
-pytest.importorskip("gradio", reason='the page needs Gradio: pip install ".[test]"')
+
+pytest.importorskip("gradio", reason=NEEDS)
+pytest.importorskip("playwright", reason=NEEDS)
+pytest.importorskip("axe_playwright_python", reason=NEEDS)
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect, sync_playwright
 
@@ -25,7 +27,6 @@ from diffusers_motion_embed.storage.files import read_embedding
 ROOT = Path(__file__).parents[3]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 SMALL = ("--num_frames", "8", "--num_inference_steps", "4", "--max_train_steps", "10", "--threads", "1")
-SECONDS = 180  # the longest wait, on a machine that does other things too
 TABS = ("Learn", "Try", "Mix", "Share")
 DESK, PHONE = {"width": 1280, "height": 1000}, {"width": 390, "height": 844}
 # Everything that axe knows of WCAG 2, levels A and AA: names of controls, contrast, order of headings, and so on.
@@ -46,26 +47,8 @@ def address(library, free_tcp_port_factory):
     """The page, served by its own command."""
     port = free_tcp_port_factory()
     command = [sys.executable, "-m", "examples.app", *SMALL, "--library", str(library), "--server_port", str(port)]
-    log = library.with_suffix(".log")
-    with log.open("w") as file:
-        process = subprocess.Popen(command, cwd=ROOT, stdout=file, stderr=subprocess.STDOUT)
-    try:
-        wait_for(f"http://127.0.0.1:{port}", process, log)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def wait_for(address, process, log):
-    until = time.monotonic() + SECONDS
-    while time.monotonic() < until:
-        assert process.poll() is None, log.read_text()
-        with contextlib.suppress(urllib.error.URLError), urllib.request.urlopen(address) as answer:
-            assert answer.status == 200
-            return
-        time.sleep(0.5)
-    raise TimeoutError(log.read_text())
+    with served(command, port, library.with_suffix(".log"), ROOT) as address:
+        yield address
 
 
 @pytest.fixture(scope="module")

@@ -1,13 +1,18 @@
 """New motions of old ones."""
 
-import gradio as gr
 import pytest
 import torch
 
 from diffusers_motion_embed.arithmetic import combined_embedding, reversed_embedding
 from diffusers_motion_embed.storage.files import read_embedding, write_embedding
-from examples.app.mixing import MODES, Mixing
 from examples.app.visitors import new_key
+from tests.examples.app.conftest import NEEDS
+
+
+pytest.importorskip("gradio", reason=NEEDS)
+import gradio as gr
+
+from examples.app.mixing import MODES, Mixing
 
 
 UNUSED = (None, 1.0, False)

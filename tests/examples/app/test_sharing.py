@@ -2,11 +2,16 @@
 
 import logging
 
-import gradio as gr
 import pytest
 import torch
 
 from diffusers_motion_embed.storage.files import read_embedding, write_embedding
+from tests.examples.app.conftest import NEEDS
+
+
+pytest.importorskip("gradio", reason=NEEDS)
+import gradio as gr
+
 from examples.app.sharing import Sharing
 
 

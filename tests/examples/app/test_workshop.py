@@ -6,7 +6,9 @@ import torch
 
 from diffusers_motion_embed import read_video
 from diffusers_motion_embed.storage.files import read_embedding
-from examples.app.workshop import Run
+from diffusers_motion_embed.training import RECIPES
+from examples.app.arguments import TINY, parse_arguments
+from examples.app.workshop import Run, Workshop
 from tests.examples.app.conftest import SIZE
 from tests.helpers import assert_unchanged, snapshot
 
@@ -55,6 +57,21 @@ def test_a_stopped_run_goes_on_as_if_nothing_had_happened(workshop, make_run):
     workshop.learn(again, STEPS, lambda step, loss: None)
     assert torch.equal(tensors(again), tensors(whole))
     assert_unchanged(workshop.pipe.unet, before)
+
+
+@pytest.mark.parametrize(("name", "own"), [("tiny-animatediff", "default"), ("tiny-wan", "position")])
+def test_embedded_models_learn_by_their_own_recipe(tmp_path, name, own):
+    few = ("--max_train_steps", "1", "--num_inference_steps", "1", "--device", "cpu")
+    workshop = Workshop(parse_arguments(None, ["--pretrained_model_name_or_path", name, *few]))
+    assert workshop.recipes[0] == own
+    assert set(workshop.recipes) == set(RECIPES)
+    size = TINY[name]["num_frames"], 64, 64
+    frames = read_video("examples/assets/zigzag.mp4", size[0], num_seconds=2, height=64, width=64)
+    about = {"prompt": "a circle", "recipe": own, "steps": 1, "fps": 8.0, "preview_prompt": "a ring"}
+    run = Run.new(frames, folder=tmp_path / "run", target=tmp_path / "motion", **about)
+    workshop.learn(run, 1, lambda step, loss: None)
+    assert read_embedding(run.target).config.parts == RECIPES[own].embedding.get("parts", ("qk", "v"))
+    assert workshop.clip(size, "a ring", 0, run.target).shape == (*size, 3)
 
 
 def test_there_is_nothing_to_go_on_with(tmp_path):
