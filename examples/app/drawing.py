@@ -112,6 +112,11 @@ def enlargement(frames: np.ndarray) -> int:
     return max(1, CLIP_SIDE // max(frames.shape[1:3]))
 
 
+def enlarged(frame: np.ndarray) -> np.ndarray:
+    """A frame, (height, width, 3), uint8, at the size at which it is shown."""
+    return np.asarray(scaled(frame[None], enlargement(frame[None]) * frame.shape[1])[0])
+
+
 def _figure(caption: str, source: str, kind: str) -> str:
     caption = html.escape(caption)
     return f'<figure><img src="{source}" alt="{kind}: {caption}"><figcaption>{caption}</figcaption></figure>'

@@ -6,11 +6,12 @@ from typing import Any
 import gradio as gr
 
 from diffusers_motion_embed import ReferenceClip, read_reference
+from diffusers_motion_embed.storage.files import read_embedding
 from examples.app import drawing
 from examples.app.arguments import EXAMPLES
 from examples.app.speaking import words
 from examples.app.visitors import Visitors, checked
-from examples.app.workshop import MAX_STEPS, Run, Workshop
+from examples.app.workshop import MAX_STEPS, Acting, Run, Workshop
 from examples.pictures import write_clip
 
 
@@ -156,7 +157,8 @@ class Learning:
 
     def _preview(self, run: Run) -> str:
         frames, fps = run.frames, run.fps
-        clip = self.workshop.clip(frames.shape[:3], run.preview_prompt, PREVIEW_SEED, run.target)
+        learned = Acting(read_embedding(run.target))
+        clip = self.workshop.clip(frames.shape[:3], run.preview_prompt, PREVIEW_SEED, learned)
         write_clip(clip, run.target / "preview", max(1, round(fps)), drawing.enlargement(clip))
         (run.target / "reference.webp").write_bytes(drawing.webp(frames, fps))
         return drawing.clips([("the reference", frames, fps), (run.preview_prompt, clip, fps)])

@@ -9,12 +9,13 @@ import gradio as gr
 import numpy as np
 
 from diffusers_motion_embed import MotionEmbeddingConfig, read_reference
+from diffusers_motion_embed.functional import Debias
 from diffusers_motion_embed.metrics import track, track_fidelity
-from diffusers_motion_embed.storage.files import WEIGHTS_NAME
+from diffusers_motion_embed.storage.files import WEIGHTS_NAME, read_embedding
 from examples.app import drawing
 from examples.app.speaking import words
 from examples.app.visitors import Visitors, checked
-from examples.app.workshop import Workshop
+from examples.app.workshop import Acting, Workshop
 from examples.pictures import write_clip
 
 
@@ -55,9 +56,10 @@ class Trying:
         seed: float,
         scale: float,
         value_share: float,
+        path_share: float,
         start: float,
         end: float,
-        debias: str,
+        debias: Debias,
         num_frames: float,
         height: float,
         width: float,
@@ -66,22 +68,30 @@ class Trying:
         with words():
             motion = self.visitors.of(key).motion(name)
             size = self.size(num_frames, height, width)
-            control = {"scale": {"qk": scale, "v": scale * value_share}, "timing": (start, end), "debias": debias}
-            number = checked("seed", seed + 1, MAX_SEED) - 1
-            moved = self.workshop.clip(size, prompt, number, motion, **control)
+            parts = {"qk": scale, "v": scale * value_share, "p": scale * path_share}
+            acting = Acting(read_embedding(motion), parts, (start, end), debias)
+            number = checked_seed(seed)
+            moved = self.workshop.clip(size, prompt, number, acting)
             plain = self.workshop.clip(size, prompt, number)
         reference, fps = reference_of(motion, self.options.fps or 8)
         shown = [("with the motion", moved, fps), ("without it, same noise", plain, fps)]
         shown += [] if reference is None else [("the reference", reference, fps)]
         return drawing.clips(shown), compared(reference, moved, plain), *self.files(motion, moved, fps)
 
-    def files(self, motion: Path, clip: np.ndarray, fps: float) -> list[Any]:
-        """Buttons that download a clip as mp4 and GIF, and the motion."""
+    def files(self, motion: Path | None, clip: np.ndarray, fps: float) -> list[Any]:
+        """Buttons that download a clip as mp4 and GIF, and its motion, if it is one."""
+        name = motion.name if motion else "mix"
         folder = Path(tempfile.mkdtemp(dir=self.visitors.temporary))
-        write_clip(clip, folder / motion.name, max(1, round(fps)), drawing.enlargement(clip))
-        shutil.copyfile(motion / WEIGHTS_NAME, folder / f"{motion.name}.safetensors")
-        suffixes = ("mp4", "gif", "safetensors")
-        return [gr.DownloadButton(value=folder / f"{motion.name}.{each}", interactive=True) for each in suffixes]
+        write_clip(clip, folder / name, max(1, round(fps)), drawing.enlargement(clip))
+        if motion:
+            shutil.copyfile(motion / WEIGHTS_NAME, folder / f"{name}.safetensors")
+        paths = [folder / f"{name}.{each}" for each in ("mp4", "gif", "safetensors")]
+        return [gr.DownloadButton(value=path if path.exists() else None, interactive=path.exists()) for path in paths]
+
+
+def checked_seed(seed: float) -> int:
+    """A seed of a form, from 0 on."""
+    return checked("seed", seed + 1, MAX_SEED) - 1
 
 
 def reference_of(motion: Path, fps: float) -> tuple[np.ndarray | None, float]:

@@ -32,6 +32,8 @@ class TryingTab:
     def _more(self, options: argparse.Namespace) -> None:
         self.seed = gr.Number(0, label="Seed", precision=0, minimum=0)
         self.value = gr.Slider(0, 2, 1, step=0.05, label="Value part, relative to the scale")
+        has_path = self.common.workshop.has_path
+        self.path = gr.Slider(0, 2, 1, step=0.05, label="Position part, relative to the scale", visible=has_path)
         self.start = gr.Slider(0, 1, 0, step=0.01, label="Acts from", info="0 is noise, 1 is the finished clip.")
         self.end = gr.Slider(0, 1, 1, step=0.01, label="Acts until")
         self.debias = gr.Dropdown(list(get_args(Debias)), value="difference", label="Debiasing")
@@ -45,7 +47,7 @@ class TryingTab:
         key, acts = self.common.key, [self.start, self.end, self.debias]
         size = [self.frames, self.height, self.width]
         self.motion.change(self.trying.settings, [key, self.motion], [*acts, self.frames], **AT_ONCE)
-        inputs = [key, self.motion, self.prompt, self.seed, self.scale, self.value, *acts, *size]
+        inputs = [key, self.motion, self.prompt, self.seed, self.scale, self.value, self.path, *acts, *size]
         outputs = [self.clips, self.paths, *self.files]
         generate = on_gpu(self.trying.generate)
         self.button.click(generate, inputs, outputs, show_progress_on=self.clips, **ONE_JOB)

@@ -15,7 +15,10 @@ import numpy as np
 
 from diffusers_motion_embed import MotionEmbeddingConfig
 from diffusers_motion_embed.commands.base_pipeline import generate_clip, generation_settings, load_pipeline
+from diffusers_motion_embed.functional import Debias
 from diffusers_motion_embed.metrics import as_clip
+from diffusers_motion_embed.storage.embedding import Embedding
+from diffusers_motion_embed.storage.files import to_state_dict
 from diffusers_motion_embed.training import (
     RECIPES,
     CheckpointConfig,
@@ -31,6 +34,34 @@ from diffusers_motion_embed.training.checks import check_pipeline
 ADAPTER_NAME = "motion"
 MAX_STEPS = 1000
 LOSS_STEPS = 5  # between two points of the curve
+
+
+@dataclass(frozen=True)
+class Acting:
+    """A motion as it acts in a clip.
+
+    Args:
+        embedding: What it adds.
+        scale: As `set_motion_scale` takes it.
+        timing: Start and end, as `set_motion_timing` takes them; by default its own.
+        debias: As `set_motion_debias` takes it; by default its own.
+        region: As `set_motion_region` takes it.
+    """
+
+    embedding: Embedding
+    scale: Any = 1.0
+    timing: tuple[float, float] | None = None
+    debias: Debias | None = None
+    region: np.ndarray | None = None
+
+    def load(self, pipe: Any, name: str) -> None:
+        """Load it under a name."""
+        pipe.load_motion_embedding(
+            to_state_dict(self.embedding), name, config=self.embedding.config, debias=self.debias
+        )
+        pipe.set_motion_region(self.region, name)
+        if self.timing is not None:
+            pipe.set_motion_timing(*self.timing, name)
 
 
 class _PausedError(Exception):
@@ -122,6 +153,7 @@ class Workshop:
         self.pipe.set_progress_bar_config(disable=True)
         own = default_recipe(check_pipeline(self.pipe, options.component)[1])
         self.recipes = sorted(RECIPES, key=lambda name: name != own)  # the base's own is the first
+        self.has_path = "p" in RECIPES[own].embedding.get("parts", ())  # whether motions can have a position part
         self.lock = threading.Lock()
 
     def learn(self, run: Run, until: int, report: Callable[[int, float], None]) -> None:
@@ -176,34 +208,28 @@ class Workshop:
             self.pipe.load_motion_embedding(source, ADAPTER_NAME, **location)
             self.pipe.save_motion_embedding(target, ADAPTER_NAME)
 
-    def clip(
-        self, size: tuple[int, int, int], prompt: str, seed: int, motion: Path | None = None, **control: Any
-    ) -> np.ndarray:
+    def clip(self, size: tuple[int, int, int], prompt: str, seed: int, *motions: Acting) -> np.ndarray:
         """A clip, (frames, height, width, 3), uint8.
 
         Args:
             size: Frames, height and width.
             prompt: What it shows.
             seed: The seed of its noise.
-            motion: The folder of its motion.
-            **control: `scale`, `timing` and `debias`, as the functions of these names take them.
+            *motions: What acts in it, all at once.
         """
         like = np.zeros((self.nearest_length(size[0]), *size[1:], 3), np.uint8)
+        named = {f"{ADAPTER_NAME}_{number}": motion for number, motion in enumerate(motions)}
         with self.lock, self._clean():
-            if motion is not None:
-                self._load(motion, **control)
+            for name, motion in named.items():
+                motion.load(self.pipe, name)
+            if named:
+                self.pipe.set_motion_embeddings([*named], [motion.scale for motion in motions])
             return as_clip(generate_clip(self.pipe, self.options, like, prompt, seed))
 
     def nearest_length(self, num_frames: int) -> int:
         """The nearest number of frames that the base's VAE takes."""
         factor = getattr(self.pipe, "vae_scale_factor_temporal", 1)
         return 1 + factor * max(1, round((num_frames - 1) / factor))
-
-    def _load(self, motion: Path, scale: Any = 1.0, timing: Any = None, debias: Any = None) -> None:
-        self.pipe.load_motion_embedding(motion, ADAPTER_NAME, debias=debias)
-        self.pipe.set_motion_scale(scale)
-        if timing is not None:
-            self.pipe.set_motion_timing(*timing)
 
     def _config(self, run: Run) -> MotionEmbeddingConfig:
         names = ("num_inference_steps", "guidance_scale")

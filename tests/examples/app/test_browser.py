@@ -110,6 +110,17 @@ def choose(page, label, name):
     page.get_by_role("option", name=name).first.click()
 
 
+def paint(page):
+    """A stroke with the brush and the colour that are chosen at first."""
+    page.wait_for_timeout(1000)  # a new picture is laid under the strokes
+    box = page.locator("canvas").first.bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(x - 60, y - 60)
+    page.mouse.down()
+    page.mouse.move(x - 60, y + 60, steps=5)
+    page.mouse.up()
+
+
 def download(page, name, folder):
     with page.expect_download() as begun:
         page.get_by_text(name, exact=True).locator("visible=true").click()
@@ -126,7 +137,9 @@ def violations(page: Page) -> list[str]:
 def test_learn_try_mix_and_download(visit, tmp_path):
     page = visit()
     assert violations(page) == []
+    example = page.locator(".strip img").first.get_attribute("src")
     page.locator("input[type=file]").first.set_input_files(ROOT / "examples/assets/bounce.mp4")
+    expect(page.locator(".strip img").first).not_to_have_attribute("src", example)
     page.get_by_text("second 0.00 to 1.00 of 2.00 is used").wait_for()
     expect(page.locator(".strip img")).to_have_count(8)
     page.get_by_label("Frames per second").first.fill("4")
@@ -162,6 +175,16 @@ def test_learn_try_mix_and_download(visit, tmp_path):
     page.get_by_alt_text("moving picture: mixed").wait_for()
     assert violations(page) == []
     assert read_embedding(download(page, "Download motion", tmp_path)).config.num_frames == 16
+
+    page.get_by_label("each in its place").check()
+    with page.expect_response(re.compile(r"\.webp")):
+        press(page, "Show the clip's first frame to paint on")
+    paint(page)
+    choose(page, "Motion 2 acts where", "right half")
+    assert violations(page) == []
+    press(page, "Mix")
+    page.get_by_text("This mix is a clip to keep").wait_for()
+    assert page.get_by_text("Download motion", exact=True).locator("visible=true").is_disabled()
 
     turn_to(page, "Share")
     page.get_by_role("cell", name="adapter_model.safetensors").wait_for()
@@ -209,6 +232,9 @@ def test_a_phone_shows_all_of_it(visit):
     page = visit(PHONE)
     for tab in TABS:
         turn_to(page, tab)
+        if tab == "Mix":
+            page.get_by_label("each in its place").check()
+            page.locator("canvas").first.wait_for()
         assert page.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
         assert violations(page) == []
 

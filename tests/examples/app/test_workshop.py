@@ -8,7 +8,7 @@ from diffusers_motion_embed import read_video
 from diffusers_motion_embed.storage.files import read_embedding
 from diffusers_motion_embed.training import RECIPES
 from examples.app.arguments import TINY, parse_arguments
-from examples.app.workshop import Run, Workshop
+from examples.app.workshop import Acting, Run, Workshop
 from tests.examples.app.conftest import SIZE
 from tests.helpers import assert_unchanged, snapshot
 
@@ -71,7 +71,8 @@ def test_embedded_models_learn_by_their_own_recipe(tmp_path, name, own):
     run = Run.new(frames, folder=tmp_path / "run", target=tmp_path / "motion", **about)
     workshop.learn(run, 1, lambda step, loss: None)
     assert read_embedding(run.target).config.parts == RECIPES[own].embedding.get("parts", ("qk", "v"))
-    assert workshop.clip(size, "a ring", 0, run.target).shape == (*size, 3)
+    assert workshop.has_path == ("p" in read_embedding(run.target).config.parts)
+    assert workshop.clip(size, "a ring", 0, Acting(read_embedding(run.target))).shape == (*size, 3)
 
 
 def test_there_is_nothing_to_go_on_with(tmp_path):
@@ -85,10 +86,11 @@ def test_clips_differ_by_the_motion_alone(workshop, make_run):
     plain = workshop.clip(SIZE, "a ring", 0)
     assert plain.shape == (*SIZE, 3)
     assert np.array_equal(workshop.clip(SIZE, "a ring", 0), plain)
-    assert np.array_equal(workshop.clip(SIZE, "a ring", 0, run.target, scale=0.0), plain)
+    learned = read_embedding(run.target)
+    assert np.array_equal(workshop.clip(SIZE, "a ring", 0, Acting(learned, scale=0.0)), plain)
     scales = ({"qk": 1.0, "v": 1.0}, {"qk": 1.0, "v": 0.0})
-    moved = [workshop.clip(SIZE, "a ring", 0, run.target, scale=each, timing=(0.0, 1.0)) for each in scales]
-    late = workshop.clip(SIZE, "a ring", 0, run.target, timing=(0.9, 0.95))
+    moved = [workshop.clip(SIZE, "a ring", 0, Acting(learned, each, (0.0, 1.0))) for each in scales]
+    late = workshop.clip(SIZE, "a ring", 0, Acting(learned, timing=(0.9, 0.95)))
     assert not np.array_equal(moved[0], plain)
     assert not np.array_equal(*moved)
     assert np.array_equal(late, plain)
