@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIN = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-annotate --no-header --extra test pyproject.toml
 
-.PHONY: install demo app space test test-all test-versions test-oldest test-middle test-newest test-gpu requirements benchmark report docs dist style quality clean
+.PHONY: install demo app space test test-slow test-all test-versions test-oldest test-middle test-newest test-gpu requirements benchmark report docs dist style quality clean
 
 install: $(VENV)/.installed-dev
 
@@ -31,6 +31,10 @@ space: $(VENV)/.installed-app
 test: install
 	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
 
+# What takes longer: models of every class compiled and changed in every way, and the laboratory's programs.
+test-slow: install
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal -m slow
+
 # The tests, or those that TESTS names, with other versions of what the package builds on: requirements/. On Linux
 # each environment takes 6 GB, because the registry's torch brings CUDA.
 TESTS ?= tests
@@ -51,9 +55,9 @@ requirements: install
 test-gpu: install
 	$(BIN)/python -m pytest -m gpu --junit-xml outputs/gpu.xml
 
-# The same with thousands of random files and hundreds of random sequences of calls; takes much longer.
+# Both, with thousands of random files and hundreds of random sequences of calls; takes hours.
 test-all: install
-	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal --hypothesis-profile all
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal -m "" --hypothesis-profile all
 
 # What embeddings cost, as ratios; nothing else should run meanwhile.
 benchmark: install

@@ -1,6 +1,8 @@
 """Which layers of a model an embedding is for, and the shapes of its parts there."""
 
 import copy
+import functools
+import json
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -139,9 +141,17 @@ def layer_grids(model: ModelMixin, config: MotionEmbeddingConfig) -> dict[str, t
     if not architecture.has_levels:
         _, patch_height, patch_width = architecture.layout(model).patch_size
         return dict.fromkeys(architecture.attention_paths(model), (height // patch_height, width // patch_width))
+    return dict(_measured_grids(type(model), model.to_json_string(), config.num_latent_frames, height, width))
+
+
+@functools.lru_cache(maxsize=32)  # a pass takes a second, and the same model is asked again and again
+def _measured_grids(
+    model_class: Any, settings: str, num_latent_frames: int, height: int, width: int
+) -> dict[str, tuple[int, int]]:
+    """The grids of a model of this class and these settings, as JSON."""
     with torch.device("meta"):  # some tensors ignore this
-        model_class: Any = type(model)
-        twin = model_class.from_config(model.config).eval().to("meta")
+        twin = model_class.from_config(json.loads(settings)).eval().to("meta")
+    architecture = find_architecture(twin)
     layout = architecture.layout(twin)
     grids: dict[str, tuple[int, int]] = {}
 
@@ -156,7 +166,7 @@ def layer_grids(model: ModelMixin, config: MotionEmbeddingConfig) -> dict[str, t
     for size_path in {architecture.size_module(path) for path in paths}:
         twin.get_submodule(size_path).register_forward_pre_hook(note_grid(size_path), with_kwargs=True)
     with torch.no_grad():
-        twin(**architecture.dry_run_inputs(twin, config.num_latent_frames, height, width))
+        twin(**architecture.dry_run_inputs(twin, num_latent_frames, height, width))
     return {path: grids[architecture.size_module(path)] for path in paths}
 
 

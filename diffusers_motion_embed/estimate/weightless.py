@@ -12,7 +12,7 @@ from diffusers import MotionAdapter, SchedulerMixin
 from diffusers.models.modeling_utils import ModelMixin
 from huggingface_hub import snapshot_download
 from torch import Tensor, nn
-from torch._subclasses.fake_tensor import FakeTensorMode
+from torch._subclasses.fake_tensor import FakeTensorMode, unset_fake_temporarily
 from transformers import PreTrainedModel
 
 from diffusers_motion_embed.errors import UnsupportedModelError
@@ -76,7 +76,8 @@ def _component(folder: Path, entry: Any, dtype: torch.dtype) -> Any:
     except (ImportError, AttributeError) as error:
         raise UnsupportedModelError(f"{folder.name} is a {library} {name}, which is not known here.") from error
     if issubclass(component_class, SchedulerMixin):
-        return component_class.from_pretrained(folder)
+        with unset_fake_temporarily():  # some read their own numbers
+            return component_class.from_pretrained(folder)
     if not issubclass(component_class, (ModelMixin, PreTrainedModel)):
         return None  # a tokenizer, or what prepares pictures
     if issubclass(component_class, ModelMixin):

@@ -9,13 +9,14 @@ from PIL import Image
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+OURS = r"`((?:benchmarks|diffusers_motion_embed|docs|examples|requirements|tests)/[\w/.-]*)`"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_files_and_code_of_a_page(page):
     text = page.read_text(encoding="utf-8")
-    for path in re.findall(r"examples/\w+\.\w+", text):
-        assert (ROOT / path).is_file(), path
+    for path in re.findall(OURS, text) + re.findall(r"examples/\w+\.\w+", text):
+        assert (ROOT / path).exists(), path
     for code in re.findall(r"^```python\n(.*?)^```", text, re.M | re.S):
         compile(code, page.name, "exec")
 

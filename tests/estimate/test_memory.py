@@ -16,7 +16,7 @@ from diffusers_motion_embed.estimate.placement import weight_bytes
 from diffusers_motion_embed.estimate.weightless import weightless_pipeline
 from diffusers_motion_embed.training import TrainingConfig, train_motion_embedding
 from tests.conftest import make_animatediff, make_text_to_video
-from tests.pipelines.wan import FAMILIES as WAN_FAMILIES
+from tests.pipelines.conftest import FAMILIES, make_pipe
 
 
 def allocated(run) -> int:
@@ -36,7 +36,7 @@ def settings_of(pipe, folder):
     return str(folder)
 
 
-MAKERS = {"animatediff": (make_animatediff, (4, 32, 32)), "wan": (WAN_FAMILIES["Wan"].make, (9, 32, 64))}
+MAKERS = {"animatediff": (make_animatediff, (4, 32, 32)), "wan": (FAMILIES["Wan"].make, (9, 32, 64))}
 
 
 @pytest.mark.parametrize("family", MAKERS)
@@ -79,6 +79,21 @@ def check_rows(estimate):
     (row,) = [line for line in estimate.table(whole - 1).splitlines() if line.startswith("none        none")]
     assert row.split()[2] == "-"
     assert " - " not in estimate.table(10**12).split("\n\n")[1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FAMILIES)
+def test_every_family_can_be_estimated(name, tmp_path):
+    family = FAMILIES[name]
+    pipe = make_pipe(family)
+    folder = settings_of(pipe, tmp_path)
+    if family.component == "transformer" and "HunyuanVideo15" in type(pipe.transformer).__name__:
+        with pytest.raises(UnsupportedModelError, match="depends on the numbers"):
+            estimate_memory(folder, *family.clip)
+        return
+    estimate = estimate_memory(folder, *family.clip)
+    assert estimate.weights[family.component] == weight_bytes(getattr(pipe, family.component))
+    check_rows(estimate)
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from diffusers_motion_embed import read_video
@@ -14,6 +15,7 @@ from diffusers_motion_embed import read_video
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.slow
 def test_the_demo_writes_what_it_says(tmp_path):
     command = [sys.executable, "-m", "examples.demo", "--output_dir", str(tmp_path)]
     command += ["--max_train_steps", "15", "--num_inference_steps", "6"]

@@ -63,6 +63,7 @@ def clip(pipe, prompt, seed=0):
     return (np.asarray(video.frames[0]) * 255).round().astype(np.uint8)
 
 
+@pytest.mark.slow
 def test_learned_embeddings_are_measured_and_nothing_is_done_twice(video, tmp_path):
     training = ("--max_train_steps", 3, "--gradient_accumulation_steps", 1)
     page = command(tmp_path / "out", "--reference_videos", video, "--motion_scales", 1, 0.5, *training)

@@ -17,6 +17,7 @@ CODE = [cell for cell in CELLS if cell["cell_type"] == "code"]
 FEW = 'STEPS, CALL["num_inference_steps"] = 2, 2'  # what to learn well needs is another test's question
 
 
+@pytest.mark.slow
 def test_it_runs_and_shows_moving_pictures(tmp_path, monkeypatch):
     for name in ("tiny-t2v", "assets"):
         shutil.copytree(NOTEBOOK.parent / name, tmp_path / name)

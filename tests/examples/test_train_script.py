@@ -165,6 +165,7 @@ def launch(processes, *arguments):
     return subprocess.run([*map(str, command)], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=500)
 
 
+@pytest.mark.slow
 def test_two_processes_learn_what_one_learns_from_the_same_samples(base, tmp_path, run_here):
     shared = (*base, "--reference_video", REFERENCE, "--prompt", "a red bar", *SMALL, "--learning_rate", 0.01)
     run_here(*shared, "--gradient_accumulation_steps", 2, "--output_dir", tmp_path / "alone")
@@ -178,6 +179,7 @@ def test_two_processes_learn_what_one_learns_from_the_same_samples(base, tmp_pat
     assert max((one[key] - other[key]).abs().max().item() for key in one) > 1e-2
 
 
+@pytest.mark.slow
 def test_a_fleet_shares_videos_skips_what_is_done_and_survives_a_failure(base, tmp_path, run_here, capsys):
     videos = tmp_path / "videos"
     videos.mkdir()

@@ -115,6 +115,20 @@ def train(model, config, tensors):
         tensor.requires_grad_(False).sub_(0.1 * tensor.grad.sign())
 
 
+@pytest.mark.parametrize("name", ZOO)
+def test_a_motion_takes_effect(make_pair, embedding_dict, name):
+    """What the slow test shows of every change, of the first."""
+    pair = make_pair(name, "compile")
+    plain = pair.agree()
+    source = embedding_dict(pair.eager, value_grid=(2, 2), parts=ZOO[name].parts, target_modules=pair.layers, **SIZE)
+    pair.each(load_motion_embedding, source)
+    assert (pair.agree() - plain).abs().max() > 1e-3
+    with torch.compiler.set_stance("fail_on_recompile"):
+        pair.each(set_motion_scale, 0.5)
+        pair.agree()
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "way"),
     [*((name, "compile") for name in ZOO), *((name, "compile_repeated_blocks") for name in REPEATED)],

@@ -139,6 +139,7 @@ def test_new_numbers_do_not_compile_anew(motion):
     do(lambda each: each.delete_motion_embedding(["first", "second"]), acts=False)
 
 
+@pytest.mark.slow
 def test_loras_after_compiling_take_effect_beside_a_motion(motion):
     lora = {key: tensor for key, tensor in make_lora(make_small().unet).items() if ".to_v." in key}
     calls = {
@@ -170,6 +171,7 @@ def test_loras_after_compiling_take_effect_beside_a_motion(motion):
     torch.testing.assert_close(run(pipe), moved, **TOLERANCE)
 
 
+@pytest.mark.slow
 def test_other_sizes_and_lengths_do_not_compile_anew(motion):
     # Neither is that of the embedding, which is therefore resampled in both.
     sizes = [{"size": 24, "num_frames": 5}, {"size": 40, "num_frames": 7}]
@@ -196,6 +198,7 @@ def compile_blocks(model):
         model.get_submodule(path.rpartition(".")[0]).compile()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["tiny-t2v", "tiny-animatediff", "tiny-wan"])
 def test_the_default_backend_notices_a_motion_on_the_embedded_models(name, embedding_dict, monkeypatch, tmp_path):
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
@@ -219,6 +222,7 @@ def test_the_default_backend_notices_a_motion_on_the_embedded_models(name, embed
     assert (moved - plain).abs().max() > 1e-2
 
 
+@pytest.mark.slow
 def test_blocks_that_free_noise_rebuilds_keep_the_motion_when_compiled(motion):
     eager, pipe = (enable_motion_embedding(make_small(use_motion_mid_block=True)) for _ in range(2))
     source = motion(eager.unet)

@@ -82,6 +82,7 @@ def test_importing(monkeypatch):
     assert figure.value > 2
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the kernel's own count")
 def test_a_step_that_keeps_what_it_computes_needs_more_memory():
     kept = CASES[2]
@@ -91,6 +92,7 @@ def test_a_step_that_keeps_what_it_computes_needs_more_memory():
     assert str(kept) in step.name
 
 
+@pytest.mark.slow
 def test_estimates_of_the_embedded_wan():
     def make():
         return DiffusionPipeline.from_pretrained(Path(__file__).parents[3] / "examples/tiny-wan")

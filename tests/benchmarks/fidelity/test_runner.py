@@ -47,6 +47,7 @@ def small(monkeypatch):
         monkeypatch.setitem(GROUPS, group, members)
 
 
+@pytest.mark.slow
 def test_what_is_measured_is_measured_once_and_told(tmp_path, capsys):
     options = ["--references", "zigzag", "--measures", str(tmp_path / "measures")]
     main(["methods", *options])
@@ -82,6 +83,7 @@ def test_what_is_measured_is_measured_once_and_told(tmp_path, capsys):
     assert [row["leakage"] for row in plain.rows] == [0.0] * 2
 
 
+@pytest.mark.slow
 def test_other_settings_and_more_seeds_are_measured_anew(tmp_path, monkeypatch):
     task = Task("methods", "weak", "zigzag")
     pipe = load_tiny_pipeline()
@@ -175,6 +177,7 @@ def test_settings_tell_experiments_apart():
     assert not any(" at 0x" in text for text in texts)
 
 
+@pytest.mark.slow
 def test_an_embedding_is_used_as_it_was_after_some_steps(tmp_path):
     """Those of one training, and not of a shorter one."""
     lab = Lab(load_tiny_pipeline(), tmp_path, 1)
@@ -188,6 +191,7 @@ def test_an_embedding_is_used_as_it_was_after_some_steps(tmp_path):
     assert not lab.pipe.get_list_motion_embeddings()
 
 
+@pytest.mark.slow
 def test_an_embedding_in_compact_form_is_used_as_it_is_stored(tmp_path):
     compact = GROUPS["uses"]["compact"]
     outcome = replace(compact, num_samples=4).run(Lab(load_tiny_pipeline(), tmp_path, 1), "zigzag")
@@ -201,6 +205,7 @@ def test_an_embedding_in_compact_form_is_used_as_it_is_stored(tmp_path):
     assert fine.figures["value_error"] <= coarse.figures["value_error"] <= 0.4
 
 
+@pytest.mark.slow
 def test_rendered_clips_have_the_answers_that_are_known(tmp_path):
     runner, tasks = Runner(load_tiny_pipeline(), tmp_path, 1), tasks_of([("trackers", "known answers")], ["zigzag"])
     assert tasks == [Task("trackers", "known answers", "zigzag")]  # which the plain model is not compared with
@@ -214,6 +219,7 @@ def test_rendered_clips_have_the_answers_that_are_known(tmp_path):
     assert "| same motion, other look | 2 |" in summary_of(tmp_path, tasks)
 
 
+@pytest.mark.slow
 def test_a_question_is_asked_of_all_references_at_once(tmp_path, monkeypatch):
     monkeypatch.setattr("benchmarks.fidelity.lab.TrainingConfig", lambda: ONE_STEP)
     runner, tasks = Runner(load_tiny_pipeline(), tmp_path, 1), tasks_of([("arithmetic", "negative_scale")], ["zigzag"])
@@ -238,6 +244,7 @@ def test_settings_can_be_changed_and_unknown_ones_are_refused():
         changed(GROUPS["arithmetic"]["sums"], {"learning_rate": 0.5}, {}, {})
 
 
+@pytest.mark.slow
 def test_a_changed_experiment_takes_no_other_s_place(tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(GROUPS, "methods", {"motion embedding": Learned(MotionEmbedding(), num_samples=4)})
     options = ["--references", "zigzag", "--measures", str(tmp_path), "--config", '{"learning_rate": 0.5}']

@@ -44,6 +44,7 @@ def state_of(model: nn.Module):
     return flags, hooks, [name for name, _ in model.named_modules()], vars(model).keys() - {"_modules"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ALL)
 def test_a_method_changes_clips_and_afterwards_nothing_is_left_of_it(name, pipe, reference):
     _, model = denoiser(pipe)

@@ -74,6 +74,7 @@ def test_an_embedded_model_is_stored_in_the_form_that_all_versions_read(folder, 
         assert file.read_bytes() == stored.read_bytes(), message
 
 
+@pytest.mark.slow
 @folders
 def test_an_embedded_model_draws_what_the_prompt_says(folder):
     # The real measurement is benchmarks/tiny_world/evaluate_base.py; this would notice a broken file.

@@ -32,9 +32,12 @@ DESK, PHONE = {"width": 1280, "height": 1000}, {"width": 390, "height": 844}
 # Everything that axe knows of WCAG 2, levels A and AA: names of controls, contrast, order of headings, and so on.
 RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]}
 
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None, reason="there is no Chromium: apt-get install chromium, or any way to a chromium on the PATH"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        CHROMIUM is None, reason="there is no Chromium: apt-get install chromium, or any way to a chromium on the PATH"
+    ),
+]
 
 
 @pytest.fixture(scope="module")

@@ -19,6 +19,7 @@ def test_its_requirements_are_those_of_the_page():
     assert all(each.specifier for each in found.values())
 
 
+@pytest.mark.slow
 def test_it_serves_the_page_without_the_repository(tmp_path, free_tcp_port):
     gradio = pytest.importorskip("gradio", reason=NEEDS)
     space, home = tmp_path / "space", str(tmp_path)

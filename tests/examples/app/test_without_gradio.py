@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 from examples.app.space import ROOT
 from tests.examples.app.conftest import NEEDS
 
@@ -11,10 +13,11 @@ from tests.examples.app.conftest import NEEDS
 WITHOUT = """
 import sys, pytest
 sys.modules |= dict.fromkeys(("gradio", "playwright", "axe_playwright_python"))
-sys.exit(pytest.main(["tests/examples/app", "--collect-only", "--quiet", "-p", "no:cacheprovider"]))
+sys.exit(pytest.main(["tests/examples/app", "--collect-only", "--quiet", "-p", "no:cacheprovider", "-m", ""]))
 """
 
 
+@pytest.mark.slow
 def test_modules_that_need_it_are_skipped():
     done = subprocess.run([sys.executable, "-c", WITHOUT], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
