@@ -1,6 +1,5 @@
 """The tab in which motions are shared: what would be uploaded, the upload, motions of others."""
 
-import re
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -86,7 +85,7 @@ def _with_previews(card: str, previews: list[Path]) -> str:
     for path in previews:
         if path.suffix == ".gif":
             card = card.replace(f"({path.name})", f"({inline(path.read_bytes(), 'gif')})")
-    return re.sub(r"(\*[^\n]*\*\s+)?<video .*?</video>\n*", "", card)
+    return card.replace("<Gallery />\n\n", "")  # which the Hub draws
 
 
 def address(repo_id: str) -> str:

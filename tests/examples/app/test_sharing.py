@@ -51,7 +51,8 @@ def test_what_is_shown_is_uploaded_and_the_token_stays_nowhere(
     card = hub.read("alice/dance", "README.md").decode()
     assert "(preview.gif)" in card
     assert shown.count("![a ring](data:image/gif;base64,bW92aW5n)") == 1  # the page has no such file beside it
-    assert "<video" not in shown
+    assert "<Gallery />" in card
+    assert "<Gallery />" not in shown
     assert card[card.index("## Use it") :] in shown
     secret = token.encode()
     assert secret not in everything_in(visitors.root)
