@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIN = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-annotate --no-header --extra test pyproject.toml
 
-.PHONY: install demo test test-slow test-all test-versions test-oldest test-middle test-newest test-gpu requirements benchmark report docs dist style quality clean
+.PHONY: install demo app space test test-slow test-all test-versions test-oldest test-middle test-newest test-gpu requirements benchmark report docs dist style quality clean
 
 install: $(VENV)/.installed-dev
 
@@ -19,6 +19,14 @@ $(VENV)/.installed-%: pyproject.toml constraints.txt
 
 demo: $(VENV)/.installed-demo
 	$(BIN)/python -m examples.demo
+
+# The page. Another base, for instance: make app ARGS="--pretrained_model_name_or_path tiny-wan"
+app: $(VENV)/.installed-app
+	$(BIN)/python -m examples.app $(ARGS)
+
+# The page as a folder that runs as a Space, in build/space.
+space: $(VENV)/.installed-app
+	$(BIN)/python -m examples.app.space
 
 test: install
 	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal

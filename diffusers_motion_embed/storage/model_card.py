@@ -1,11 +1,14 @@
 """The model card of an embedding repository: metadata for the Hub, a preview, and code that runs."""
 
-from collections.abc import Iterable
+import inspect
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import diffusers
 from huggingface_hub import ModelCard, ModelCardData
 
+from diffusers_motion_embed.architectures.conditioning import FRAMES
 from diffusers_motion_embed.config import MotionEmbeddingConfig
 
 
@@ -13,6 +16,7 @@ TEMPLATE = Path(__file__).with_name("model_card_template.md")
 TAGS = ["diffusers", "motion-embedding", "template:sd-lora"]  # the last gives a repository its gallery on the Hub
 CARD_NAME = "README.md"
 PREVIEW_SUFFIXES = (".mp4", ".gif", ".png")
+PICTURE_MODELS = ("ConsisIDTransformer3DModel", "I2VGenXLUNet", "UNetSpatioTemporalConditionModel")
 
 
 def make_model_card(
@@ -36,7 +40,7 @@ def make_model_card(
         base_model=base if is_on_hub else None,
         license=license,
         library_name="diffusers",
-        pipeline_tag="text-to-video",
+        pipeline_tag="image-to-video" if begins_with_picture(config) else "text-to-video",
         tags=TAGS,
         base_model_relation="adapter" if is_on_hub else None,
         widget=[{"text": preview["text"], "output": {"url": preview["name"]}} for preview in shown] or None,
@@ -59,39 +63,81 @@ def preview_files(folder: Path) -> list[Path]:
 
 def example_code(config: MotionEmbeddingConfig, repo_id: str) -> str:
     """A Python program that uses the embedding with the base model and settings of its previews."""
-    generation = config.generation
-    pipeline = _identifier(generation.get("pipeline")) or "DiffusionPipeline"
-    scheduler, scheduler_config = _identifier(generation.get("scheduler")), generation.get("scheduler_config")
-    adapter = generation.get("motion_adapter")
-    classes = sorted({pipeline, *(["MotionAdapter"] if adapter else []), *([scheduler] if scheduler else [])})
-    lines = [
-        "import torch",
-        f"from diffusers import {', '.join(classes)}",
-        "from diffusers.utils import export_to_video",
-        "",
-        "from diffusers_motion_embed import enable_motion_embedding",
-        "",
-    ]
-    if adapter:
-        lines.append(f"adapter = MotionAdapter.from_pretrained({adapter!r}, dtype=torch.float16)")
-    extra = "motion_adapter=adapter, " if adapter else ""
-    base = config.base_model_name_or_path or "path/to/the/base/model"
-    lines.append(f'pipe = {pipeline}.from_pretrained({base!r}, {extra}dtype=torch.float16).to("cuda")')
-    if scheduler:
-        changes = "".join(f", {name}={value!r}" for name, value in (scheduler_config or {}).items())
-        lines.append(f"pipe.scheduler = {scheduler}.from_config(pipe.scheduler.config{changes})")
-    size = {"num_frames": config.num_frames, "height": config.height, "width": config.width}
-    steps = {name: generation.get(name) for name in ("num_inference_steps", "guidance_scale")}
-    arguments = ", ".join(f"{name}={value!r}" for name, value in {**size, **steps}.items() if value is not None)
+    scheduler = _identifier(config.generation.get("scheduler"))
+    classes = {
+        _pipeline(config),
+        *(["MotionAdapter"] if _adapter(config) else []),
+        *([scheduler] if scheduler else []),
+    }
+    utilities = ["export_to_video", *(["load_image"] if begins_with_picture(config) else [])]
     return "\n".join(
         [
-            *lines,
+            "import torch",
+            f"from diffusers import {', '.join(sorted(classes))}",
+            f"from diffusers.utils import {', '.join(utilities)}",
+            "",
+            "from diffusers_motion_embed import enable_motion_embedding",
+            "",
+            *_loading(config, scheduler),
             "enable_motion_embedding(pipe)",
             f"pipe.load_motion_embedding({repo_id!r})",
-            f"video = pipe({generation.get('prompt', 'a panda surfs on a wave')!r}, {arguments}).frames[0]",
-            f'export_to_video(video, "video.mp4", fps={generation.get("fps", 8)!r})',
+            f"video = pipe({', '.join(_call_arguments(config))}).frames[0]",
+            f'export_to_video(video, "video.mp4", fps={config.generation.get("fps", 8)!r})',
         ]
     )
+
+
+def begins_with_picture(config: MotionEmbeddingConfig) -> bool:
+    """Whether the base makes a clip of a picture: if its pipeline takes one, or all pipelines of its model do."""
+    known = _call_parameters(config)
+    return config.model_class in PICTURE_MODELS if known is None else "image" in known
+
+
+def _loading(config: MotionEmbeddingConfig, scheduler: str | None) -> list[str]:
+    """Lines that load the pipeline."""
+    base, adapter = config.base_model_name_or_path or "path/to/the/base/model", _adapter(config)
+    extra = "motion_adapter=adapter, " if adapter else ""
+    lines = [f"adapter = MotionAdapter.from_pretrained({adapter!r}, dtype=torch.float16)"] if adapter else []
+    lines.append(f'pipe = {_pipeline(config)}.from_pretrained({base!r}, {extra}dtype=torch.float16).to("cuda")')
+    if scheduler:
+        settings = config.generation.get("scheduler_config") or {}
+        changes = "".join(f", {name}={value!r}" for name, value in settings.items())
+        lines.append(f"pipe.scheduler = {scheduler}.from_config(pipe.scheduler.config{changes})")
+    return lines
+
+
+def _call_arguments(config: MotionEmbeddingConfig) -> Iterator[str]:
+    """The arguments of the pipeline's call, as far as it takes them."""
+    known = _call_parameters(config)
+    given = {
+        "prompt": config.generation.get("prompt", "a panda surfs on a wave"),
+        **dict.fromkeys(FRAMES if known else FRAMES[:1], config.num_frames),
+        "height": config.height,
+        "width": config.width,
+        **{name: config.generation.get(name) for name in ("num_inference_steps", "guidance_scale")},
+    }
+    if begins_with_picture(config):
+        yield 'image=load_image("picture.png")'
+    for name, value in given.items():
+        if value is not None and (known is None or name in known):
+            yield f"{name}={value!r}"
+
+
+def _call_parameters(config: MotionEmbeddingConfig) -> set[str] | None:
+    """The arguments that the call of the previews' pipeline takes; None if it is no pipeline of diffusers."""
+    named: Any = getattr(diffusers, _pipeline(config), None)
+    is_pipeline = isinstance(named, type) and issubclass(named, diffusers.DiffusionPipeline)
+    if not is_pipeline or named is diffusers.DiffusionPipeline:
+        return None
+    return set(inspect.signature(named.__call__).parameters)
+
+
+def _pipeline(config: MotionEmbeddingConfig) -> str:
+    return _identifier(config.generation.get("pipeline")) or "DiffusionPipeline"
+
+
+def _adapter(config: MotionEmbeddingConfig) -> str | None:
+    return config.generation.get("motion_adapter")
 
 
 def _facts(config: MotionEmbeddingConfig) -> dict[str, Any]:

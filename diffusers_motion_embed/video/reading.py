@@ -31,6 +31,7 @@ class ReferenceClip:
             times, their numbers.
         source_size: Width and height at which a player shows the reference.
         source_fps: Its average frames per second; None without times.
+        source_seconds: How long a player shows it, in seconds; None if it does not say, or has no times.
         notes: What was done to it: turned, made square, tone-mapped, ...
         warnings: What may differ from what its owner expects.
     """
@@ -41,6 +42,7 @@ class ReferenceClip:
     times: tuple[float, ...]
     source_size: tuple[int, int]
     source_fps: float | None
+    source_seconds: float | None
     notes: tuple[str, ...]
     warnings: tuple[str, ...]
 
@@ -158,7 +160,8 @@ def read_reference(
         raise VideoError(f"The images in {path} differ in size; give height and width.")
     frames = np.stack(pictures)
     said = source.notes
-    return ReferenceClip(path, frames, moments.rate, times, size, source.rate, (*said.done,), (*said.warnings,))
+    about = size, source.rate, source.end if source.rate else None
+    return ReferenceClip(path, frames, moments.rate, times, *about, (*said.done,), (*said.warnings,))
 
 
 def _open(path: Path, fps: float | None, background: str, notes: Notes) -> Source:

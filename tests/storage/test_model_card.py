@@ -5,9 +5,13 @@ import re
 
 import pytest
 import yaml
+from PIL import Image
 
-from diffusers_motion_embed import MotionEmbeddingConfig
+from diffusers_motion_embed import MotionEmbeddingConfig, read_video
+from diffusers_motion_embed.storage.files import write_embedding
 from diffusers_motion_embed.storage.model_card import example_code, make_model_card
+from tests.conftest import make_animatediff, make_text_to_video
+from tests.pipelines.unets import FAMILIES
 
 
 def make_config(**settings):
@@ -49,8 +53,58 @@ def test_the_example_uses_the_base_the_frames_and_the_settings():
     assert found["DDIMScheduler.from_config"][1] == {"beta_schedule": "linear"}
     assert found["pipe.load_motion_embedding"][0] == ["'me/motion'"]
     expected = {"num_frames": 16, "height": 320, "width": 576, "num_inference_steps": 25, "guidance_scale": 7.5}
-    assert found["pipe"] == ([repr('it\'s "quoted"')], expected)
+    assert found["pipe"] == ([], {"prompt": 'it\'s "quoted"', **expected})
     assert found["export_to_video"][1] == {"fps": 12}
+
+
+BASES = {
+    "text": (make_text_to_video, "text-to-video"),
+    "text, and a motion adapter": (make_animatediff, "text-to-video"),
+    "a picture alone": (FAMILIES["StableVideoDiffusion"].make, "image-to-video"),
+}
+
+
+@pytest.mark.parametrize("base", BASES)
+def test_the_example_runs(tmp_path, monkeypatch, make_embedding, base):
+    """On a CPU: its numbers and its place are the only changes."""
+    make, task = BASES[base]
+    pipe, generation = make(), {"num_inference_steps": 2, "guidance_scale": 2.0, "prompt": "a ring"}
+    pipe.save_pretrained(tmp_path / "base")
+    if "motion_adapter" in pipe.components:
+        pipe.motion_adapter.save_pretrained(tmp_path / "adapter")
+        generation["motion_adapter"] = str(tmp_path / "adapter")
+    embedding = make_embedding(pipe.unet, num_frames=4, height=32, width=32)
+    write_embedding(tmp_path / "motion", embedding)
+    Image.new("RGB", (32, 32), "red").save(tmp_path / "picture.png")
+    generation |= {"pipeline": type(pipe).__name__, "scheduler": type(pipe.scheduler).__name__}
+    config = embedding.config.changed(generation=generation, base_model_name_or_path=str(tmp_path / "base"))
+    code = example_code(config, str(tmp_path / "motion"))
+    for found, here in (("torch.float16", "torch.float32"), ('"cuda"', '"cpu"')):
+        assert found in code
+        code = code.replace(found, here)
+    monkeypatch.chdir(tmp_path)
+    exec(compile(code, "card", "exec"), made := {})
+    assert len(made["video"]) == 4
+    assert read_video("video.mp4").shape[0] == 4
+    assert yaml.safe_load(str(make_model_card(config, "me/motion")).split("---")[1])["pipeline_tag"] == task
+
+
+@pytest.mark.parametrize(
+    ("model_class", "task"),
+    [("UNetSpatioTemporalConditionModel", "image-to-video"), ("UNet3DConditionModel", "text-to-video")],
+)
+def test_the_task_is_known_by_the_model_where_no_pipeline_is_named(model_class, task):
+    card = make_model_card(make_config(model_class=model_class), "me/motion", [("preview.mp4", "a ring")])
+    assert card.data.pipeline_tag == task
+    assert "<Gallery />" in card.text
+
+
+def test_a_pipeline_that_takes_both_gets_a_picture_and_the_prompt():
+    config = make_config(generation={"pipeline": "WanImageToVideoPipeline"}, model_class="WanTransformer3DModel")
+    arguments = calls(example_code(config, "me/motion"))["pipe"][1]
+    assert arguments == {"prompt": "a panda surfs on a wave", "num_frames": 16, "height": 320, "width": 576}
+    assert 'image=load_image("picture.png")' in example_code(config, "me/motion")
+    assert make_model_card(config, "me/motion").data.pipeline_tag == "image-to-video"
 
 
 def test_a_card_tells_of_the_parts_that_there_are():

@@ -92,6 +92,7 @@ def test_animated_pictures_are_read_by_their_times(tmp_path, suffix):
     assert_on_screen(clip, ANIMATED_TIMES, np.arange(16) / 8, 0.5 / 8)
     clip = read_reference(path, 8)
     assert clip.fps == pytest.approx(4)
+    assert clip.source_seconds == pytest.approx(2, abs=0.01)
     assert any("uneven" in warning for warning in clip.warnings)
 
 
@@ -128,6 +129,7 @@ def clip24(tmp_path):
 def test_length_and_start_in_seconds(clip24):
     clip = read_reference(clip24, fps=8, start_seconds=1, num_seconds=2)
     assert clip.frames.shape[0] == 16
+    assert clip.source_seconds == pytest.approx(4)
     assert numbers_of(clip.frames) == list(range(24, 72, 3))
     assert numbers_of(read_video(clip24, num_seconds=0.5)) == list(range(12))
     spread = read_reference(clip24, 10, num_seconds=2.5)
@@ -167,7 +169,8 @@ def test_a_higher_rate_repeats_frames_and_says_so(clip24):
 def test_a_folder_has_the_rate_that_is_given(tmp_path):
     for number, frame in enumerate(numbered(24)):
         Image.fromarray(frame).save(tmp_path / f"{number}.png")
-    assert read_reference(tmp_path, 24).fps is None
+    clip = read_reference(tmp_path, 24)
+    assert (clip.fps, clip.source_seconds) == (None, None)
     clip = read_reference(tmp_path, fps=8, start_seconds=1, num_seconds=2, stride=2)
     assert clip.fps == 4
     assert numbers_of(clip.frames) == list(range(8, 24, 2))

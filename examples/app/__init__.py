@@ -1,0 +1,1 @@
+"""A page in the browser: learn motions, try, mix and share them. `python -m examples.app` serves it."""
