@@ -5,16 +5,18 @@ Every bridge says with which version it can go. `tests/packaging/test_versions.p
 
 import re
 from dataclasses import dataclass
+from http import HTTPStatus
 from importlib.metadata import version
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import torch
-from huggingface_hub import constants
+from huggingface_hub import constants, hf_hub_download
+from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 from packaging.version import Version
 
 
-__all__ = ["HF_URL_HOSTS", "HfUriError", "dtype_argument", "parse_hf_uri", "tuner_refusal"]
+__all__ = ["HF_URL_HOSTS", "HfUriError", "download_file", "dtype_argument", "parse_hf_uri", "tuner_refusal"]
 
 
 def dtype_argument(dtype: torch.dtype) -> dict[str, Any]:
@@ -34,6 +36,24 @@ def tuner_refusal() -> str | None:
         f"PEFT's own calls need PEFT 0.21 or newer for motion embeddings, and this is {found}. Upgrade PEFT, or use "
         "load_motion_embedding(), which works with it."
     )
+
+
+def download_file(repo_id: str, filename: str, **where: Any) -> str:
+    """`hf_hub_download` with what goes wrong as in huggingface_hub 2.4.
+
+    If a download brought more than the file has, earlier versions ask for what follows the end of the file, and are
+    refused, until they are told to forget what they have. Without a connection, some try again with a closed client.
+    """
+    try:
+        return hf_hub_download(repo_id, filename, **where)
+    except HfHubHTTPError as error:
+        if error.response.status_code != HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+            raise
+        return hf_hub_download(repo_id, filename, **{**where, "force_download": True})
+    except RuntimeError as error:
+        if "client has been closed" not in str(error):
+            raise
+        raise LocalEntryNotFoundError(str(error)) from error
 
 
 _KINDS = {"models": "model", "datasets": "dataset", "spaces": "space"}

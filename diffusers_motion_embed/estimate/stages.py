@@ -1,11 +1,11 @@
 """What the stages of training and generation allocate beside weights, by running them without numbers."""
 
-import inspect
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+from diffusers import AutoencoderKLTemporalDecoder
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
@@ -157,8 +157,7 @@ def decoding_stage(pipe: Any, latents: Tensor) -> Stage:
 
 
 def _decoded(vae: Any, latents: Tensor) -> Tensor:
-    known = inspect.signature(vae.decode).parameters
-    frames = {"num_frames": len(latents)} if "num_frames" in known else {}
+    frames = {"num_frames": len(latents)} if isinstance(vae, AutoencoderKLTemporalDecoder) else {}
     return vae.decode(latents, **frames, return_dict=False)[0]
 
 

@@ -4,13 +4,13 @@ import pytest
 import torch
 from diffusers import (
     FirstBlockCacheConfig,
-    MagCacheConfig,
     PyramidAttentionBroadcastConfig,
     TaylorSeerCacheConfig,
 )
 
 from diffusers_motion_embed import load_motion_embedding, set_motion_scale, unload_motion_embedding
 from tests.models.zoo import ZOO, Clip, make_model
+from tests.versions import found
 
 
 NAMES = (
@@ -25,7 +25,7 @@ TIMESTEPS = (900, 700, 650, 600, 300)
 # Every one leaves out, in these steps, what the test would otherwise see computed.
 CACHES = {
     "FirstBlockCache": lambda step: FirstBlockCacheConfig(threshold=10.0),
-    "MagCache": lambda step: MagCacheConfig(
+    "MagCache": lambda step: found("diffusers.MagCacheConfig", first="0.39")(
         threshold=1.0, num_inference_steps=len(TIMESTEPS), mag_ratios=torch.ones(len(TIMESTEPS))
     ),
     "PyramidAttentionBroadcast": lambda step: PyramidAttentionBroadcastConfig(
