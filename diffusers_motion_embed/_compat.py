@@ -1,4 +1,4 @@
-"""What older versions of huggingface_hub, diffusers, PEFT and torch lack, and nothing else.
+"""What older versions of huggingface_hub, diffusers, PEFT and transformers lack, and nothing else.
 
 Every bridge says with which version it can go. `tests/packaging/test_versions.py` has the versions that are supported.
 """
@@ -16,12 +16,17 @@ from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 from packaging.version import Version
 
 
-__all__ = ["HF_URL_HOSTS", "HfUriError", "download_file", "dtype_argument", "parse_hf_uri", "tuner_refusal"]
+__all__ = ["HF_URL_HOSTS", "HfUriError", "download_file", "dtype_argument", "parse_hf_uri", "pooled", "tuner_refusal"]
 
 
 def dtype_argument(dtype: torch.dtype) -> dict[str, Any]:
     """The argument of diffusers' `from_pretrained` for a dtype (diffusers 0.40)."""
     return {"torch_dtype" if Version(version("diffusers")) < Version("0.40") else "dtype": dtype}
+
+
+def pooled(features: Any) -> torch.Tensor:
+    """The vectors in what a CLIP model's `get_image_features` and `get_text_features` give (transformers 5)."""
+    return getattr(features, "pooler_output", features)
 
 
 def tuner_refusal() -> str | None:
