@@ -11,17 +11,33 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import torch
+from diffusers.loaders import peft
 from huggingface_hub import constants, hf_hub_download
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 from packaging.version import Version
 
 
-__all__ = ["HF_URL_HOSTS", "HfUriError", "download_file", "dtype_argument", "parse_hf_uri", "pooled", "tuner_refusal"]
+__all__ = [
+    "HF_URL_HOSTS",
+    "HfUriError",
+    "download_file",
+    "dtype_argument",
+    "parse_hf_uri",
+    "pooled",
+    "take_lora_scales",
+    "tuner_refusal",
+]
 
 
 def dtype_argument(dtype: torch.dtype) -> dict[str, Any]:
     """The argument of diffusers' `from_pretrained` for a dtype (diffusers 0.40)."""
     return {"torch_dtype" if Version(version("diffusers")) < Version("0.40") else "dtype": dtype}
+
+
+def take_lora_scales(model_class: type) -> None:
+    """Let `set_adapters` scale LoRAs on a class that diffusers does not list for it (diffusers 0.39)."""
+    scales: dict[str, Any] = peft._SET_ADAPTER_SCALE_FN_MAPPING
+    scales.setdefault(model_class.__name__, lambda model, weights: weights)
 
 
 def pooled(features: Any) -> torch.Tensor:

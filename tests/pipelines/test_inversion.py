@@ -21,7 +21,7 @@ from tests.pipelines.ltx import ltx2
 from tests.pipelines.test_training import NoFloat64
 from tests.pipelines.transformers import cogvideox, kandinsky5
 from tests.pipelines.wan import wan_parts
-from tests.versions import found
+from tests.versions import found, is_older
 
 
 # Relatives of these pipelines that want more of their latents, or arrange them otherwise.
@@ -38,7 +38,7 @@ RELATIVES = {
         make=lambda: ltx2("LTX2ImageToVideoPipeline"),
         takes=("prompt", "image"),
         gives_first_frame=True,
-        settings={**FAMILIES["LTX2"].settings, "image_crf": 0},
+        settings={**FAMILIES["LTX2"].settings, **({} if is_older("diffusers", "0.42") else {"image_crf": 0})},
     ),
     "Kandinsky5ImageToVideo": replace(
         FAMILIES["Kandinsky5"],

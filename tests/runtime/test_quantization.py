@@ -7,6 +7,7 @@ from safetensors.torch import load_file
 from torchao import quantization as torchao
 
 from diffusers_motion_embed import enable_motion_embedding
+from diffusers_motion_embed._compat import dtype_argument
 from diffusers_motion_embed.storage.files import WEIGHTS_NAME
 from tests.conftest import make_text_to_video
 from tests.runtime.factories import BOTH, add_by_hand, assert_motion_acts, check_feature, run
@@ -40,7 +41,7 @@ def test_a_model_loaded_in_8_bits_takes_a_motion(motion, tmp_path):
 
     def load():
         model = UNet3DConditionModel.from_pretrained(
-            tmp_path / "unet", quantization_config=config, dtype=torch.float32
+            tmp_path / "unet", quantization_config=config, **dtype_argument(torch.float32)
         )
         loaded = make_text_to_video()
         loaded.register_modules(unet=model)
