@@ -43,6 +43,7 @@ test-versions: test-oldest test-middle test-newest
 test-oldest test-middle test-newest: test-%: requirements/%.txt install
 	$(BIN)/uv venv --quiet --clear --python $(PYTHON) build/$*
 	$(BIN)/uv pip install --quiet --python build/$*/bin/python --requirement $<
+	$(BIN)/uv pip install --quiet --python build/$*/bin/python --no-deps --editable .
 	build/$*/bin/python -m pytest --numprocesses 2 $(TESTS)
 
 # Pins the versions again: the lower bounds of pyproject.toml, some between, and the newest.

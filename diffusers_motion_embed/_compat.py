@@ -1,25 +1,48 @@
-"""What older versions of huggingface_hub, diffusers, PEFT and torch lack, and nothing else.
+"""What older versions of huggingface_hub, diffusers, PEFT and transformers lack, and nothing else.
 
 Every bridge says with which version it can go. `tests/packaging/test_versions.py` has the versions that are supported.
 """
 
 import re
 from dataclasses import dataclass
+from http import HTTPStatus
 from importlib.metadata import version
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import torch
-from huggingface_hub import constants
+from diffusers.loaders import peft
+from huggingface_hub import constants, hf_hub_download
+from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 from packaging.version import Version
 
 
-__all__ = ["HF_URL_HOSTS", "HfUriError", "dtype_argument", "parse_hf_uri", "tuner_refusal"]
+__all__ = [
+    "HF_URL_HOSTS",
+    "HfUriError",
+    "download_file",
+    "dtype_argument",
+    "parse_hf_uri",
+    "pooled",
+    "take_lora_scales",
+    "tuner_refusal",
+]
 
 
 def dtype_argument(dtype: torch.dtype) -> dict[str, Any]:
     """The argument of diffusers' `from_pretrained` for a dtype (diffusers 0.40)."""
     return {"torch_dtype" if Version(version("diffusers")) < Version("0.40") else "dtype": dtype}
+
+
+def take_lora_scales(model_class: type) -> None:
+    """Let `set_adapters` scale LoRAs on a class that diffusers does not list for it (diffusers 0.39)."""
+    scales: dict[str, Any] = peft._SET_ADAPTER_SCALE_FN_MAPPING
+    scales.setdefault(model_class.__name__, lambda model, weights: weights)
+
+
+def pooled(features: Any) -> torch.Tensor:
+    """The vectors in what a CLIP model's `get_image_features` and `get_text_features` give (transformers 5)."""
+    return getattr(features, "pooler_output", features)
 
 
 def tuner_refusal() -> str | None:
@@ -34,6 +57,24 @@ def tuner_refusal() -> str | None:
         f"PEFT's own calls need PEFT 0.21 or newer for motion embeddings, and this is {found}. Upgrade PEFT, or use "
         "load_motion_embedding(), which works with it."
     )
+
+
+def download_file(repo_id: str, filename: str, **where: Any) -> str:
+    """`hf_hub_download` with what goes wrong as in huggingface_hub 2.4.
+
+    If a download brought more than the file has, earlier versions ask for what follows the end of the file, and are
+    refused, until they are told to forget what they have. Without a connection, some try again with a closed client.
+    """
+    try:
+        return hf_hub_download(repo_id, filename, **where)
+    except HfHubHTTPError as error:
+        if error.response.status_code != HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+            raise
+        return hf_hub_download(repo_id, filename, **{**where, "force_download": True})
+    except RuntimeError as error:
+        if "client has been closed" not in str(error):
+            raise
+        raise LocalEntryNotFoundError(str(error)) from error
 
 
 _KINDS = {"models": "model", "datasets": "dataset", "spaces": "space"}

@@ -11,6 +11,7 @@ from diffusers.loaders import PeftAdapterMixin
 from diffusers.loaders.lora_base import LoraBaseMixin
 
 from diffusers_motion_embed import controls, loaders, sharing
+from diffusers_motion_embed._compat import take_lora_scales
 from diffusers_motion_embed.adapter.registry import registry_of, sync
 from diffusers_motion_embed.architectures import find_architecture, supported_models
 from diffusers_motion_embed.architectures.components import expects_supported_model
@@ -88,6 +89,7 @@ def _give_lora_methods(model_class: type) -> None:
     # subclass, which `from_pipe` would take for a foreign component.
     if not issubclass(model_class, PeftAdapterMixin):
         model_class.__bases__ = (*model_class.__bases__, PeftAdapterMixin)
+        take_lora_scales(model_class)
 
 
 def _check_call(pipe: Any, arguments: dict[str, Any]) -> None:

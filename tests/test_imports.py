@@ -28,7 +28,7 @@ CHAIN = (
 MAY_IMPORT = {room: {room, *CHAIN[: CHAIN.index(room)]} for room in CHAIN}
 MAY_IMPORT["video"] = {"video", "errors", "values"}
 MAY_IMPORT["frames"] = {"frames", "errors", "video"}
-MAY_IMPORT["metrics"] = {"metrics", "errors"}
+MAY_IMPORT["metrics"] = {"metrics", "errors", "_compat"}
 for room in ("noise", "training"):
     MAY_IMPORT[room] |= {"frames"}
 MAY_IMPORT["training"] |= {"video"}

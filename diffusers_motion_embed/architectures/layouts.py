@@ -59,7 +59,8 @@ class Layout:
         else:
             shape = (args[0] if args else kwargs["hidden_states" if "hidden_states" in kwargs else "sample"]).shape
             sizes = [shape[self.axes.index(axis)] if axis in self.axes else 1 for axis in "fhw"]
-        return VideoSize(*(size // patch for size, patch in zip(sizes, self.patch_size, strict=True)))
+        # A list: torch.compile cannot trace a generator before torch 2.7.
+        return VideoSize(*[size // patch for size, patch in zip(sizes, self.patch_size, strict=True)])
 
     @property
     def channel_axis(self) -> int:

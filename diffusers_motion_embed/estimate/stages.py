@@ -1,12 +1,12 @@
 """What the stages of training and generation allocate beside weights, by running them without numbers."""
 
-import inspect
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+from diffusers import AutoencoderKLTemporalDecoder
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
@@ -166,7 +166,7 @@ def decoding_stage(pipe: Any, latents: Tensor) -> Stage:
     vae = pipe.vae
     latents = latents.to(vae.dtype)
     with torch.no_grad(), LiveBytes() as live:
-        if sees_clips(vae.decoder) and not _takes_num_frames(vae):
+        if sees_clips(vae.decoder) and not _takes_pictures(vae):
             kept = _decoded(vae, latents)
         else:
             pictures = latents[0].transpose(0, 1)
@@ -176,13 +176,13 @@ def decoding_stage(pipe: Any, latents: Tensor) -> Stage:
     return Stage("VAE decoding", "vae", live.peak + stored_bytes([latents]))
 
 
-def _takes_num_frames(vae: Any) -> bool:
-    """Whether it takes the frames of a clip as pictures, and how many they are."""
-    return "num_frames" in inspect.signature(vae.decode).parameters
+def _takes_pictures(vae: Any) -> bool:
+    """Whether its decoder sees clips, and is given their frames as pictures, with their number."""
+    return isinstance(vae, AutoencoderKLTemporalDecoder)
 
 
 def _decoded(vae: Any, latents: Tensor) -> Tensor:
-    frames = {"num_frames": len(latents)} if _takes_num_frames(vae) else {}
+    frames = {"num_frames": len(latents)} if _takes_pictures(vae) else {}
     return vae.decode(latents, **frames, return_dict=False)[0]
 
 

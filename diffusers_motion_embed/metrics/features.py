@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import torch
 
+from diffusers_motion_embed._compat import pooled
 from diffusers_motion_embed.metrics.clips import Video, as_clip
 
 
@@ -121,5 +122,5 @@ def lab_of(frame: np.ndarray) -> np.ndarray:
 
 
 def _unit(features: Any) -> np.ndarray:
-    vectors = features.pooler_output.cpu().double()
+    vectors = pooled(features).cpu().double()
     return (vectors / vectors.norm(dim=-1, keepdim=True)).numpy()

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, TypedDict, Unpack
 
-from huggingface_hub import CommitOperationAdd, HfApi, constants, hf_hub_download
+from huggingface_hub import CommitOperationAdd, HfApi, constants
 from huggingface_hub.errors import (
     EntryNotFoundError,
     GatedRepoError,
@@ -26,7 +26,7 @@ from huggingface_hub.errors import (
 )
 from huggingface_hub.utils import validate_repo_id
 
-from diffusers_motion_embed._compat import HF_URL_HOSTS, HfUriError, parse_hf_uri
+from diffusers_motion_embed._compat import HF_URL_HOSTS, HfUriError, download_file, parse_hf_uri
 from diffusers_motion_embed.errors import (
     EmbeddingAccessError,
     EmbeddingDownloadError,
@@ -247,7 +247,7 @@ def _is_damaged(path: Path) -> bool:
 def _download_once(repo_id: str, filename: str, **where: Any) -> Path:
     revision = where.get("revision") or "main"
     try:
-        return Path(hf_hub_download(repo_id, filename, **where))
+        return Path(download_file(repo_id, filename, **where))
     except GatedRepoError as error:
         raise EmbeddingAccessError(
             f"{repo_id} is gated: ask for access on its page, then log in with `hf auth login` or give token=."
@@ -274,7 +274,8 @@ def _download_once(repo_id: str, filename: str, **where: Any) -> Path:
         raise EmbeddingDownloadError(
             f"The Hub answered {status} for {filename} of {repo_id}: try again later."
         ) from error
-    except (HTTPError, OSError, ValueError) as error:  # ValueError: force_download without a connection
+    # A RuntimeError wraps what went wrong with xet; ValueError: force_download without a connection.
+    except (HTTPError, OSError, RuntimeError, ValueError) as error:
         raise EmbeddingDownloadError(f"Downloading {filename} of {repo_id} failed ({error}). Try again.") from error
 
 

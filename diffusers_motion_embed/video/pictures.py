@@ -143,12 +143,18 @@ class AnimatedPicture:
 
 def is_picture_inside(path: Path) -> bool:
     """Whether Pillow reads a file, judged by its content. Of videos, it reads only animated pictures."""
-    formats = None if path.suffix.lower() in PICTURE_SUFFIXES else ("AVIF", "GIF", "PNG", "WEBP")
+    formats = None if path.suffix.lower() in PICTURE_SUFFIXES else _known("AVIF", "GIF", "PNG", "WEBP")
     try:
         with Image.open(path, formats=formats) as image:
             return image.format != "MPEG"
     except _DAMAGE:
         return False
+
+
+def _known(*formats: str) -> tuple[str, ...]:
+    """Those that this Pillow reads. AVIF came with Pillow 11.3, and builds may lack WebP and AVIF."""
+    Image.init()
+    return tuple(each for each in formats if each in Image.OPEN)
 
 
 def has_high_range(path: Path) -> bool:

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from diffusers.loaders.lora_base import LORA_WEIGHT_NAME_SAFE as LORA_WEIGHT_NAME
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, precondition, rule
 from peft.utils import get_peft_model_state_dict
@@ -58,7 +59,7 @@ class LoraRules(CompositionMachine):
 
     def add_lora(self, kind: str, seed: int, name: str) -> None:
         material = self.materials.lora(kind, seed)
-        self.lora_call("load_lora_weights", material.given, adapter_name=name)
+        self.lora_call("load_lora_weights", material.given, weight_name=LORA_WEIGHT_NAME, adapter_name=name)
         self.lora.load(material.lora, name)
         self.lora_files[name] = material.state_dict
 

@@ -106,7 +106,9 @@ class Api:
         address = {"url": f"{self.endpoint}/{page_prefix(kind)}{repo_id}", "name": repo_id}
         if (kind, repo_id) in self._repositories:
             raise Refusal(409, f"You already created this {kind} repo", body=address)
-        self._make(repo_id, kind, private=asked.get("visibility") == "private")
+        # The second is how huggingface_hub asked before version 1.
+        is_private = asked.get("visibility") == "private" or asked.get("private", False)
+        self._make(repo_id, kind, private=is_private)
         return send_json(address)
 
     @route("DELETE", "/api/repos/delete")

@@ -15,15 +15,19 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from huggingface_hub import close_session, constants, hf_api
-from huggingface_hub.utils import http_backoff
-from huggingface_hub.utils._http import http_stream_backoff
+from huggingface_hub import constants, hf_api
+from huggingface_hub.utils import _http
+
+from diffusers_motion_embed import _compat
 
 
 # The packages that may have copied a constant. Others could have one of the same name that means something else.
 PACKAGES = ("huggingface_hub", "diffusers", "diffusers_motion_embed", "peft", "transformers")
 # Of the machine the tests run on, which must not reach them.
 UNSET = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_OIDC_RESOURCE", "TRANSFORMERS_OFFLINE", "HUGGINGFACE_CO_STAGING")
+# Before huggingface_hub 1.0, there is no function for streams, and sessions are reset.
+BACKOFFS = [getattr(_http, name) for name in ("http_backoff", "http_stream_backoff") if hasattr(_http, name)]
+close_session = getattr(_http, "close_session", None) or _http.reset_sessions
 
 
 class Client:
@@ -44,7 +48,7 @@ class Client:
         self.set(
             ENDPOINT=endpoint,
             HUGGINGFACE_CO_URL_TEMPLATE=endpoint + "/{repo_id}/resolve/{revision}/{filename}",
-            HF_URL_HOSTS=constants.HF_URL_HOSTS | {host},
+            HF_URL_HOSTS=_compat.HF_URL_HOSTS | {host},
             HF_HUB_OFFLINE=False,
             HF_HUB_CACHE=str(self.cache),
             HUGGINGFACE_HUB_CACHE=str(self.cache),
@@ -76,13 +80,13 @@ class Client:
         nothing = home / "certificates"
         nothing.mkdir(parents=True, exist_ok=True)
         self.set_environment(SSL_CERT_FILE=None, SSL_CERT_DIR=str(nothing))
-        for backoff in (http_backoff, http_stream_backoff):  # as often as ever, without half a minute of waiting
+        for backoff in BACKOFFS:  # as often as ever, without half a minute of waiting
             self._undo.setitem(inspect.unwrap(backoff).__kwdefaults__, "base_wait_time", 0.01)
         close_session()  # connections know nothing of other settings
 
     def set(self, **values: object) -> None:
         """Set constants of huggingface_hub until the end, wherever they are known by the same name."""
-        before = {name: getattr(constants, name) for name in values}
+        before = {name: _constant(name) for name in values}
         for module in _modules():
             for name in before.keys() & vars(module).keys():
                 if vars(module)[name] == before[name]:
@@ -109,6 +113,7 @@ class Client:
         """Be as if HF_HUB_OFFLINE were set."""
         self.set(HF_HUB_OFFLINE=True)
         self.set_environment(HF_HUB_OFFLINE="1")
+        close_session()  # before huggingface_hub 1.0, one that was made online stays so
 
     def close(self) -> None:
         close_session()
@@ -117,7 +122,7 @@ class Client:
             if id(module) not in self._modules:  # imported meanwhile, it has copied what is over now
                 for name in self._changed.keys() & vars(module).keys():
                     if vars(module)[name] == self._changed[name]:
-                        setattr(module, name, getattr(constants, name))
+                        setattr(module, name, _constant(name))
 
 
 @contextmanager
@@ -128,6 +133,11 @@ def pointed_at(endpoint: str, home: Path) -> Iterator[Client]:
         yield client
     finally:
         client.close()
+
+
+def _constant(name: str) -> object:
+    """Its value; where an older version has none of that name, that of the bridge, or None."""
+    return getattr(constants, name, getattr(_compat, name, None))
 
 
 def _modules() -> list[ModuleType]:

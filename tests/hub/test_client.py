@@ -46,7 +46,7 @@ def test_nothing_is_left_behind(tmp_path):
     assert changed["environment"] != before["environment"]
     assert changed["endpoint"] == hub.endpoint
     assert state() == before
-    assert session.is_closed
+    assert getattr(session, "is_closed", True)  # those of huggingface_hub before 1.0 do not say it
     assert huggingface_hub.utils._http.get_session() is not session
 
 
@@ -72,12 +72,12 @@ def test_the_suite_is_offline_elsewhere():
 
 
 def test_every_copy_of_a_constant_is_changed(hub, hub_client):
-    assert not constants.is_offline_mode()
+    assert not constants.HF_HUB_OFFLINE
     assert not diffusers.loaders.lora_base.HF_HUB_OFFLINE
     assert not diffusers.utils.hub_utils.HF_HUB_OFFLINE
     assert str(hub_client.cache) == huggingface_hub.utils._cache_manager.HF_HUB_CACHE
     hub_client.go_offline()
-    assert constants.is_offline_mode()
+    assert constants.HF_HUB_OFFLINE
     assert diffusers.loaders.lora_base.HF_HUB_OFFLINE
     assert os.environ["HF_HUB_OFFLINE"] == "1"
 

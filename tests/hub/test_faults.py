@@ -24,7 +24,6 @@ from huggingface_hub.errors import (
     GatedRepoError,
     HfHubHTTPError,
     LocalEntryNotFoundError,
-    RemoteEntryNotFoundError,
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
@@ -46,9 +45,13 @@ from tests.hub.faults import (
     slow,
 )
 from tests.hub.server import Hub
+from tests.versions import RemoteEntryNotFoundError, since
 
 
-pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning"),
+    since("huggingface_hub", "2.4", "tries other calls again, and says other things of them"),
+]
 
 CONTENT = bytes(range(1, 251)) * 8  # without a zero, or the Hub would take any file for a binary one
 CONTENT_OF_CONFIG = b'{"num_frames": 4}'

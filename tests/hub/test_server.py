@@ -13,8 +13,6 @@ from huggingface_hub import (
     CommitOperationCopy,
     CommitOperationDelete,
     HfApi,
-    RepoFile,
-    RepoFolder,
     create_commit,
     create_repo,
     file_exists,
@@ -31,10 +29,12 @@ from huggingface_hub.errors import (
     GatedRepoError,
     HfHubHTTPError,
     LocalTokenNotFoundError,
-    RemoteEntryNotFoundError,
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
+from huggingface_hub.hf_api import RepoFile, RepoFolder
+
+from tests.versions import RemoteEntryNotFoundError, since
 
 
 # Of httpx, about how the client hands it the content of a file.
@@ -91,6 +91,7 @@ class TestAccounts:
         with pytest.raises(LocalTokenNotFoundError):
             whoami()
 
+    @since("huggingface_hub", "1.0", "says less of a refused token")
     def test_an_unknown_token_is_refused_everywhere(self, hub, hub_client, box):
         api = HfApi(token="hf_forgotten")
         with pytest.raises(HfHubHTTPError, match="Invalid user token") as error:
@@ -365,6 +366,7 @@ class TestDownloads:
 
 
 class TestUploads:
+    @since("huggingface_hub", "1.0", "asks for more on its way")
     def test_a_folder_in_one_commit(self, hub, alice, folder):
         create_repo("alice/new")
         hub.log.clear()
@@ -391,6 +393,7 @@ class TestUploads:
         assert len(hub.log.commits) == 1
         assert hub.log.commits[0].received > sum(len(FILES[name]) for name in ("README.md", "config.json"))
 
+    @since("huggingface_hub", "2.4", "sends files that have not changed")
     def test_what_has_not_changed_stays_at_home(self, hub, alice, box, folder):
         assert upload_folder(repo_id="alice/box", folder_path=folder).oid == box
         assert hub.log.commits == []
@@ -562,6 +565,7 @@ class TestXet:
         assert Path(hf_hub_download("alice/box", "motion.safetensors")).read_bytes() == WEIGHTS
         assert hub.log.count("GET", "/lfs/*") == 1
 
+    @since("huggingface_hub", "2.4", "asks whether there is xet")
     def test_uploads_to_the_storage_ask_for_xet_without_asking_whether(self, hub, alice, box):
         with pytest.raises(ConnectionError, match="xet-write-token"):
             create_commit("alice/box", [add("new.safetensors", b"new")], commit_message="New")
@@ -574,6 +578,7 @@ class TestXet:
         assert len(hub.log.commits) == 1
         assert hub.read("alice/box", "config.json") == b"{}"
 
+    @since("huggingface_hub", "2.4", "opens a pull request with its commit")
     def test_a_pull_request_is_opened_first_and_filled_then(self, hub, alice, box, folder):
         (folder / "motion.safetensors").unlink()
         (folder / "config.json").write_text("{}")

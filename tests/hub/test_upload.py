@@ -9,6 +9,7 @@ from huggingface_hub import ModelCard
 from diffusers_motion_embed import AdapterNameError, EmbeddingAccessError, EmbeddingUploadError, save_inverted_noise
 from tests.helpers import generate
 from tests.hub.faults import hang_up, refuse
+from tests.versions import since
 
 
 REPO = "alice/skate"
@@ -97,6 +98,7 @@ def test_nothing_about_the_machine_is_published(pipe, hub, alice, tmp_path):
     assert f"/{getpass.getuser()}/".encode() not in everything
 
 
+@since("huggingface_hub", "1.0", "asks no Hub but huggingface.co whether a card is valid")
 def test_the_card_is_valid_and_names_base_and_preview(pipe, hub, alice, tmp_path):
     folder = tmp_path / "motion"
     folder.mkdir()

@@ -1,9 +1,10 @@
 """A tiny CLIP model."""
 
 import torch
-from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel, CLIPProcessor
+from transformers import CLIPConfig, CLIPModel, CLIPProcessor
 
 from tests.helpers import make_tokenizer
+from tests.versions import CLIPImageProcessorPil
 
 
 def make_clip_model():

@@ -30,6 +30,7 @@ from diffusers_motion_embed.functional import DEBIAS_MODES
 from diffusers_motion_embed.storage.embedding import Embedding
 from tests.conftest import make_text_to_video
 from tests.models.zoo import ZOO, make_model, predict, run
+from tests.versions import skip_before
 
 
 SIZE = {"latent_height": 4, "latent_width": 8}
@@ -60,6 +61,11 @@ SMALLER = {
     },
 }
 SMALLER |= {name: {count: 1 for count in BLOCK_COUNTS if count in ZOO[name].settings} for name in REPEATED}
+
+
+def skip_uncompiled(name):
+    if name == "MochiTransformer3DModel":
+        skip_before("torch", "2.11", "compiles no indexing by a mask, as Mochi does it")
 
 
 @pytest.fixture(autouse=True)
@@ -118,6 +124,7 @@ def train(model, config, tensors):
 @pytest.mark.parametrize("name", ZOO)
 def test_a_motion_takes_effect(make_pair, embedding_dict, name):
     """What the slow test shows of every change, of the first."""
+    skip_uncompiled(name)
     pair = make_pair(name, "compile")
     plain = pair.agree()
     source = embedding_dict(pair.eager, value_grid=(2, 2), parts=ZOO[name].parts, target_modules=pair.layers, **SIZE)
@@ -134,6 +141,7 @@ def test_a_motion_takes_effect(make_pair, embedding_dict, name):
     [*((name, "compile") for name in ZOO), *((name, "compile_repeated_blocks") for name in REPEATED)],
 )
 def test_every_change_takes_effect(make_pair, embedding_dict, make_embedding, name, way):
+    skip_uncompiled(name)
     pair, by_blocks = make_pair(name, way), way == "compile_repeated_blocks"
     half = max(1, len(pair.layers) // 2)
     settings = {"value_grid": (2, 2), "parts": ZOO[name].parts, **SIZE}

@@ -24,6 +24,7 @@ from diffusers_motion_embed.architectures import find_architecture
 from diffusers_motion_embed.training.recompute import recomputation
 from tests.helpers import assert_unchanged, snapshot
 from tests.models.zoo import ZOO, make_model, predict, run
+from tests.versions import pefts_own_calls, skip_before
 
 
 SIZE = {"latent_height": 4, "latent_width": 8}
@@ -67,6 +68,8 @@ FUSIBLE = sorted({*FUSIBLE} - {"LTX2VideoTransformer3DModel", "Kandinsky5Transfo
 
 @pytest.mark.parametrize("name", FUSIBLE)
 def test_fused_projections_compute_the_same(name, embedding):
+    if name == "WanVACETransformer3DModel":
+        skip_before("diffusers", "0.39", "computes something else when the projections of VACE are fused")
     model, late = make_model(name), make_model(name)
     load_motion_embedding(model, embedding(model, value_grid=(2, 2)), debias="identity")
     moved = run(model)
@@ -102,6 +105,7 @@ def test_several_add_up_in_any_order(model, embedding):
     torch.testing.assert_close(run(model), both, atol=1e-5, rtol=1e-5)
 
 
+@pefts_own_calls
 def test_saved_and_loaded_it_is_the_same(model, embedding, tmp_path):
     load_motion_embedding(model, embedding(model, value_grid=(2, 2)), "one")
     here = run(model)

@@ -7,7 +7,6 @@ import pickle
 import pytest
 import torch
 from accelerate import cpu_offload
-from diffusers.hooks import apply_group_offloading
 from peft import PeftModel, get_peft_model
 from torch.overrides import TorchFunctionMode
 
@@ -24,6 +23,7 @@ from diffusers_motion_embed import (
 from diffusers_motion_embed.adapter.registry import embedding_tensors
 from diffusers_motion_embed.adapter.selection import select_layers
 from tests.models.zoo import ZOO, Clip, make_model, predict, run
+from tests.versions import offload_groups, pefts_own_calls
 
 
 CLIP = Clip()
@@ -308,8 +308,8 @@ TREATMENTS = {
     "deepcopy": lambda model, folder: copy.deepcopy(model),
     "pickle": lambda model, folder: pickle.loads(pickle.dumps(model)),
     "sequential offload": lambda model, folder: cpu_offload(model, CPU, offload_buffers=True),
-    "group offload": lambda model, folder: apply_group_offloading(
-        model, onload_device=CPU, offload_device=CPU, offload_type="leaf_level", offload_to_disk_path=str(folder)
+    "group offload": lambda model, folder: offload_groups(
+        model, offload_type="leaf_level", offload_to_disk_path=str(folder)
     ),
 }
 
@@ -336,6 +336,7 @@ def test_a_half_precision_model_rounds_only_its_own_numbers():
     assert model(**inputs).sample.dtype == torch.bfloat16
 
 
+@pefts_own_calls
 @pytest.mark.parametrize("name", ["WanTransformer3DModel", "CogVideoXTransformer3DModel"])
 @pytest.mark.parametrize("parts", [("p",), ("qk", "p")], ids="-".join)
 def test_pefts_door_learns_saves_and_combines_positions(name, parts, tmp_path):

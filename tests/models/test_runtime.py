@@ -4,7 +4,6 @@ import gguf
 import pytest
 import torch
 from diffusers import GGUFQuantizationConfig, WanTransformer3DModel
-from diffusers.hooks import apply_group_offloading
 from diffusers.quantizers.gguf.utils import GGUFLinear
 
 from diffusers_motion_embed import (
@@ -13,6 +12,7 @@ from diffusers_motion_embed import (
     unload_motion_embedding,
 )
 from tests.models.zoo import ZOO, Clip, make_model, run
+from tests.versions import offload_groups
 
 
 NAMES = ["WanTransformer3DModel", "CogVideoXTransformer3DModel", "HunyuanVideoTransformer3DModel"]
@@ -47,7 +47,7 @@ def test_half_precision_keeps_the_embedding_in_full(model, embedding):
 def test_offloaded_groups_compute_the_same(model, embedding):
     load_motion_embedding(model, embedding(model))
     expected = run(model)
-    apply_group_offloading(model, torch.device("cpu"), offload_type="block_level", num_blocks_per_group=1)
+    offload_groups(model, offload_type="block_level", num_blocks_per_group=1)
     assert torch.equal(run(model), expected)
 
 

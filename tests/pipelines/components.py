@@ -4,7 +4,6 @@ import torch
 from diffusers import AutoencoderKL, AutoencoderKLWan
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import (
-    CLIPImageProcessorPil,
     CLIPTextConfig,
     CLIPTextModel,
     CLIPTextModelWithProjection,
@@ -24,6 +23,7 @@ from transformers import (
 )
 
 from tests.helpers import make_tokenizer
+from tests.versions import CLIPImageProcessorPil, is_older
 
 
 TEXT_WIDTH = 16
@@ -31,12 +31,19 @@ WORDS = ["<pad>", "</s>", "<unk>", "a", "red", "blue", "circle", "square", "on",
 CHAT_TEMPLATE = "{% for message in messages %}{{ message.role }}: {{ message.content }}\n{% endfor %}"
 
 
-def word_tokenizer(**settings) -> PreTrainedTokenizerFast:
+class QwenTokenizer(PreTrainedTokenizerFast):
+    """Called as Qwen's processor is, which takes pictures too."""
+
+    def __call__(self, *args, images=None, videos=None, **settings):
+        return super().__call__(*args, **settings)
+
+
+def word_tokenizer(tokenizer_class=PreTrainedTokenizerFast, **settings) -> PreTrainedTokenizerFast:
     """One token for each word, and one that ends the text, as of T5; language models have theirs without it."""
     tokenizer = Tokenizer(models.WordLevel({word: number for number, word in enumerate(WORDS)}, unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     tokenizer.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
-    return PreTrainedTokenizerFast(
+    return tokenizer_class(
         tokenizer_object=tokenizer,
         pad_token="<pad>",
         eos_token="</s>",
@@ -178,6 +185,11 @@ def gemma2() -> dict:
 
 
 def _qwen_settings(**settings) -> dict:
+    rotations = {"rope_type": "default", "mrope_section": [1, 1, 2]}
+    if is_older("transformers", "5.0"):
+        positions = {"rope_scaling": rotations, "rope_theta": 1e4}
+    else:
+        positions = {"rope_parameters": {**rotations, "rope_theta": 1e4}}
     return {
         "vocab_size": len(WORDS),
         "hidden_size": TEXT_WIDTH,
@@ -185,7 +197,7 @@ def _qwen_settings(**settings) -> dict:
         "num_hidden_layers": 3,
         "num_attention_heads": 2,
         "num_key_value_heads": 2,
-        "rope_parameters": {"rope_type": "default", "rope_theta": 1e4, "mrope_section": [1, 1, 2]},
+        **positions,
         "pad_token_id": 0,
         "bos_token_id": 2,
         "eos_token_id": 1,

@@ -1,19 +1,16 @@
 """Tiny pipelines of LTX-Video and LTX-2."""
 
 from diffusers import (
-    AutoencoderKLLTX2Audio,
-    AutoencoderKLLTX2Video,
     AutoencoderKLLTXVideo,
     FlowMatchEulerDiscreteScheduler,
-    LTX2Pipeline,
     LTXImageToVideoPipeline,
     LTXPipeline,
 )
-from diffusers.pipelines.ltx2 import LTX2TextConnectors, LTX2Vocoder
 
 from tests.pipelines.components import gemma2, t5
 from tests.pipelines.family import Family, standardised_by_buffers
 from tests.pipelines.unets import denoiser
+from tests.versions import found
 
 
 def _ltx(pipeline_class=LTXPipeline):
@@ -34,8 +31,12 @@ def _ltx(pipeline_class=LTXPipeline):
     return pipeline_class(scheduler=scheduler, vae=vae, **t5(), transformer=transformer)
 
 
-def ltx2(pipeline_class=LTX2Pipeline):
-    vae = AutoencoderKLLTX2Video(
+def _since_ltx2(name):
+    return found(f"diffusers.{name}", first="0.39")
+
+
+def ltx2(pipeline_class="LTX2Pipeline"):
+    vae = _since_ltx2("AutoencoderKLLTX2Video")(
         latent_channels=4,
         block_out_channels=(8,) * 2,
         decoder_block_out_channels=(8,) * 2,
@@ -51,10 +52,10 @@ def ltx2(pipeline_class=LTX2Pipeline):
         upsample_factor=(1, 1),
     )
     vae.latents_mean[:], vae.latents_std[:] = vae.latents_mean.uniform_(), vae.latents_std.uniform_(0.5, 2)
-    audio_vae = AutoencoderKLLTX2Audio(
+    audio_vae = _since_ltx2("AutoencoderKLLTX2Audio")(
         base_channels=4, ch_mult=(1, 1, 1), num_res_blocks=1, latent_channels=2, mel_bins=8, norm_type="pixel"
     )
-    connectors = LTX2TextConnectors(
+    connectors = _since_ltx2("pipelines.ltx2.LTX2TextConnectors")(
         caption_channels=16,
         text_proj_in_factor=2,
         video_connector_num_attention_heads=2,
@@ -66,14 +67,14 @@ def ltx2(pipeline_class=LTX2Pipeline):
         audio_connector_num_layers=1,
         audio_connector_num_learnable_registers=None,
     )
-    return pipeline_class(
+    return _since_ltx2(pipeline_class)(
         scheduler=FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True),
         vae=vae,
         audio_vae=audio_vae,
         **gemma2(),
         connectors=connectors,
         transformer=denoiser("LTX2VideoTransformer3DModel"),
-        vocoder=LTX2Vocoder(
+        vocoder=_since_ltx2("pipelines.ltx2.LTX2Vocoder")(
             in_channels=8 * 2,
             hidden_channels=8,
             out_channels=2,

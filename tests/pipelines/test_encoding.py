@@ -4,6 +4,7 @@ import inspect
 
 import pytest
 import torch
+from diffusers import AutoencoderKLTemporalDecoder
 
 from diffusers_motion_embed.architectures import find_architecture, supported_models
 from diffusers_motion_embed.architectures.encoding import encode_frames
@@ -25,7 +26,7 @@ def vae_latents(family, pipe):
 def decoded(family, vae, latents):
     """The clip of the VAE's own latents, (1, frames, 3, height, width), from 0 to 1."""
     if family.frame_by_frame:
-        options = {"num_frames": latents.shape[2]} if "num_frames" in inspect.signature(vae.decode).parameters else {}
+        options = {"num_frames": latents.shape[2]} if isinstance(vae, AutoencoderKLTemporalDecoder) else {}
         clip = vae.decode(latents[0].transpose(0, 1), **options).sample[None]
     else:
         clip = vae.decode(latents).sample

@@ -8,12 +8,9 @@ from dataclasses import replace
 import pytest
 import torch
 from diffusers import (
-    AnyFlowPipeline,
     CogVideoXImageToVideoPipeline,
     EulerDiscreteScheduler,
-    FlowMapEulerDiscreteScheduler,
     Kandinsky5I2VPipeline,
-    LTX2ImageToVideoPipeline,
 )
 
 import diffusers_motion_embed as dme
@@ -24,11 +21,12 @@ from tests.pipelines.ltx import ltx2
 from tests.pipelines.test_training import NoFloat64
 from tests.pipelines.transformers import cogvideox, kandinsky5
 from tests.pipelines.wan import wan_parts
+from tests.versions import found, is_older
 
 
 # Relatives of these pipelines that want more of their latents, or arrange them otherwise.
 RELATIVES = {
-    "AnyFlow": replace(FAMILIES["Wan"], make=lambda: AnyFlowPipeline(**any_flow_parts())),
+    "AnyFlow": replace(FAMILIES["Wan"], make=lambda: any_flow()),
     "CogVideoX1.5ImageToVideo": replace(
         FAMILIES["CogVideoX1.5"],
         make=lambda: cogvideox(CogVideoXImageToVideoPipeline, in_channels=8, patch_size_t=2, patch_bias=False),
@@ -37,10 +35,10 @@ RELATIVES = {
     ),
     "LTX2ImageToVideo": replace(
         FAMILIES["LTX2"],
-        make=lambda: ltx2(LTX2ImageToVideoPipeline),
+        make=lambda: ltx2("LTX2ImageToVideoPipeline"),
         takes=("prompt", "image"),
         gives_first_frame=True,
-        settings={**FAMILIES["LTX2"].settings, "image_crf": 0},
+        settings={**FAMILIES["LTX2"].settings, **({} if is_older("diffusers", "0.42") else {"image_crf": 0})},
     ),
     "Kandinsky5ImageToVideo": replace(
         FAMILIES["Kandinsky5"],
@@ -52,8 +50,10 @@ RELATIVES = {
 }
 
 
-def any_flow_parts():
-    return {**wan_parts("AnyFlowTransformer3DModel"), "scheduler": FlowMapEulerDiscreteScheduler()}
+def any_flow():
+    scheduler = found("diffusers.FlowMapEulerDiscreteScheduler", first="0.39")()
+    parts = {**wan_parts("AnyFlowTransformer3DModel"), "scheduler": scheduler}
+    return found("diffusers.AnyFlowPipeline", first="0.39")(**parts)
 
 
 def inverted(family, pipe, steps):

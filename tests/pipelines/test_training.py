@@ -133,13 +133,13 @@ def test_two_clips_in_one_pass_are_as_one_by_one(family, pipe, model):
 
 def test_a_clip_and_its_color_negative_in_one_pass_are_as_one_by_one(family, pipe):
     # The negative has an empty prompt, of which a text encoder may make fewer tokens.
-    together = train(family, pipe, color_negative=True, max_train_steps=1, train_batch_size=2)
+    (together,) = train(family, pipe, color_negative=True, max_train_steps=1, train_batch_size=2)
     pipe.unload_motion_embedding()
-    apart = train(family, pipe, color_negative=True, max_train_steps=1, gradient_accumulation_steps=2)
+    (apart,) = train(family, pipe, color_negative=True, max_train_steps=1, gradient_accumulation_steps=2)
     assert together == pytest.approx(apart, rel=1e-4)
     pipe.unload_motion_embedding()
-    alone = train(family, pipe, max_train_steps=1, gradient_accumulation_steps=2)
-    assert together != pytest.approx(alone, rel=1e-4)
+    (alone,) = train(family, pipe, max_train_steps=1, gradient_accumulation_steps=2)
+    assert abs(together - alone) > 10 * abs(together - apart)
 
 
 def test_a_cache_is_on_again_after_training_and_after_an_error():

@@ -30,7 +30,16 @@ from transformers import (
     T5EncoderModel,
 )
 
-from tests.pipelines.components import clip_text, llama, qwen_text, qwen_vl, t5, t5_settings, word_tokenizer
+from tests.pipelines.components import (
+    QwenTokenizer,
+    clip_text,
+    llama,
+    qwen_text,
+    qwen_vl,
+    t5,
+    t5_settings,
+    word_tokenizer,
+)
 from tests.pipelines.family import Family, scaled, standardised
 from tests.pipelines.unets import denoiser
 
@@ -127,7 +136,7 @@ def kandinsky5(pipeline_class=Kandinsky5T2VPipeline):
         transformer=denoiser("Kandinsky5Transformer3DModel", in_text_dim2=16, visual_cond=True),
         vae=hunyuan_vae(),
         text_encoder=qwen_vl(Qwen2_5_VLForConditionalGeneration, Qwen2_5_VLConfig),
-        tokenizer=word_tokenizer(),
+        tokenizer=word_tokenizer(QwenTokenizer),
         **clip_text("_2", max_position_embeddings=77),
         scheduler=FlowMatchEulerDiscreteScheduler(shift=5.0),
     )

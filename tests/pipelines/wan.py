@@ -4,7 +4,6 @@ from diffusers import (
     ClassifierFreeGuidance,
     DPMSolverMultistepScheduler,
     FlowMatchEulerDiscreteScheduler,
-    MotifVideoPipeline,
     SanaVideoPipeline,
     SkyReelsV2Pipeline,
     UniPCMultistepScheduler,
@@ -17,6 +16,7 @@ from transformers import CLIPVisionModel
 from tests.pipelines.components import clip_vision, gemma2, t5, umt5, wan_vae
 from tests.pipelines.family import Family, standardised
 from tests.pipelines.unets import denoiser
+from tests.versions import found
 
 
 def unipc() -> UniPCMultistepScheduler:
@@ -77,7 +77,7 @@ def _sana_video():
 
 
 def _motif_video():
-    return MotifVideoPipeline(
+    return found("diffusers.MotifVideoPipeline", first="0.39")(
         **t5(),
         vae=wan_vae(),
         transformer=denoiser("MotifVideoTransformer3DModel", in_channels=9),

@@ -3,17 +3,13 @@
 import pytest
 import torch
 from accelerate import cpu_offload
-from diffusers.hooks import apply_group_offloading
 
 from diffusers_motion_embed import enable_motion_embedding
 from tests.runtime.factories import BOTH, assert_motion_acts, check_feature, make_lora, run
+from tests.versions import offload_groups
 
 
 CPU = torch.device("cpu")
-
-
-def group_offload(pipe, **settings):
-    apply_group_offloading(pipe.unet, onload_device=CPU, offload_device=CPU, **settings)
 
 
 def offload_every_component(pipe):
@@ -28,16 +24,16 @@ def offload_every_component(pipe):
 FEATURES = {
     "enable_model_cpu_offload": lambda pipe, folder: pipe.enable_model_cpu_offload(device="cpu"),
     "sequential offload": lambda pipe, folder: offload_every_component(pipe),
-    "enable_group_offload": lambda pipe, folder: pipe.enable_group_offload(CPU, CPU, offload_type="leaf_level"),
-    "group offload, leaves": lambda pipe, folder: group_offload(pipe, offload_type="leaf_level"),
-    "group offload, blocks": lambda pipe, folder: group_offload(
-        pipe, offload_type="block_level", num_blocks_per_group=1
+    "enable_group_offload": lambda pipe, folder: offload_groups(pipe, offload_type="leaf_level"),
+    "group offload, leaves": lambda pipe, folder: offload_groups(pipe.unet, offload_type="leaf_level"),
+    "group offload, blocks": lambda pipe, folder: offload_groups(
+        pipe.unet, offload_type="block_level", num_blocks_per_group=1
     ),
-    "group offload, leaves, disk": lambda pipe, folder: group_offload(
-        pipe, offload_type="leaf_level", offload_to_disk_path=str(folder)
+    "group offload, leaves, disk": lambda pipe, folder: offload_groups(
+        pipe.unet, offload_type="leaf_level", offload_to_disk_path=str(folder)
     ),
-    "group offload, blocks, disk": lambda pipe, folder: group_offload(
-        pipe, offload_type="block_level", num_blocks_per_group=1, offload_to_disk_path=str(folder)
+    "group offload, blocks, disk": lambda pipe, folder: offload_groups(
+        pipe.unet, offload_type="block_level", num_blocks_per_group=1, offload_to_disk_path=str(folder)
     ),
 }
 
@@ -57,7 +53,7 @@ def test_a_lora_and_a_motion_under_group_offloading(motion):
     # diffusers takes the offloading off to load a LoRA, and puts it back. (Plain diffusers loses its weights there
     # when they are offloaded to disk.)
     def offload(pipe):
-        pipe.enable_group_offload(CPU, CPU, offload_type="leaf_level")
+        offload_groups(pipe, offload_type="leaf_level")
 
     make_pipe = BOTH["animatediff"]
     plain_pipe, offloaded = make_pipe(), make_pipe()

@@ -7,9 +7,11 @@ from safetensors.torch import load_file
 from torchao import quantization as torchao
 
 from diffusers_motion_embed import enable_motion_embedding
+from diffusers_motion_embed._compat import dtype_argument
 from diffusers_motion_embed.storage.files import WEIGHTS_NAME
 from tests.conftest import make_text_to_video
 from tests.runtime.factories import BOTH, add_by_hand, assert_motion_acts, check_feature, run
+from tests.versions import since
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
@@ -32,6 +34,7 @@ def test_a_model_quantized_in_place_keeps_the_motion(make_pipe, motion):
     assert not torch.equal(clips.plain_with, clips.plain)
 
 
+@since("torchao", "0.10", "is given names alone by diffusers")
 def test_a_model_loaded_in_8_bits_takes_a_motion(motion, tmp_path):
     pipe = make_text_to_video()
     full = run(pipe)
@@ -40,7 +43,7 @@ def test_a_model_loaded_in_8_bits_takes_a_motion(motion, tmp_path):
 
     def load():
         model = UNet3DConditionModel.from_pretrained(
-            tmp_path / "unet", quantization_config=config, dtype=torch.float32
+            tmp_path / "unet", quantization_config=config, **dtype_argument(torch.float32)
         )
         loaded = make_text_to_video()
         loaded.register_modules(unet=model)

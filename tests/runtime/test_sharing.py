@@ -10,6 +10,7 @@ from diffusers import (
 )
 
 from diffusers_motion_embed import enable_motion_embedding, get_active_motion_embeddings, unload_motion_embedding
+from diffusers_motion_embed._compat import dtype_argument
 from tests.conftest import make_animatediff, make_text_to_video
 from tests.runtime.factories import assert_motion_acts, make_video_to_video, run
 
@@ -73,7 +74,7 @@ def test_components_build_another_pipeline(motion):
 def test_a_pipeline_made_in_half_precision_keeps_the_motion(motion):
     # from_pipe casts the model that both share.
     plain_pipe = make_text_to_video()
-    plain_other = VideoToVideoSDPipeline.from_pipe(plain_pipe, dtype=torch.bfloat16)
+    plain_other = VideoToVideoSDPipeline.from_pipe(plain_pipe, **dtype_argument(torch.bfloat16))
     assert plain_pipe.unet.dtype == torch.bfloat16
     expected = enable_motion_embedding(make_text_to_video(VideoToVideoSDPipeline))
     expected.load_motion_embedding(motion(expected.unet))
@@ -81,6 +82,6 @@ def test_a_pipeline_made_in_half_precision_keeps_the_motion(motion):
 
     pipe = enable_motion_embedding(make_text_to_video())
     pipe.load_motion_embedding(motion(pipe.unet))
-    other = VideoToVideoSDPipeline.from_pipe(pipe, dtype=torch.bfloat16)
+    other = VideoToVideoSDPipeline.from_pipe(pipe, **dtype_argument(torch.bfloat16))
     assert torch.equal(run(other), run(expected))
     assert_motion_acts(run(other), run(plain_other))

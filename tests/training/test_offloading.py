@@ -10,6 +10,7 @@ from diffusers_motion_embed.architectures.offloading import is_offloaded
 from diffusers_motion_embed.training import TrainingConfig, train_motion_embedding
 from tests.conftest import make_animatediff, make_text_to_video
 from tests.helpers import NUM_FRAMES, generate, make_config
+from tests.versions import offload_groups
 
 
 CPU = torch.device("cpu")
@@ -25,8 +26,8 @@ def offload_every_component(pipe):
 OFFLOADS = {
     "model": lambda pipe: pipe.enable_model_cpu_offload(device="cpu"),
     "sequential": offload_every_component,
-    "leaves": lambda pipe: pipe.enable_group_offload(CPU, CPU, offload_type="leaf_level"),
-    "blocks": lambda pipe: pipe.enable_group_offload(CPU, CPU, offload_type="block_level", num_blocks_per_group=1),
+    "leaves": lambda pipe: offload_groups(pipe, offload_type="leaf_level"),
+    "blocks": lambda pipe: offload_groups(pipe, offload_type="block_level", num_blocks_per_group=1),
 }
 
 

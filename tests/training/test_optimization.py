@@ -174,7 +174,7 @@ def test_the_hybrid_loss_trains_a_lora_on_single_frames_and_drops_it(pipe, tmp_p
     saved = load_file(tmp_path / "lora" / "pytorch_lora_weights.safetensors")
     assert all(".attentions." in name for name in saved)
     assert all((tensor != 0).any() for name, tensor in saved.items() if "lora_B" in name)
-    pipe.load_lora_weights(tmp_path / "lora")
+    pipe.load_lora_weights(tmp_path / "lora", weight_name="pytorch_lora_weights.safetensors")
     assert not torch.equal(generate(pipe), plain)
 
 

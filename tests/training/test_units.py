@@ -13,6 +13,7 @@ from diffusers_motion_embed.training import RECIPES, TrainingConfig, default_rec
 from tests.helpers import NUM_FRAMES, make_config
 from tests.models.zoo import ZOO, make_model
 from tests.pipelines.wan import wan
+from tests.versions import is_older
 
 
 def train(pipe, component, frames, embedding_config, callback=None, **options):
@@ -75,7 +76,9 @@ def test_positions_are_learned_in_tokens_and_do_not_decay():
     assert list(learned) == [("rope", "p")]
     assert learned["rope", "p"].shape == (2, 2, 2, 2)
     expected = 0.25 / 4  # pictures of 32 pixels have 4 tokens along each side
-    torch.testing.assert_close(learned["rope", "p"].abs(), torch.full((2, 2, 2, 2), expected), atol=1e-4, rtol=0)
+    # Gradients as small as those of the random models of transformers 4 shorten Adam's step.
+    atol = 2e-4 if is_older("transformers", "5.0") else 1e-4
+    torch.testing.assert_close(learned["rope", "p"].abs(), torch.full((2, 2, 2, 2), expected), atol=atol, rtol=0)
     assert sizes == [pytest.approx(expected, rel=1e-3)]
 
 
