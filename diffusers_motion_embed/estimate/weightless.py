@@ -74,6 +74,8 @@ def _component(folder: Path, entry: Any, dtype: torch.dtype) -> Any:
     try:
         component_class = getattr(import_module(module), name)
     except (ImportError, AttributeError) as error:
+        if not (folder / "config.json").is_file():
+            return None  # no model: a tokenizer that comes with the repository's own code
         raise UnsupportedModelError(f"{folder.name} is a {library} {name}, which is not known here.") from error
     if issubclass(component_class, SchedulerMixin):
         with unset_fake_temporarily():  # some read their own numbers
