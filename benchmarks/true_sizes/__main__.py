@@ -53,7 +53,7 @@ def _shown(clip: Clip) -> str:
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.true_sizes", description=__doc__)
     parser.add_argument("bases", nargs="*", metavar="base", help=", ".join(BASES))
-    parser.add_argument("--threads", type=int, default=1, help="Of torch.")
+    parser.add_argument("--threads", type=int, default=1, help="Threads of torch.")
     options = parser.parse_args(arguments)
     if unknown := set(options.bases) - set(BASES):
         parser.error(f"no such base: {', '.join(sorted(unknown))}; there are {', '.join(BASES)}")

@@ -72,7 +72,7 @@ class Base:
         """The pipeline with random weights, in inference mode.
 
         Args:
-            device: Of the weights; "meta" for none.
+            device: Where the weights are; "meta" makes none.
         """
         name, make = self.denoiser
         makers = {name: make, "vae": self.vae, **({"text_encoder": self.text} if self.text else {})}

@@ -124,7 +124,7 @@ def _call_arguments(config: MotionEmbeddingConfig) -> Iterator[str]:
 
 
 def _call_parameters(config: MotionEmbeddingConfig) -> set[str] | None:
-    """The arguments that the call of the previews' pipeline takes; None if it is no pipeline of diffusers."""
+    """The arguments that the call of the previews' pipeline takes; None if diffusers has no such pipeline."""
     named: Any = getattr(diffusers, _pipeline(config), None)
     is_pipeline = isinstance(named, type) and issubclass(named, diffusers.DiffusionPipeline)
     if not is_pipeline or named is diffusers.DiffusionPipeline:

@@ -62,5 +62,5 @@ def _add_server(group: argparse._ActionsContainer) -> None:
     add("--keep_days", type=float, default=7.0, help="How long motions are kept after their visitor was last here.")
     add("--max_gigabytes", type=float, default=4.0, help="The size of all visitors' files; the oldest go first.")
     add("--max_queue", type=int, default=20, help="How many visitors may wait.")
-    add("--threads", type=int, default=torch.get_num_threads(), help="Of the processor, for the base model.")
+    add("--threads", type=int, default=torch.get_num_threads(), help="Threads of the processor for the base model.")
     add("--max_upload", default="100mb", help="The size of one uploaded file.")

@@ -55,11 +55,11 @@ class Mixing(Trying):
         """Mix the motions in the rows, and show the mix on a prompt.
 
         Args:
-            key: Of the visitor.
+            key: The visitor's key.
             mode: One of `MODES`.
             name: For the new motion, where there is one.
             prompt: What the clip shows.
-            seed: Of its noise.
+            seed: The seed of its noise.
             painting: What the canvas holds.
             *rows: Name, scale, direction and place of each motion in turn; rows without a name are left out.
         """
