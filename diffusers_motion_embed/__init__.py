@@ -47,7 +47,11 @@ from diffusers_motion_embed.loaders import (
 from diffusers_motion_embed.noise import invert_clip, load_inverted_noise, mix_noise, save_inverted_noise
 from diffusers_motion_embed.peft_tuner import MotionEmbeddingModel, register_motion_embedding
 from diffusers_motion_embed.pipelines import MotionEmbeddingLoaderMixin, enable_motion_embedding
-from diffusers_motion_embed.sharing import push_motion_embedding_to_hub, save_motion_embedding
+from diffusers_motion_embed.sharing import (
+    push_embedding_folder,
+    push_motion_embedding_to_hub,
+    save_motion_embedding,
+)
 from diffusers_motion_embed.video import ReferenceClip, read_reference, read_video
 
 
@@ -89,6 +93,7 @@ __all__ = [
     "load_motion_embedding",
     "mix_noise",
     "pipeline_latents",
+    "push_embedding_folder",
     "push_motion_embedding_to_hub",
     "read_reference",
     "read_video",

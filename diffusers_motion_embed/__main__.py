@@ -11,6 +11,7 @@ COMMANDS = {
     "inspect": "say what an embedding is, without its base model",
     "convert": "convert checkpoints of the method's authors, and back",
     "card": "write the model card of an embedding's folder",
+    "push": "upload embeddings to the Hub, on request into a collection",
 }
 
 

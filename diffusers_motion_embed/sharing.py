@@ -10,11 +10,16 @@ from diffusers.models.modeling_utils import ModelMixin
 from diffusers_motion_embed.adapter.choice import choose_embeddings
 from diffusers_motion_embed.adapter.registry import embedding_tensors, registry_of
 from diffusers_motion_embed.architectures import component_name
-from diffusers_motion_embed.config import MotionEmbeddingConfig
 from diffusers_motion_embed.errors import AdapterNameError, EmbeddingNotFoundError
 from diffusers_motion_embed.storage.atomic import expanded
 from diffusers_motion_embed.storage.embedding import Embedding
-from diffusers_motion_embed.storage.files import CONFIG_NAME, NOISE_NAME, WEIGHTS_NAME, write_embedding
+from diffusers_motion_embed.storage.files import (
+    CONFIG_NAME,
+    NOISE_NAME,
+    WEIGHTS_NAME,
+    read_embedding,
+    write_embedding,
+)
 from diffusers_motion_embed.storage.hub import create_repository, upload_files
 from diffusers_motion_embed.storage.model_card import CARD_NAME, make_model_card, preview_files
 
@@ -65,19 +70,24 @@ def save_motion_embedding(
         EmbeddingNotFoundError: If inverted noise is to be uploaded and there is none.
         ValueError: If `max_error` is not from 0 to 1, or a file to be uploaded is a link out of the folder.
     """
-    if with_inverted_noise and not (expanded(save_directory) / NOISE_NAME).is_file():
-        raise EmbeddingNotFoundError(
-            f"There is no {NOISE_NAME} in {save_directory}; keep it there with save_inverted_noise."
-        )
+    if with_inverted_noise:
+        _check_noise(save_directory)
     model, name = _only_one(choose_embeddings(pipe_or_model, adapter_name))
     config = registry_of(model).loaded[name].config
     config = config.changed(component=component_name(model) or config.component)
     embedding = Embedding(config, embedding_tensors(model, name))
     folder = write_embedding(save_directory, embedding, dtype=dtype, max_error=max_error)
     if push_to_hub:
-        extra = [folder / NOISE_NAME] if with_inverted_noise else []
-        repo_id = repo_id or folder.resolve().name
-        _push(folder, config, extra, repo_id, license, private, token, commit_message, create_pr)
+        push_embedding_folder(
+            folder,
+            repo_id,
+            license=license,
+            private=private,
+            token=token,
+            commit_message=commit_message,
+            create_pr=create_pr,
+            with_inverted_noise=with_inverted_noise,
+        )
     return folder
 
 
@@ -128,41 +138,69 @@ def push_motion_embedding_to_hub(
         save_motion_embedding(pipe_or_model, folder, adapter_name, push_to_hub=True, repo_id=repo_id, **arguments)
 
 
-def _push(
-    folder: Path,
-    config: MotionEmbeddingConfig,
-    extra: list[Path],
-    repo_id: str,
-    license: str,
-    private: bool | None,
-    token: str | bool | None,
-    commit_message: str,
-    create_pr: bool,
-) -> None:
-    previews = preview_files(folder)
-    for path in (*previews, *extra, folder / CARD_NAME):
+def push_embedding_folder(
+    folder: str | Path,
+    repo_id: str | None = None,
+    *,
+    license: str = "other",
+    private: bool | None = None,
+    token: str | bool | None = None,
+    commit_message: str = "Upload motion embedding",
+    create_pr: bool = False,
+    with_inverted_noise: bool = False,
+) -> str:
+    """Upload a saved motion embedding, without its base model.
+
+    Args:
+        folder: What training or `save_motion_embedding` wrote. What of it is uploaded is said there, at `push_to_hub`.
+        repo_id: Id of the repository; by default the folder's name, in the account of `token`.
+        license: License for a generated model card, an identifier as on the Hub.
+        private: Whether a new repository is private.
+        token: Access token; None for the one that is logged in.
+        commit_message: Message of the single commit.
+        create_pr: Make a pull request instead of a commit to the main branch.
+        with_inverted_noise: Upload the folder's `inverted_noise.safetensors` too. It reveals something of what the
+            reference showed.
+
+    Returns:
+        Full id of the repository.
+
+    Raises:
+        EmbeddingAccessError: If the Hub denies this user access.
+        EmbeddingFileError: If the folder's embedding is damaged.
+        EmbeddingNotFoundError: If there is none, or if inverted noise is to be uploaded and there is none.
+        EmbeddingUploadError: If the Hub cannot be reached, or fails.
+        ValueError: If a file to be uploaded is a link out of the folder.
+    """
+    folder = expanded(folder)
+    config = read_embedding(folder).config
+    if with_inverted_noise:
+        _check_noise(folder)
+    extra, previews = [folder / NOISE_NAME] if with_inverted_noise else [], preview_files(folder)
+    own_card = folder / CARD_NAME
+    for path in (*previews, *extra, own_card):
         if not path.resolve().is_relative_to(folder.resolve()):
             raise ValueError(f"{path} is a link out of the folder and is not uploaded; put the file itself there.")
     prompt = str(config.generation.get("prompt", ""))
-    repo_id = create_repository(repo_id, private=private, token=token)
+    repo_id = create_repository(repo_id or folder.resolve().name, private=private, token=token)
     with tempfile.TemporaryDirectory() as card_folder:
-        card, own_card = Path(card_folder, CARD_NAME), folder / CARD_NAME
+        card = Path(card_folder, CARD_NAME)
         make_model_card(config, repo_id, [(path.name, prompt) for path in previews], license).save(card)
-        files = [
-            folder / CONFIG_NAME,
-            folder / WEIGHTS_NAME,
-            *extra,
-            *previews,
-            own_card if own_card.exists() else card,
-        ]
+        shown = own_card if own_card.exists() else card
         upload_files(
             repo_id,
-            files,
+            [folder / CONFIG_NAME, folder / WEIGHTS_NAME, *extra, *previews, shown],
             token=token,
             commit_message=commit_message,
             create_pr=create_pr,
             keep=[] if own_card.exists() else [CARD_NAME],
         )
+    return repo_id
+
+
+def _check_noise(folder: str | Path) -> None:
+    if not (expanded(folder) / NOISE_NAME).is_file():
+        raise EmbeddingNotFoundError(f"There is no {NOISE_NAME} in {folder}; keep it there with save_inverted_noise.")
 
 
 def _only_one(chosen: list[tuple[ModelMixin, list[str]]]) -> tuple[ModelMixin, str]:

@@ -170,8 +170,41 @@ def upload_files(
         api.create_commit(repo_id, operations, commit_message=commit_message, create_pr=create_pr)
 
 
+def collect_repositories(
+    title: str,
+    repo_ids: Iterable[str],
+    *,
+    namespace: str | None = None,
+    private: bool = False,
+    token: str | bool | None = None,
+) -> str:
+    """Put repositories of models into a collection of the Hub.
+
+    Args:
+        title: The collection's. If the account has one of this title already, repositories join it.
+        repo_ids: "user/name" each. Those that are in the collection already stay where they are.
+        namespace: The account that has the collection; by default that of `token`.
+        private: Whether a new collection is private.
+        token: Access token; None for the one that is logged in.
+
+    Returns:
+        Address of the collection.
+
+    Raises:
+        EmbeddingAccessError: If the Hub denies this user access.
+        EmbeddingUploadError: If the Hub cannot be reached, or fails. Repositories named before may be in it then.
+    """
+    api, name = HfApi(token=token), f"the collection {title!r}"
+    with _uploading(name):
+        collection = api.create_collection(title, namespace=namespace, private=private, exists_ok=True)
+    for repo_id in repo_ids:
+        with _uploading(name, f"{repo_id} is not in it"):
+            api.add_collection_item(collection.slug, repo_id, "model", exists_ok=True)
+    return collection.url
+
+
 @contextlib.contextmanager
-def _uploading(repo_id: str) -> Iterator[None]:
+def _uploading(place: str, state: str = "Nothing has changed there") -> Iterator[None]:
     try:
         yield
     except HFValidationError:
@@ -181,11 +214,9 @@ def _uploading(repo_id: str) -> Iterator[None]:
         status = getattr(getattr(error, "response", None), "status_code", None)
         if isinstance(error, LocalTokenNotFoundError) or status in (401, 403):
             raise EmbeddingAccessError(
-                f"The Hub does not let you write to {repo_id}: log in with `hf auth login` or give a token= that may."
+                f"The Hub does not let you write to {place}: log in with `hf auth login` or give a token= that may."
             ) from error
-        raise EmbeddingUploadError(
-            f"Uploading to {repo_id} failed ({error}). Nothing has changed there; try again."
-        ) from error
+        raise EmbeddingUploadError(f"Uploading to {place} failed ({error}). {state}; try again.") from error
 
 
 def _located(name: str, arguments: HubArguments) -> tuple[str, HubArguments]:

@@ -6,10 +6,9 @@ from typing import Any
 
 from huggingface_hub import constants
 
-from diffusers_motion_embed import EmbeddingNotFoundError, MotionEmbeddingConfig
+from diffusers_motion_embed import EmbeddingNotFoundError, MotionEmbeddingConfig, push_embedding_folder
 from diffusers_motion_embed.storage.files import CONFIG_NAME, WEIGHTS_NAME
-from diffusers_motion_embed.storage.hub import create_repository, upload_files
-from diffusers_motion_embed.storage.model_card import CARD_NAME, PREVIEW_SUFFIXES, make_model_card
+from diffusers_motion_embed.storage.model_card import CARD_NAME, make_model_card, preview_files
 from examples.app.drawing import inline
 from examples.app.speaking import words
 from examples.app.visitors import Visitors
@@ -42,11 +41,15 @@ class Sharing:
         self, key: str, name: str | None, repo_id: str, license: str, private: bool, token: str
     ) -> tuple[str, str]:
         """Upload a motion. Says where it is, and empties the token's field."""
-        with words(), tempfile.TemporaryDirectory() as folder:
+        with words():
             check_token(token)
-            files = self._files(key, name, repo_id, license, Path(folder))
-            repo_id = create_repository(repo_id.strip(), private=private, token=token.strip())
-            upload_files(repo_id, files, token=token.strip())
+            repo_id = push_embedding_folder(
+                self.visitors.of(key).motion(name),
+                repo_id.strip(),
+                license=license.strip() or "other",
+                private=private,
+                token=token.strip(),
+            )
         return f"The motion is at [{repo_id}]({constants.ENDPOINT}/{repo_id}).", ""
 
     def load(self, key: str, repo_id: str, token: str) -> tuple[str, str]:
@@ -74,7 +77,7 @@ class Sharing:
         """What is uploaded; the card is written to a folder."""
         motion = self.visitors.of(key).motion(name)
         config = MotionEmbeddingConfig.from_pretrained(str(motion))
-        previews = [path for path in sorted(motion.glob("preview.*")) if path.suffix in PREVIEW_SUFFIXES]
+        previews = preview_files(motion)
         shown = [(path.name, str(config.generation.get("prompt", ""))) for path in previews]
         make_model_card(config, repo_id.strip(), shown, license.strip() or "other").save(folder / CARD_NAME)
         return [motion / CONFIG_NAME, motion / WEIGHTS_NAME, *previews, folder / CARD_NAME]

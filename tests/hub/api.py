@@ -20,6 +20,7 @@ from urllib.parse import quote, unquote
 
 from tests.hub.accounts import Account
 from tests.hub.cards import CardError, read_card, tags_of
+from tests.hub.collected import Collections
 from tests.hub.faults import Answer
 from tests.hub.refusals import Refusal, entry_not_found, gated, invalid_token, repository_not_found
 from tests.hub.repository import Commit, LfsObject, Repository, StoredFile, git_blob_id, lfs_pointer
@@ -75,6 +76,7 @@ class Api:
     ):
         self._make, self._drop, self._repositories, self._storage = make, drop, repositories, storage
         self._lock = threading.RLock()
+        self.collections = Collections()
 
     def respond(self, request: Request) -> Answer:
         for methods, pattern, function in ROUTES:
@@ -150,6 +152,24 @@ class Api:
             return read_card(repository.read(commit.files["README.md"]).decode()) or {}
         except (KeyError, CardError):
             return {}
+
+    @route("POST", "/api/collections")
+    def create_collection(self, request: Request) -> Answer:
+        asked = request.json
+        user = _signed_in(request.user)
+        made = self.collections.create(user, asked["title"], asked["namespace"], asked["private"])
+        return send_json(made.told())
+
+    @route("GET", r"/api/collections/(?P<slug>[^/]+/[^/]+)")
+    def collection(self, request: Request, slug: str) -> Answer:
+        return send_json(self.collections.find(slug).told())
+
+    @route("POST", r"/api/collections/(?P<slug>[^/]+/[^/]+)/items")
+    def add_to_collection(self, request: Request, slug: str) -> Answer:
+        item = request.json["item"]
+        self._visible(request, item["type"], item["id"])
+        changed = self.collections.add(_signed_in(request.user), slug, item["id"], item["type"])
+        return send_json(changed.told())
 
     # What there is
 

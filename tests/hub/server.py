@@ -26,6 +26,7 @@ class Hub:
         tokens: Accounts by token; `hub.tokens.add("name")` makes a user and returns a token.
         faults: What goes wrong on purpose; see `faults.py`.
         log: The requests so far; see `log.py`.
+        collections: By slug.
     """
 
     def __init__(self, folder: Path):
@@ -34,6 +35,7 @@ class Hub:
         self._repositories: dict[tuple[str, str], Repository] = {}
         storage = Storage(lambda kind, repo_id: self._repositories[kind, repo_id])
         api = Api(self.create_repo, self._delete_repo, self._repositories, storage)
+        self.collections = api.collections
         shared = {"log": self.log, "faults": self.faults, "tokens": self.tokens}
         self._wires = [Wire("hub", api.respond, **shared), Wire("storage", storage.respond, **shared)]
         api.endpoint, api.storage_endpoint = (wire.address for wire in self._wires)
