@@ -12,7 +12,7 @@ The output folder is an embedding repository: `pipe.load_motion_embedding("outpu
 """
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,8 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 
+from diffusers_motion_embed.adapter.choice import choose_embeddings
+from diffusers_motion_embed.adapter.registry import registry_of
 from diffusers_motion_embed.commands.base_pipeline import generate_clip, generation_settings, load_pipeline
 from diffusers_motion_embed.commands.training_arguments import (
     frame_settings,
@@ -33,6 +35,9 @@ from diffusers_motion_embed.errors import CaptionError
 from diffusers_motion_embed.estimate import estimate_memory
 from diffusers_motion_embed.noise import invert_clip, save_inverted_noise
 from diffusers_motion_embed.reports import (
+    Measures,
+    mean_figures,
+    measure_all,
     select_best,
     track_video,
     validate,
@@ -138,13 +143,24 @@ def write_results(
         for path, shown in zip(write_videos(output_dir, clip.frames, validations, fps), validations, strict=True):
             print(f"{path}: {shown.prompt}")
             track_video(accelerator, path.stem, shown.moved, fps, options.max_train_steps)
-        print(write_report(output_dir, clip.frames, validations, losses, fps=fps))
+        measures = measure_all(validations, clip.frames)
+        keep_figures(pipe, measures)
+        save()  # with the figures, for the model card
+        print(write_report(output_dir, clip.frames, validations, losses, measures=measures, fps=fps))
     else:
         print(without_report(options.prompt))
     if options.push_to_hub:
         hub = {"repo_id": options.hub_model_id, "token": options.hub_token, "license": options.license}
         save(push_to_hub=True, with_inverted_noise=options.save_inverted_noise, **hub)
     print(f"The motion embedding is in {output_dir}")
+
+
+def keep_figures(pipe: Any, measures: Sequence[Measures]) -> None:
+    """Put what the validation clips measure into the settings of the embedding."""
+    for model, names in choose_embeddings(pipe, ADAPTER_NAME):
+        registry = registry_of(model)
+        training = registry.loaded[ADAPTER_NAME].config.training
+        registry.update(names, training={**training, "measured": mean_figures(measures)})
 
 
 def say_needs(options: argparse.Namespace) -> None:

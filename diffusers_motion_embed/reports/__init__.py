@@ -4,7 +4,14 @@ from diffusers_motion_embed.reports.advice import advise
 from diffusers_motion_embed.reports.page import write_report
 from diffusers_motion_embed.reports.prompts import offer_prompts, without_report
 from diffusers_motion_embed.reports.selection import Candidate, Selection, select_best
-from diffusers_motion_embed.reports.validation import Measures, Validation, measure, validate
+from diffusers_motion_embed.reports.validation import (
+    Measures,
+    Validation,
+    mean_figures,
+    measure,
+    measure_all,
+    validate,
+)
 from diffusers_motion_embed.reports.videos import track_video, write_videos
 
 
@@ -14,7 +21,9 @@ __all__ = [
     "Selection",
     "Validation",
     "advise",
+    "mean_figures",
     "measure",
+    "measure_all",
     "offer_prompts",
     "select_best",
     "track_video",

@@ -10,9 +10,8 @@ import numpy as np
 from jinja2 import Environment
 
 from diffusers_motion_embed.config import MotionEmbeddingConfig
-from diffusers_motion_embed.metrics import track
 from diffusers_motion_embed.reports.advice import advise
-from diffusers_motion_embed.reports.validation import Measures, Validation, measure
+from diffusers_motion_embed.reports.validation import Measures, Validation, measure_all
 from diffusers_motion_embed.storage.atomic import replace_files
 from diffusers_motion_embed.storage.files import read_embedding
 from diffusers_motion_embed.video.sheets import scaled
@@ -31,6 +30,7 @@ def write_report(
     validations: Sequence[Validation],
     losses: Sequence[tuple[int, float]] = (),
     *,
+    measures: Sequence[Measures] | None = None,
     loss_title: str = "Training loss",
     fps: float = 8,
 ) -> Path:
@@ -41,6 +41,7 @@ def write_report(
         reference: The clip that was learned from, (frames, height, width, 3), uint8.
         validations: Clips of prompts, at least one; see `validate`.
         losses: Steps and losses, in the order of the run; none leaves the curve out.
+        measures: Of these clips, if they are known.
         loss_title: What these losses are.
         fps: Frames per second of the clips.
 
@@ -55,8 +56,7 @@ def write_report(
     if not validations:
         raise ValueError("A report needs clips of at least one validation prompt.")
     config = read_embedding(Path(save_directory)).config
-    tracks = track(reference)
-    measures = [measure(each, reference, tracks) for each in validations]
+    measures = measures or measure_all(validations, reference)
     picture = _encoded(reference, fps)
     page = Environment(autoescape=True, trim_blocks=True).from_string(TEMPLATE.read_text(encoding="utf-8"))
     text = page.render(

@@ -68,3 +68,22 @@ def measure(validation: Validation, reference: np.ndarray, tracks: Tracks | None
     without, with_motion = (track_fidelity(track(clip), tracks) for clip in (validation.plain, validation.moved))
     leakage = appearance_leakage(validation.moved, validation.plain, reference)
     return Measures(without.score, with_motion.score, leakage.leakage)
+
+
+def measure_all(validations: Sequence[Validation], reference: np.ndarray) -> list[Measures]:
+    """What each prompt's clips measure; the reference, (frames, height, width, 3), uint8, is tracked once."""
+    tracks = track(reference)
+    return [measure(each, reference, tracks) for each in validations]
+
+
+def mean_figures(measures: Sequence[Measures]) -> dict[str, Any]:
+    """What several prompts' clips measure, as a model card shows it; NaN counts as no fidelity.
+
+    Args:
+        measures: At least one.
+    """
+    table = np.nan_to_num([[each.fidelity_without, each.fidelity_with, each.leakage] for each in measures])
+    names = ("motion_fidelity_without", "motion_fidelity", "appearance_leakage")
+    return {"prompts": len(measures)} | {
+        name: round(float(mean), 3) for name, mean in zip(names, table.mean(0), strict=True)
+    }

@@ -16,6 +16,7 @@ TEMPLATE = Path(__file__).with_name("model_card_template.md")
 TAGS = ["diffusers", "motion-embedding", "template:sd-lora"]  # the last gives a repository its gallery on the Hub
 CARD_NAME = "README.md"
 PREVIEW_SUFFIXES = (".mp4", ".gif", ".png")
+FIGURES = ("prompts", "motion_fidelity", "motion_fidelity_without", "appearance_leakage")
 PICTURE_MODELS = ("ConsisIDTransformer3DModel", "I2VGenXLUNet", "UNetSpatioTemporalConditionModel")
 
 
@@ -52,6 +53,7 @@ def make_model_card(
         base_text=f"[{base}](https://huggingface.co/{base})" if is_on_hub else base or config.model_class,
         previews=shown,
         example=example_code(config, repo_id),
+        measured=_measured(config),
         facts=[(name, _cell(value)) for name, value in _facts(config).items()],
     )
 
@@ -152,9 +154,16 @@ def _facts(config: MotionEmbeddingConfig) -> dict[str, Any]:
         if "v" in config.parts
         else None,
         "position grid": " x ".join(map(str, config.position_grid)) if "p" in config.parts else None,
-        **{name.replace("_", " "): value for name, value in config.training.items()},
+        **{name.replace("_", " "): value for name, value in config.training.items() if name != "measured"},
     }
     return {name: value for name, value in facts.items() if value is not None}
+
+
+def _measured(config: MotionEmbeddingConfig) -> dict[str, float] | None:
+    """What the run's validation clips measure, as `reports.mean_figures` has it; None if a file does not say."""
+    found = config.training.get("measured")
+    is_known = isinstance(found, dict) and all(isinstance(found.get(name), (int, float)) for name in FIGURES)
+    return found if is_known else None
 
 
 def _num_layers(config: MotionEmbeddingConfig) -> int | None:

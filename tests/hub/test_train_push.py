@@ -33,6 +33,7 @@ def test_a_trained_embedding_is_pushed_with_its_preview(hub, hub_client, tmp_pat
     card = ModelCard(hub.read("alice/skate", "README.md").decode())
     assert [entry["text"] for entry in card.data.widget] == ["a blue circle", "a blue circle"]
     assert "TextToVideoSDPipeline.from_pretrained('base'" in card.text
+    assert card.text.count("\n| 2 | ") == 1  # what the two prompts' clips measure
     assert str(tmp_path).encode() not in hub.read("alice/skate", "README.md")
     if noise:
         found = load_inverted_noise("alice/skate")

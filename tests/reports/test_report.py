@@ -14,6 +14,7 @@ from diffusers_motion_embed.errors import EmbeddingFileError, EmbeddingNotFoundE
 from diffusers_motion_embed.reports import (
     Measures,
     Validation,
+    mean_figures,
     measure,
     select_best,
     validate,
@@ -61,6 +62,13 @@ def test_measures_of_known_motion():
     copied = measure(Validation("", FOLLOWS.plain, REFERENCE), REFERENCE)
     assert copied.leakage > measures.leakage + 0.01
     assert score_of([measures]) > score_of([copied])
+    unmoved = Measures(float("nan"), 0.5, 0.25)
+    assert mean_figures([unmoved, Measures(0.25, 1.0, 0.0)]) == {
+        "prompts": 2,
+        "motion_fidelity_without": 0.125,
+        "motion_fidelity": 0.75,
+        "appearance_leakage": 0.125,
+    }
     assert score_of([Measures(0, float("nan"), -0.5)]) == 0
 
 

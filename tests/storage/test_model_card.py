@@ -12,6 +12,7 @@ from diffusers_motion_embed.storage.files import write_embedding
 from diffusers_motion_embed.storage.model_card import example_code, make_model_card
 from tests.conftest import make_animatediff, make_text_to_video
 from tests.pipelines.unets import FAMILIES
+from tests.versions import since
 
 
 def make_config(**settings):
@@ -64,7 +65,29 @@ BASES = {
 }
 
 
-@pytest.mark.parametrize("base", BASES)
+MEASURED = {"prompts": 2, "motion_fidelity_without": 0.18, "motion_fidelity": 0.92, "appearance_leakage": -0.003}
+
+
+def test_the_card_shows_what_the_run_measured():
+    card = str(make_model_card(make_config(training={"seed": 3, "measured": MEASURED}), "me/motion"))
+    assert "| 2 | 0.18 | 0.92 | -0.003 |" in card
+    assert "| seed | 3 |" in card
+    assert "measured |" not in card
+
+
+@pytest.mark.parametrize("found", [None, 3, {}, {**MEASURED, "prompts": "| <b>"}])
+def test_figures_of_another_kind_are_left_out(found):
+    card = str(make_model_card(make_config(training={"measured": found}), "me/motion"))
+    assert "What it reaches" not in card
+    assert "<b>" not in card
+
+
+ADAPTER_DTYPE = since("diffusers", "0.40", "calls the dtype of a motion adapter torch_dtype")
+
+
+@pytest.mark.parametrize(
+    "base", [pytest.param(base, marks=ADAPTER_DTYPE) if "adapter" in base else base for base in BASES]
+)
 def test_the_example_runs(tmp_path, monkeypatch, make_embedding, base):
     """On a CPU: its numbers and its place are the only changes."""
     make, task = BASES[base]
