@@ -98,7 +98,7 @@ def test_nothing_about_the_machine_is_published(pipe, hub, alice, tmp_path):
     assert f"/{getpass.getuser()}/".encode() not in everything
 
 
-@since("huggingface_hub", "1.0", "asks no Hub but huggingface.co whether a card is valid")
+@since("huggingface_hub", "2.0", "asks no Hub but huggingface.co whether a card is valid")
 def test_the_card_is_valid_and_names_base_and_preview(pipe, hub, alice, tmp_path):
     folder = tmp_path / "motion"
     folder.mkdir()

@@ -55,7 +55,7 @@ def test_every_video_model_of_diffusers_is_named():
 
 @pytest.mark.parametrize("name", [*SUPPORTED, *UNSUPPORTED])
 def test_every_name_of_the_table_is_a_class_of_diffusers(name):
-    assert issubclass(found(f"diffusers.{name}", first="0.39"), diffusers.ModelMixin)
+    assert issubclass(found(f"diffusers.{name}", first="0.40"), diffusers.ModelMixin)
 
 
 def test_no_class_is_both_supported_and_not():
