@@ -68,7 +68,8 @@ def download_file(repo_id: str, filename: str, **where: Any) -> str:
     try:
         return hf_hub_download(repo_id, filename, **where)
     except HfHubHTTPError as error:
-        if error.response.status_code != HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+        # Before huggingface_hub 1.0, a file that is missing in the cache is such an error too, without a response.
+        if getattr(error.response, "status_code", None) != HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
             raise
         return hf_hub_download(repo_id, filename, **{**where, "force_download": True})
     except RuntimeError as error:

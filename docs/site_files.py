@@ -7,7 +7,7 @@ from mkdocs.structure.files import File, Files
 
 
 ROOT = Path(__file__).parent.parent
-PAGES = ("*.md", "docs/**/*.md", "examples/**/*.md", "benchmarks/*.md")
+PAGES = ("*.md", "docs/**/*.md", "examples/*.md", "examples/*/*.md", "benchmarks/*.md")  # but not cards of motions
 PICTURES = ("docs/**/*.png", "docs/**/*.webp", "benchmarks/images/*.png")
 LINKED = ("diffusers_motion_embed/**/*.py",)  # sources, as pages link to them
 

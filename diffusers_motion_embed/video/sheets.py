@@ -30,7 +30,7 @@ def labelled_sheet(rows: list[list[tuple[str, Image.Image]]], wrap: bool = True)
         wrap: Break labels at the width of a picture. Otherwise they run on to the right.
     """
     width = max(picture.width for row in rows for _, picture in row)
-    texts = [[textwrap.wrap(text, max(1, width // 6)) if wrap else [text] for text, _ in row] for row in rows]
+    texts = [[textwrap.wrap(text, max(1, width // 7)) if wrap else [text] for text, _ in row] for row in rows]
     text_heights = [LINE_HEIGHT * max(map(len, row)) + MARGIN for row in texts]
     heights = [max(picture.height for _, picture in row) + MARGIN for row in rows]
     size = (max(map(len, rows)) * (width + MARGIN) + MARGIN, sum(text_heights) + sum(heights) + MARGIN)
