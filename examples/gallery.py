@@ -31,7 +31,7 @@ NUM_FRAMES = {"tiny-t2v": 16, "tiny-animatediff": 16, "tiny-wan": 17}
 NUM_SECONDS = 2  # of the references, in which bases of more frames find some twice
 GUIDANCE_SCALE = 2.0
 SCALES = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5)
-MAX_ERROR = 0.4  # of the stored numbers: a sixteenth of the bytes
+MAX_ERROR = 0.4  # of the stored numbers
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Motion:
 
     @property
     def name(self) -> str:
-        """Of its folder, and of its repository if it is pushed."""
+        """The name of its folder, and of its repository if it is pushed."""
         return f"{self.base}-{self.reference}".replace("_", "-")
 
     @property
