@@ -1,7 +1,7 @@
 """`python -m benchmarks.true_sizes`: bases of true size with random weights, measured and estimated, as a table.
 
 Each base trains two steps, with and without recomputation, and generates in two steps. The clips are as small as two
-cores can bear. What full clips need is estimated.
+cores can bear. What full clips need, in bfloat16, is estimated.
 """
 
 import argparse
@@ -11,39 +11,42 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.true_sizes.bases import BASES, DTYPE, Base, Clip
+from benchmarks.true_sizes.bases import BASES, Base, Clip
 from benchmarks.true_sizes.running import measure
 from diffusers_motion_embed.estimate import MemoryEstimate, estimate_memory
 from diffusers_motion_embed.estimate.memory import RUNS, gigabytes
 from diffusers_motion_embed.training import TrainingConfig
 
 
-HEADS = ("base", "stage", "allocated", "estimate over it", "seconds")
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+HEADS = ("base", "dtype", "stage", "allocated", "estimate over it", "seconds")
 ONE_PASS = TrainingConfig(gradient_accumulation_steps=1)
 
 
-def rows(base: Base) -> Iterator[tuple[str, ...]]:
-    """A line for each stage, and one for the rest."""
+def rows(base: Base, dtype: str) -> Iterator[tuple[str, ...]]:
+    """A line for each stage, and two for the rest."""
     with tempfile.TemporaryDirectory() as folder:
         base.write_settings(Path(folder))
-        small, usual = (_estimated(folder, clip) for clip in (base.small, base.usual))
+        small = _estimated(folder, base.small, DTYPES[dtype])
+        usual = _estimated(folder, base.usual, torch.bfloat16)
     expected = {run: small.stages[run][-2 if run == "generation" else -1].activations for run in RUNS}
-    stages, embedding_bytes = measure(base)
+    stages, embedding_bytes = measure(base, DTYPES[dtype])
     for each in stages:
         share = f"{expected[each.stage] / each.allocated:.3f}" if each.stage in expected else ""
-        yield base.name, each.stage, f"{each.allocated / 1e6:.1f} MB", share, f"{each.seconds:.0f}"
-    weights = ", ".join(f"{name} {gigabytes(size)}" for name, size in small.weights.items())
+        yield base.name, dtype, each.stage, f"{each.allocated / 1e6:.1f} MB", share, f"{each.seconds:.0f}"
+    weights = ", ".join(f"{name} {gigabytes(size)}" for name, size in usual.weights.items())
     needs = ", ".join(
         f"{run} {gigabytes(usual.needs[offload, 'none', run])} ({offload} offloading)"
         for offload in ("none", "model")
         for run in RUNS
     )
-    yield base.name, f"weights: {weights}; the embedding's file: {embedding_bytes / 1e6:.2f} MB", "", "", ""
-    yield base.name, f"{_shown(base.usual)} would need: {needs}", "", "", ""
+    file = f"the embedding's file: {embedding_bytes / 1e6:.2f} MB"
+    for fact in (f"weights: {weights}; {file}", f"{_shown(base.usual)} would need: {needs}"):
+        yield base.name, "bfloat16", fact, "", "", ""
 
 
-def _estimated(folder: str, clip: Clip) -> MemoryEstimate:
-    return estimate_memory(folder, *clip, config=ONE_PASS, dtype=DTYPE, guided=False)
+def _estimated(folder: str, clip: Clip, dtype: torch.dtype) -> MemoryEstimate:
+    return estimate_memory(folder, *clip, config=ONE_PASS, dtype=dtype, guided=False)
 
 
 def _shown(clip: Clip) -> str:
@@ -53,6 +56,7 @@ def _shown(clip: Clip) -> str:
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.true_sizes", description=__doc__)
     parser.add_argument("bases", nargs="*", metavar="base", help=", ".join(BASES))
+    parser.add_argument("--dtype", choices=DTYPES, default="float32", help="Of what is run; VAEs are float32.")
     parser.add_argument("--threads", type=int, default=1, help="Threads of torch.")
     options = parser.parse_args(arguments)
     if unknown := set(options.bases) - set(BASES):
@@ -61,7 +65,7 @@ def main(arguments: list[str] | None = None) -> None:
     for line in (HEADS, ("---",) * len(HEADS)):
         print("|", " | ".join(line), "|")
     for name in options.bases or BASES:
-        for row in rows(BASES[name]):
+        for row in rows(BASES[name], options.dtype):
             print("|", " | ".join(row), "|", flush=True)
 
 

@@ -37,7 +37,6 @@ from diffusers_motion_embed.estimate.weightless import cast_weights
 
 
 TOKENIZER = Path(__file__).parents[2] / "examples/tiny-t2v/tokenizer"  # of few words; the encoders have all theirs
-DTYPE = torch.bfloat16
 
 Clip = tuple[int, int, int]  # frames, height and width in pixels
 
@@ -68,16 +67,19 @@ class Base:
     text: Callable[[], nn.Module] | None = None
     others: dict[str, Any] = field(default_factory=dict)
 
-    def pipe(self, device: str = "cpu") -> DiffusionPipeline:
+    def pipe(self, dtype: torch.dtype, device: str = "cpu") -> DiffusionPipeline:
         """The pipeline with random weights, in inference mode.
 
         Args:
+            dtype: Of all weights but the VAE's, which are float32: in bfloat16, processors without instructions for it
+                take hundreds of times as long for convolutions.
             device: Where the weights are; "meta" makes none.
         """
         name, make = self.denoiser
-        makers = {name: make, "vae": self.vae, **({"text_encoder": self.text} if self.text else {})}
+        makers = {name: make, **({"text_encoder": self.text} if self.text else {})}
         with torch.device(device):
-            models = {name: cast_weights(make(), DTYPE) for name, make in makers.items()}
+            models = {name: cast_weights(make(), dtype) for name, make in makers.items()}
+            models["vae"] = cast_weights(self.vae(), torch.float32)
         tokenizer = CLIPTokenizer.from_pretrained(TOKENIZER) if self.text else None
         parts = {"tokenizer": tokenizer, "text_encoder": None, "scheduler": self.scheduler(), **self.others, **models}
         pipe = self.pipeline(**parts)
@@ -86,7 +88,7 @@ class Base:
 
     def write_settings(self, folder: Path) -> None:
         """Write what a repository of this base holds besides weights."""
-        pipe = self.pipe("meta")
+        pipe = self.pipe(torch.float32, "meta")
         pipe.save_config(folder)
         for name, component in pipe.components.items():
             if hasattr(component, "save_config"):
@@ -130,7 +132,7 @@ BASES = {
             ("unet", lambda: UNet3DConditionModel(cross_attention_dim=1024, attention_head_dim=64)),
             _sd_vae,
             _sd_scheduler,
-            small=(2, 64, 64),
+            small=(6, 192, 192),
             usual=(24, 320, 576),
             text=_clip_text(1024, 23, 16),
         ),
@@ -145,7 +147,7 @@ BASES = {
             ),
             _sd_vae,
             _sd_scheduler,
-            small=(2, 64, 64),
+            small=(6, 192, 192),
             usual=(16, 512, 512),
             text=_clip_text(768, 12, 12),
             others={"motion_adapter": None},

@@ -42,12 +42,12 @@ class Measured:
     seconds: float
 
 
-def measure(base: Base) -> tuple[list[Measured], int]:
+def measure(base: Base, dtype: torch.dtype) -> tuple[list[Measured], int]:
     """Every stage on the base's small clip, and the bytes of the file of the embedding that it learns."""
-    pipe: Any = enable_motion_embedding(base.pipe())
+    pipe: Any = enable_motion_embedding(base.pipe(dtype))
     frames = np.random.default_rng(0).integers(0, 256, (*base.small, 3), dtype=np.uint8)
     stages = [_measured("VAE encoding", lambda: encode_frames(pipe, frames))]
-    text = {"prompt": PROMPT}
+    text: dict[str, Any] = {"prompt": PROMPT}
     with tempfile.TemporaryDirectory() as folder:
         features = None
         if base.text is None:
@@ -58,8 +58,9 @@ def measure(base: Base) -> tuple[list[Measured], int]:
         embedding_bytes = Path(folder, WEIGHTS_NAME).stat().st_size
     size = dict(zip(("num_frames", "height", "width"), base.small, strict=True))
     settings = {"guidance_scale": 1.0, "num_inference_steps": STEPS, "output_type": "latent", **size, **text}
-    stages.append(_measured("generation", lambda: pipe(**settings)))
-    return stages, embedding_bytes
+    generation = _measured("generation", lambda: pipe(**settings))
+    given = stored_bytes([value for value in text.values() if isinstance(value, torch.Tensor)])
+    return [*stages, replace(generation, allocated=generation.allocated + given)], embedding_bytes
 
 
 def _stand_in_for_text(pipe: Any, base: Base, frames: np.ndarray, path: Path) -> dict[str, torch.Tensor]:

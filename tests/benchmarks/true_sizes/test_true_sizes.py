@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+import torch
 
 from benchmarks.true_sizes import __main__ as program
 from benchmarks.true_sizes.bases import BASES
@@ -22,12 +23,13 @@ MILLIONS = {
 @pytest.mark.parametrize("name", BASES)
 def test_a_base_has_its_size(name):
     component, _ = BASES[name].denoiser
-    model = getattr(BASES[name].pipe("meta"), component)
+    model = getattr(BASES[name].pipe(torch.bfloat16, "meta"), component)
     assert sum(each.numel() for each in model.parameters()) / 1e6 == pytest.approx(MILLIONS[name], rel=0.005)
 
 
 @pytest.mark.slow
-def test_every_stage_is_measured_and_estimated(monkeypatch, capsys):
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_every_stage_is_measured_and_estimated(dtype, monkeypatch, capsys):
     pipe = FAMILIES["LTX"].make()
     small = replace(
         BASES["LTX-Video 2B"],
@@ -37,17 +39,17 @@ def test_every_stage_is_measured_and_estimated(monkeypatch, capsys):
         usual=(17, 64, 64),
     )
     monkeypatch.setitem(BASES, "small", small)
-    program.main(["small"])
+    program.main(["small", "--dtype", dtype])
     _, _, *lines = capsys.readouterr().out.splitlines()
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
-    stages = {row[1]: row[2:] for row in cells if row[2]}
+    stages = {row[2]: row[3:] for row in cells if row[3]}
     assert list(stages) == ["VAE encoding", "training", "training, recomputing", "generation"]
     for allocated, share, seconds in stages.values():
         assert float(allocated.removesuffix(" MB")) > 0
         assert float(seconds) >= 0
         assert not share or 0.5 < float(share) < 2
-    assert "the embedding's file" in cells[-2][1]
-    assert "17 frames of 64 x 64 would need: training" in cells[-1][1]
+    assert "the embedding's file" in cells[-2][2]
+    assert "17 frames of 64 x 64 would need: training" in cells[-1][2]
 
 
 def test_a_base_that_there_is_not_is_refused(capsys):
