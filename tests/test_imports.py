@@ -31,7 +31,7 @@ MAY_IMPORT["frames"] = {"frames", "errors", "video"}
 MAY_IMPORT["metrics"] = {"metrics", "errors", "_compat"}
 for room in ("noise", "training"):
     MAY_IMPORT[room] |= {"frames"}
-MAY_IMPORT["training"] |= {"video"}
+MAY_IMPORT["training"] |= {"video", "metrics"}
 MAY_IMPORT["__main__"] = {"__init__", "__version__", "commands"}
 MAY_IMPORT["reports"] = {"reports", "errors", "config", "storage", "metrics", "video"}
 MAY_IMPORT["estimate"] = {"estimate", *MAY_IMPORT["training"]}

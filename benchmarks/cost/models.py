@@ -14,7 +14,7 @@ from diffusers_motion_embed.adapter.registry import add_embedding
 from diffusers_motion_embed.adapter.selection import select_layers
 from diffusers_motion_embed.architectures import find_architecture
 from diffusers_motion_embed.storage.embedding import Embedding, EmbeddingTensors
-from diffusers_motion_embed.training.trainer import new_embedding
+from diffusers_motion_embed.training.preparation import new_embedding
 
 
 TEXT_TOKENS, TEXT_WIDTH = 16, 128

@@ -10,6 +10,7 @@ from benchmarks.fidelity.learned import Learned, Plain, as_it_is, by_step, debia
 from benchmarks.peers import METHODS, NoisePrior
 from benchmarks.peers.motion_embedding import MotionEmbedding
 from benchmarks.peers.spatial_query_key import SpatialQueryKeyEmbedding
+from benchmarks.peers.tracked_path import TrackedPath
 from diffusers_motion_embed.functional import DEBIAS_MODES
 
 
@@ -65,6 +66,11 @@ GROUPS: dict[str, dict[str, Experiment]] = {
     "scales": {"scale": Learned(MotionEmbedding(), uses={str(scale): scaled(scale) for scale in SCALES})},
     "recipes": {name: by_step(recipe(name), 50, 100) for name in ("default", "gentle", "full_attention")}
     | {"paper": by_step(recipe("paper"), 25, 50, 100, 200, 400)},
+    "positions": {  # of models that have rotary ones
+        "tracked path": Learned(TrackedPath()),
+        "path alone": ours({"timestep_sampling": (0.6, 1.0)}, {"parts": ("p",), "timing": (0.0, 0.5)}),
+        "position": recipe("position"),
+    },
     "uses": {
         "debiasing": ours(uses={mode: debiased(mode) for mode in DEBIAS_MODES}),
         "parts": ours(uses={"": as_it_is} | {f"scale {part}": scaled(part) for part in PARTS}),

@@ -46,7 +46,7 @@ from diffusers_motion_embed.reports import (
     write_videos,
 )
 from diffusers_motion_embed.storage.files import check_save_directory
-from diffusers_motion_embed.training import CheckpointConfig, train_motion_embedding
+from diffusers_motion_embed.training import CheckpointConfig, track_motion_embedding, train_motion_embedding
 from diffusers_motion_embed.training.callback import RunCallback
 from diffusers_motion_embed.training.captions import read_caption, visible
 from diffusers_motion_embed.training.checks import ignored_settings
@@ -88,8 +88,29 @@ def train(
     accelerator: Accelerator | None,
 ) -> None:
     """Learn one embedding and write its folder."""
-    training, _ = make_configs(options)
     config = embedding_config(options, pipe, clips[0])
+    if options.tracked:
+        track_motion_embedding(pipe, clips[0].frames, prompts[0], embedding_config=config, adapter_name=ADAPTER_NAME)
+        losses = []
+    else:
+        losses = learn(options, pipe, clips, prompts, output_dir, config, accelerator)
+    try:
+        if accelerator is None or accelerator.is_main_process:
+            write_results(options, pipe, clips[0], output_dir, accelerator, losses)
+    finally:
+        pipe.unload_motion_embedding()
+
+
+def learn(
+    options: argparse.Namespace,
+    pipe: Any,
+    clips: list[ReferenceClip],
+    prompts: list[str],
+    output_dir: Path,
+    config: MotionEmbeddingConfig,
+    accelerator: Accelerator | None,
+) -> list[tuple[int, float]]:
+    """Train one embedding; gives steps and losses."""
     checkpoints = CheckpointConfig(
         output_dir=output_dir,
         checkpointing_steps=options.checkpointing_steps,
@@ -101,7 +122,7 @@ def train(
             pipe,
             [clip.frames for clip in clips],
             prompts,
-            training,
+            make_configs(options)[0],
             embedding_config=config,
             adapter_name=ADAPTER_NAME,
             call_arguments=options.call_arguments,
@@ -111,11 +132,7 @@ def train(
             callback=callback,
             accelerator=accelerator,
         )
-    try:
-        if accelerator is None or accelerator.is_main_process:
-            write_results(options, pipe, clips[0], output_dir, accelerator, callback.losses)
-    finally:
-        pipe.unload_motion_embedding()
+    return callback.losses
 
 
 def write_results(

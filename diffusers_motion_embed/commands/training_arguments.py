@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args
 
@@ -15,12 +16,22 @@ from diffusers_motion_embed.estimate import parse_memory
 from diffusers_motion_embed.functional import DEBIAS_MODES
 from diffusers_motion_embed.training import RECIPES, TIMESTEP_SAMPLING, Recipe, TrainingConfig, default_recipe
 from diffusers_motion_embed.training.config import LearningRateSchedule, Loss
+from diffusers_motion_embed.training.tracked import PARTS as TRACKED_PARTS
+from diffusers_motion_embed.training.tracked import TIMING as TRACKED_TIMING
 from diffusers_motion_embed.video import ReferenceClip
 
 
 DTYPES = ("float32", "float16", "bfloat16")
 FULL_GRIDS = [0, 0]  # as --value_grid
 OF_ACCELERATE = ("mixed_precision", "gradient_accumulation_steps")  # accelerate may set them too
+OF_TRAINING = (  # besides the options of `TrainingConfig`
+    "recipe",
+    "features",
+    "checkpointing_steps",
+    "checkpoints_total_limit",
+    "resume_from_checkpoint",
+    "save_spatial_lora",
+)
 NUM_FRAMES = 16
 USUAL_FPS = 8  # of pictures without times
 
@@ -34,11 +45,13 @@ def parse_arguments(description: str, arguments: list[str] | None = None) -> arg
     )
     add_base(parser.add_argument_group("base model"))
     _add_reference(parser.add_argument_group("reference"))
-    add_training(parser.add_argument_group("training"))
+    training = parser.add_argument_group("training")
+    training.add_argument("--tracked", action="store_true", help="Train nothing: follow points, which gives a path.")
+    add_training(training)
     add_embedding(parser.add_argument_group("embedding"))
     _add_output(parser.add_argument_group("output"))
     add_generation(parser.add_argument_group("validation videos"))
-    options = parse_with_recipe(parser, arguments)
+    options = parse_with_recipe(parser, arguments, _defaults_of_tracking(parser, arguments))
     if options.reference_videos and (options.prompt or options.push_to_hub or options.report_to or options.features):
         parser.error("--reference_videos does not go with --prompt, --features, --push_to_hub or --report_to.")
     if options.select == "best" and not options.validation_prompt:
@@ -46,11 +59,26 @@ def parse_arguments(description: str, arguments: list[str] | None = None) -> arg
     return options
 
 
-def parse_with_recipe(parser: argparse.ArgumentParser, arguments: list[str] | None) -> argparse.Namespace:
-    """The arguments, with the recipe's values for those that are not given."""
+def _defaults_of_tracking(parser: argparse.ArgumentParser, arguments: list[str] | None) -> dict[str, Any]:
+    """What --tracked has instead of the recipe's values; it ends with an error if options of training are given."""
+    given = parser.parse_known_args(arguments)[0]
+    if not given.tracked:
+        return {}
+    names = [*TrainingConfig.__dataclass_fields__, *OF_TRAINING]
+    if needless := [f"--{name}" for name in names if getattr(given, name) != parser.get_default(name)]:
+        parser.error(f"--tracked trains nothing: leave out {', '.join(needless)}.")
+    if len(given.reference_video or ()) > 1:
+        parser.error("--tracked follows one --reference_video.")
+    return {"parts": TRACKED_PARTS, "timing": TRACKED_TIMING}
+
+
+def parse_with_recipe(
+    parser: argparse.ArgumentParser, arguments: list[str] | None, defaults: Mapping[str, Any] | None = None
+) -> argparse.Namespace:
+    """The arguments, with the recipe's values for those that are not given, unless `defaults` has others."""
     given = parser.parse_known_args(arguments)[0]
     name = given.recipe or recipe_of_base(given)
-    parser.set_defaults(**recipe_defaults(RECIPES[name]), recipe=name)
+    parser.set_defaults(**{**recipe_defaults(RECIPES[name]), **(defaults or {}), "recipe": name})
     return parser.parse_args(arguments)
 
 

@@ -22,8 +22,8 @@ from diffusers_motion_embed.estimate.live_bytes import LiveBytes, stored_bytes
 from diffusers_motion_embed.storage.embedding import Embedding
 from diffusers_motion_embed.training.config import TrainingConfig
 from diffusers_motion_embed.training.optimization import Optimization
+from diffusers_motion_embed.training.preparation import new_embedding
 from diffusers_motion_embed.training.recompute import recomputation
-from diffusers_motion_embed.training.trainer import new_embedding
 
 
 ADAPTER_NAME = "estimate"

@@ -50,6 +50,8 @@ def advise(
 
 
 def _more_motion(losses: Sequence[tuple[int, float]], training: Mapping[str, Any], leaks: bool) -> str:
+    if training.get("tracked"):
+        return "Try a larger motion, pipe.set_motion_scale(1.3), or train: leave out --tracked."
     steps = training.get("max_train_steps", losses[-1][0] if losses else 0)
     if _is_falling(losses):
         return f"The loss was still falling. Try a longer run, --max_train_steps {2 * steps}."

@@ -12,12 +12,10 @@ from diffusers.models.modeling_utils import ModelMixin
 from tqdm.auto import tqdm
 
 from diffusers_motion_embed.adapter.registry import in_training, registry_of
-from diffusers_motion_embed.adapter.selection import embedding_shapes, select_layers
+from diffusers_motion_embed.adapter.selection import select_layers
 from diffusers_motion_embed.architectures import (
-    base_name,
     find_architecture,
     noise_levels,
-    patch_size,
     supported_models,
 )
 from diffusers_motion_embed.architectures.bare import bare_models
@@ -30,7 +28,7 @@ from diffusers_motion_embed.errors import AdapterNameError
 from diffusers_motion_embed.frames import Clip, as_clips
 from diffusers_motion_embed.functional import Debias
 from diffusers_motion_embed.loaders import LoadReport
-from diffusers_motion_embed.storage.embedding import Embedding, EmbeddingTensors
+from diffusers_motion_embed.storage.embedding import Embedding
 from diffusers_motion_embed.storage.files import write_embedding
 from diffusers_motion_embed.training.checkpoints import CheckpointConfig, read_state, tidy, write_state
 from diffusers_motion_embed.training.checks import as_prompts, check_options, check_pipeline, check_references
@@ -38,6 +36,7 @@ from diffusers_motion_embed.training.config import TrainingConfig
 from diffusers_motion_embed.training.features import kept_features, source_of
 from diffusers_motion_embed.training.losses import LOSSES
 from diffusers_motion_embed.training.optimization import Optimization
+from diffusers_motion_embed.training.preparation import complete_config, new_embedding
 from diffusers_motion_embed.training.recipes import settings_for
 from diffusers_motion_embed.training.recompute import recomputation
 from diffusers_motion_embed.training.spatial_lora import add_spatial_lora, remove_spatial_lora, save_spatial_lora
@@ -222,7 +221,9 @@ def _prepare(
 ) -> Embedding:
     """The embedding before its first step."""
     model = supported_models(pipe)[component]
-    completed = _complete(embedding_config, config, pipe, component, clips[0], reference.latents)
+    completed = complete_config(
+        embedding_config, config.timestep_range, pipe, component, clips[0].shape, reference.latents.shape
+    )
     completed.training = {"prompt": prompts[0] if len(prompts) == 1 else prompts, **asdict(config)}
     completed.target_modules = select_layers(model, completed)
     return Embedding(completed, new_embedding(model, completed, completed.target_modules))
@@ -259,55 +260,6 @@ def _with_negatives(clips: list[np.ndarray], prompts: list[str | None]) -> list[
     """Each clip and its colour negative in turn. A prompt would name the wrong colours for the negative."""
     pairs = zip(clips, prompts, strict=True)
     return [each for clip, text in pairs for each in ((clip, text), (255 - clip, None if text is None else ""))]
-
-
-def new_embedding(model: ModelMixin, config: MotionEmbeddingConfig, paths: list[str]) -> EmbeddingTensors:
-    """Zero tensors that require gradients: with them the model still computes what it did before."""
-    device = next(model.parameters()).device
-    tensors: EmbeddingTensors = {}
-    for path, shape in embedding_shapes(model, config, paths).items():
-        sizes = shape.tensor_shapes()
-        tensors[path] = {part: torch.zeros(sizes[part], device=device, requires_grad=True) for part in sizes}
-    return tensors
-
-
-def _complete(
-    embedding_config: MotionEmbeddingConfig,
-    config: TrainingConfig,
-    pipe: Any,
-    component: str,
-    clip: np.ndarray,
-    latents: torch.Tensor,
-) -> MotionEmbeddingConfig:
-    """The settings, completed from the reference and the model."""
-    model = supported_models(pipe)[component]
-    architecture = find_architecture(model)
-    completed = replace(
-        embedding_config,
-        value_grid=embedding_config.value_grid or architecture.value_grid,
-        num_frames=len(clip),
-        num_latent_frames=latents.shape[2] // patch_size(model)[0],
-        height=clip.shape[1],
-        width=clip.shape[2],
-        latent_height=latents.shape[3],
-        latent_width=latents.shape[4],
-        model_class=architecture.model_class,
-        base_model_name_or_path=base_name(pipe, model),
-        component=component,
-    )
-    step = 1 / pipe.scheduler.config.num_train_timesteps  # the lowest level itself was trained
-    # By default it acts where it was trained: elsewhere it would add appearance without motion. It never acts where
-    # the pipeline uses another model.
-    low, high = config.timestep_range if completed.timing is None else noise_levels(pipe, component)
-    start, end = completed.timing or (0.0, 1.0)
-    start, end = max(start, 1 - high), min(end, 1 - low + step)
-    if start >= end:
-        raise ValueError(
-            f"timing={completed.timing} has no noise level in common with the pipeline's {component}, which sees "
-            f"{1 - high:g} to {1 - low:g} of the schedule."
-        )
-    completed.timing = (round(start, 6), round(end, 6))
-    return completed
 
 
 def _at_levels_of(pipe: Any, component: str, config: TrainingConfig) -> TrainingConfig:

@@ -165,3 +165,25 @@ def test_selecting_the_best_needs_something_to_measure(capsys):
         configs("--select", "best")
     assert "give --validation_prompt" in capsys.readouterr().err
     assert parse_arguments("", [*NEEDED, "--select", "best", "--validation_prompt", "a"]).select == "best"
+
+
+def test_tracking_has_a_path_alone_and_trains_nothing():
+    base = ("--pretrained_model_name_or_path", str(EXAMPLES / "tiny-wan"))
+    _, embedding = configs("--tracked", *base)
+    assert (embedding.parts, embedding.timing, embedding.position_grid) == (("p",), (0.0, 0.5), (1, 1))
+    assert configs("--tracked", "--timing", 0.1, 0.6)[1].timing == (0.1, 0.6)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--max_train_steps", 7, "--recipe", "gentle"), "leave out --max_train_steps, --recipe"),
+        (("--features", "text.safetensors"), "leave out --features"),
+        (("--gradient_accumulation_steps", 2), "leave out --gradient_accumulation_steps"),
+        (("--reference_video", "one.mp4", "two.mp4"), "follows one --reference_video"),
+    ],
+)
+def test_tracking_refuses_what_belongs_to_training(arguments, message, capsys):
+    with pytest.raises(SystemExit):
+        configs("--tracked", *arguments)
+    assert message in capsys.readouterr().err

@@ -20,6 +20,7 @@ from diffusers_motion_embed import MotionEmbeddingError, enable_motion_embedding
 from examples.train_motion_embedding import main
 from tests.conftest import make_animatediff, make_text_to_video
 from tests.helpers import generate
+from tests.pipelines.wan import wan
 
 
 ROOT = Path(__file__).parents[2]
@@ -79,6 +80,21 @@ def test_a_video_file_becomes_an_embedding(make_pipeline, tmp_path, run_here, ca
 
 
 @pytest.mark.slow
+def test_a_path_is_tracked_without_training(tmp_path, run_here, capsys):
+    wan().save_pretrained(tmp_path / "base")
+    output = tmp_path / "out"
+    run_here(
+        *("--tracked", "--pretrained_model_name_or_path", tmp_path / "base", "--reference_video", REFERENCE),
+        *("--prompt", "a red square", "--output_dir", output, "--num_frames", 5, "--height", 32, "--width", 32),
+        *("--validation_prompt", "a blue circle", "--num_inference_steps", 2),
+    )
+    assert f"The motion embedding is in {output}" in capsys.readouterr().out
+    assert (output / "report.html").is_file()
+    assert (output / "preview.mp4").is_file()
+    assert list(load_file(output / "adapter_model.safetensors")) == ["base_model.model.rope.motion_embedding_p"]
+    assert json.loads((output / "adapter_config.json").read_text())["training"]["tracked"] is True
+
+
 def test_accelerate_launches_it_from_any_folder_with_its_own_settings(tmp_path):
     """Without the repository on the path, where `python -m` and pytest put it.
 

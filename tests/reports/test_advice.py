@@ -24,6 +24,7 @@ SETTLED = [(10 * step, 0.5) for step in range(1, 11)]
         (Measures(math.nan, math.nan, 0.0), SETTLED, {}, ["Nothing was seen to move"], ["arrived"]),
         (Measures(math.nan, 0.9, 0.0), [], {}, ["The motion arrived: fidelity 0.90, 0.90 more"], []),
         (Measures(0.2, 0.3, 0.0), [(10, 1.0)], {}, ["stronger scale"], ["longer"]),
+        (Measures(0.2, 0.3, 0.0), [], {"tracked": True}, ["larger motion", "leave out --tracked"], ["loss", "grids"]),
     ],
 )
 def test_measures_become_advice(measures, losses, training, said, unsaid):

@@ -11,8 +11,9 @@ from benchmarks.peers import METHODS, NoisePrior, Reference
 from benchmarks.peers.dmt import differences
 from benchmarks.peers.generation import generator_of
 from benchmarks.peers.spatial_query_key import SpatialQueryKey, SpatialQueryKeyEmbedding
+from benchmarks.peers.tracked_path import TrackedPath
 from benchmarks.peers.training import acting, denoiser, motion_attentions
-from benchmarks.tiny_world.pipelines import GENERATION, load_tiny_pipeline
+from benchmarks.tiny_world.pipelines import GENERATION, TINY_WAN, load_tiny_pipeline
 from benchmarks.tiny_world.references import OBJECT_REFERENCES, reference_frames
 from diffusers_motion_embed.adapter.state import EmbeddingState
 from tests.helpers import make_config
@@ -77,6 +78,15 @@ def test_bytes(name, numbers_of_a_layer, pipe, reference):
             assert transfer.num_bytes > 4 * sum(16 * width * 2 * 4 * 4 for width in widths)
         else:
             assert transfer.num_bytes == 4 * sum(map(numbers_of_a_layer, widths))
+
+
+def test_a_tracked_path_is_two_numbers_for_each_latent_frame():
+    pipe, look = load_tiny_pipeline(TINY_WAN), OBJECT_REFERENCES["zigzag"].appearance
+    plain = generator_of(pipe)([PROMPT], [SEED])
+    with TrackedPath().learn(pipe, Reference(reference_frames("zigzag", 17), look.prompt), 0, seed=0) as transfer:
+        assert transfer.num_bytes == 9 * 2 * 4
+        assert np.any(transfer.generate([PROMPT], [SEED]) != plain)
+    assert np.array_equal(generator_of(pipe)([PROMPT], [SEED]), plain)
 
 
 def test_what_was_learned_acts_in_its_part_of_the_denoising_only(pipe):

@@ -1,0 +1,153 @@
+"""Embeddings from tracked motion: the path is what was drawn, every family takes it or says why not."""
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+import diffusers_motion_embed as dme
+from diffusers_motion_embed import AdapterNameError, MotionEmbeddingConfig, TargetModulesError, VideoError
+from diffusers_motion_embed.adapter.registry import embedding_tensors, registry_of
+from diffusers_motion_embed.architectures import find_architecture
+from diffusers_motion_embed.training import track_motion_embedding
+from diffusers_motion_embed.training.tracked import follow_motion, latent_path
+from tests.pipelines.conftest import FAMILIES, make_pipe
+from tests.pipelines.wan import wan
+
+
+HEIGHT, WIDTH = 64, 96
+
+
+def texture(height, width, seed=0):
+    noise = np.random.default_rng(seed).random((height, width, 3)).astype(np.float32)
+    smooth = cv2.GaussianBlur(noise, (0, 0), 1.5)
+    return (255 * (smooth - smooth.min()) / np.ptp(smooth)).astype(np.uint8)
+
+
+def shifted(picture, y, x):
+    """The picture moved by rows and columns; what comes in on the other side is what went out."""
+    return np.roll(picture, (y, x), (0, 1))
+
+
+def disc_clip(path, background):
+    """A disc with a texture, whose middle follows the path, (frames, 2), rows and columns in pixels."""
+    rows, columns = np.mgrid[:HEIGHT, :WIDTH]
+    frames = []
+    for y, x in path:
+        inside = (rows - y) ** 2 + (columns - x) ** 2 < 14**2
+        disc = shifted(texture(HEIGHT, WIDTH, seed=1), round(y), round(x))
+        frames.append(np.where(inside[..., None], disc, background))
+    return np.stack(frames)
+
+
+def zigzag(num_frames=9):
+    steps = np.array([(2, 3), (-2, 3)] * num_frames)[: num_frames - 1]
+    return np.array([(26, 24), *steps]).cumsum(0)
+
+
+@pytest.mark.parametrize("background", [np.full(3, 200, np.uint8), texture(HEIGHT, WIDTH)], ids=["plain", "textured"])
+def test_an_object_is_followed(background):
+    path = zigzag()
+    found = follow_motion(disc_clip(path, background), progress_bar=False)
+    assert found.dtype == np.float32
+    # In 24 pixels: the background is dragged along a little at the edge.
+    np.testing.assert_allclose(found * (HEIGHT, WIDTH), path - path[0], atol=1.2)
+
+
+def test_a_camera_is_followed():
+    picture, path = texture(HEIGHT, WIDTH), np.outer(np.arange(9), (1, -2))
+    found = follow_motion(np.stack([shifted(picture, *place) for place in path]), progress_bar=False)
+    np.testing.assert_allclose(found * (HEIGHT, WIDTH), path, atol=0.2)
+
+
+def test_something_that_stops_stands_still():
+    path = np.concatenate([zigzag(5), [zigzag(5)[-1]] * 4])
+    found = follow_motion(disc_clip(path, np.zeros(3, np.uint8)), progress_bar=False)
+    assert (found[4:] == found[4]).all()
+
+
+def test_where_nothing_moves_there_is_nothing_to_follow():
+    with pytest.raises(VideoError, match="fewer than 8 points move"):
+        follow_motion(np.stack([texture(HEIGHT, WIDTH)] * 3), progress_bar=False)
+
+
+@pytest.mark.parametrize(
+    ("num_latent_frames", "expected"),
+    [
+        (9, [0, 1, 2, 3, 4, 5, 6, 7, 8]),
+        (5, [0, 1.5, 3.5, 5.5, 7.5]),  # the first alone, then pairs
+        (3, [0, 2.5, 6.5]),
+        (4, [0, 8 / 3, 16 / 3, 8]),  # no whole groups
+        (1, [4]),
+    ],
+)
+def test_a_latent_frame_has_the_mean_place_of_its_frames(num_latent_frames, expected):
+    path = torch.arange(9.0)[:, None].expand(9, 2)
+    found = latent_path(path, num_latent_frames)
+    torch.testing.assert_close(found, torch.tensor(expected, dtype=torch.float32)[:, None].expand(-1, 2))
+
+
+def test_groups_without_a_first_frame_are_whole_too():
+    torch.testing.assert_close(latent_path(torch.arange(8.0)[:, None], 4), torch.tensor([[0.5], [2.5], [4.5], [6.5]]))
+
+
+@pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
+def test_every_family_takes_a_path_or_says_why_not(family, tmp_path):
+    pipe = make_pipe(family)
+    model, (num_frames, height, width) = getattr(pipe, family.component), family.clip
+    frames = np.stack([shifted(texture(height, width), 0, number) for number in range(num_frames)])
+    plain = family.generate(pipe)
+    if isinstance(find_architecture(model).find_rotary(model), str):
+        with pytest.raises(TargetModulesError, match="takes no position part"):
+            track_motion_embedding(pipe, frames, progress_bar=False)
+        assert torch.equal(family.generate(pipe), plain)
+        return
+    report = track_motion_embedding(pipe, frames, "a red circle", adapter_name="path", progress_bar=False)
+    assert (report.adapter_name, report.num_layers, report.prompt) == ("path", 0, "a red circle")
+    (parts,) = embedding_tensors(model, "path").values()
+    rows, columns = parts["p"][0, 0].T
+    assert rows.abs().max() < 0.02
+    assert (columns.diff() < 0).all()  # things move to the right, so places are moved to the left
+    moved = family.generate(pipe)
+    assert not torch.equal(moved, plain)
+    pipe.save_motion_embedding(tmp_path)
+    pipe.unload_motion_embedding()
+    assert torch.equal(family.generate(pipe), plain)
+    pipe.load_motion_embedding(tmp_path)
+    assert torch.equal(family.generate(pipe), moved)
+
+
+def moving_clip():
+    return np.stack([shifted(texture(32, 32), 0, number) for number in range(5)])
+
+
+def test_a_path_is_the_only_active_embedding_and_acts_early():
+    pipe = dme.enable_motion_embedding(wan())
+    track_motion_embedding(pipe, moving_clip(), adapter_name="first", progress_bar=False)
+    config = MotionEmbeddingConfig(parts=("p",), timing=(0.1, 0.3))
+    track_motion_embedding(pipe, moving_clip(), embedding_config=config, adapter_name="second", progress_bar=False)
+    assert pipe.get_active_motion_embeddings() == ["second"]
+    loaded = registry_of(pipe.transformer).loaded
+    assert [loaded[name].config.timing for name in ("first", "second")] == [(0.0, 0.5), (0.1, 0.3)]
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "message"),
+    [
+        ({"frames": [moving_clip(), moving_clip()]}, ValueError, "One clip"),
+        ({"frames": np.zeros((5, 32, 32, 3), np.uint8)}, VideoError, "points move"),
+        ({"frames": moving_clip()[:, :20]}, VideoError, "Height 20"),
+        ({"embedding_config": MotionEmbeddingConfig(parts=("qk",))}, ValueError, "one path"),
+        ({"embedding_config": MotionEmbeddingConfig(parts=("p",), position_grid=(2, 2))}, ValueError, "one path"),
+        ({"adapter_name": "there"}, AdapterNameError, "'there' is loaded already"),
+    ],
+)
+def test_what_cannot_be_tracked_changes_nothing(changes, error, message):
+    pipe = dme.enable_motion_embedding(wan())
+    track_motion_embedding(pipe, moving_clip(), adapter_name="there", progress_bar=False)
+    before = embedding_tensors(pipe.transformer, "there")["rope"]["p"].clone()
+    with pytest.raises(error, match=message):
+        track_motion_embedding(**{"pipe": pipe, "frames": moving_clip(), "progress_bar": False, **changes})
+    assert pipe.get_active_motion_embeddings() == ["there"]
+    assert list(registry_of(pipe.transformer).loaded) == ["there"]
+    assert torch.equal(embedding_tensors(pipe.transformer, "there")["rope"]["p"], before)
