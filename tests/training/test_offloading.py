@@ -46,14 +46,17 @@ def test_an_offloaded_pipeline_learns_the_same_and_stays_offloaded(make_pipe):
     for name, offload in OFFLOADS.items():
         pipe = enable_motion_embedding(make_pipe())
         offload(pipe)
-        seen = []
+        seen, others = [], []
 
-        def look(progress, pipe=pipe, seen=seen):
+        def look(progress, pipe=pipe, seen=seen, others=others):
             weights = list(pipe.unet.parameters())
             seen.append(not is_offloaded(pipe.unet) and all(weight.device == CPU for weight in weights))
+            others += [weight.device for each in (pipe.vae, pipe.text_encoder) for weight in each.parameters()]
 
         assert torch.equal(train(pipe, look), expected), name
         assert seen == [True, True], name
+        if name == "sequential":  # on a CPU the only kind whose weights can be seen to be away
+            assert {device.type for device in others} == {"meta"}
         assert all(is_offloaded(each) for each in (pipe.unet, pipe.vae, pipe.text_encoder)), name
 
 
