@@ -16,7 +16,7 @@ DAY = 24 * 3600
 # What the embedded models draw, how, and how much training their motions need.
 TINY_SIZE = {"height": 64, "width": 64, "num_inference_steps": 12, "guidance_scale": 2.0, "fps": 8}
 TINY: dict[str, dict[str, Any]] = {
-    "tiny-t2v": {**TINY_SIZE, "num_frames": 16, "max_train_steps": 50},
+    "tiny-t2v": {**TINY_SIZE, "num_frames": 16, "max_train_steps": 30},
     "tiny-animatediff": {**TINY_SIZE, "num_frames": 16, "max_train_steps": 50},
     "tiny-wan": {
         **TINY_SIZE,
