@@ -1,8 +1,8 @@
 """A motion embedding from the tracked motion of a clip, without training.
 
-Trained position parts come out as the path of what moves, backwards. RoPECraft (arXiv 2505.13344, section 3) warps
-rotary positions by the optical flow of a clip. Here the path is read off the clip by following points, and takes the
-form of an ordinary position part: it can be saved, scaled, mixed and shared like a trained one.
+Trained position parts come out as the path of what moves, backwards. RoPECraft (arXiv 2505.13344) warps rotary
+positions by the optical flow of a clip. Here the path is read off the clip by following points, and takes the form of
+an ordinary position part: it can be saved, scaled, mixed and shared like a trained one.
 """
 
 from typing import Any
@@ -23,7 +23,7 @@ from diffusers_motion_embed.functional import resample_frames
 from diffusers_motion_embed.loaders import LoadReport
 from diffusers_motion_embed.storage.embedding import Embedding
 from diffusers_motion_embed.training.checks import COMPRESSION_NOISE, check_pipeline
-from diffusers_motion_embed.training.preparation import complete_config, new_embedding
+from diffusers_motion_embed.training.preparation import complete_config
 
 
 PARTS = ("p",)
@@ -76,7 +76,7 @@ def track_motion_embedding(
     if len(clips) > 1:
         raise ValueError(f"One clip is tracked at a time; got {len(clips)}.")
     component, model = check_pipeline(pipe, embedding_config.component)
-    paths = select_layers(model, embedding_config)
+    (positions,) = select_layers(model, embedding_config)
     check_clip(pipe, clips[0], model)
     if adapter_name in registry_of(model).loaded:
         raise AdapterNameError(f"A motion embedding named {adapter_name!r} is loaded already; choose another name.")
@@ -84,13 +84,10 @@ def track_motion_embedding(
     with bare_models(pipe):
         shape = encode_frames(pipe, clips[0]).shape
     config = complete_config(embedding_config, (0.0, 1.0), pipe, component, clips[0].shape, shape)
-    config.target_modules = paths
+    config.target_modules = [positions]
     config.training = {"prompt": prompt, "tracked": True}
-    tensors = new_embedding(model, config, paths)
     places = -latent_path(torch.from_numpy(path), config.num_latent_frames)
-    for parts in tensors.values():
-        parts["p"] = places.to(parts["p"]).reshape(parts["p"].shape)
-    add_embedding(model, adapter_name, Embedding(config, tensors))
+    add_embedding(model, adapter_name, Embedding(config, {positions: {"p": places[None, None]}}))
     registry_of(model).activate_alone(adapter_name)
     return LoadReport(adapter_name, (component,), 0, config.num_frames, config.debias, prompt)
 

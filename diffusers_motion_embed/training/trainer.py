@@ -13,11 +13,7 @@ from tqdm.auto import tqdm
 
 from diffusers_motion_embed.adapter.registry import in_training, registry_of
 from diffusers_motion_embed.adapter.selection import select_layers
-from diffusers_motion_embed.architectures import (
-    find_architecture,
-    noise_levels,
-    supported_models,
-)
+from diffusers_motion_embed.architectures import find_architecture, noise_levels, supported_models
 from diffusers_motion_embed.architectures.bare import bare_models
 from diffusers_motion_embed.architectures.conditioning import Conditioning, capture_conditioning
 from diffusers_motion_embed.architectures.encoding import encode_frames

@@ -13,6 +13,7 @@ from diffusers_motion_embed.training import track_motion_embedding
 from diffusers_motion_embed.training.tracked import follow_motion, latent_path
 from tests.pipelines.conftest import FAMILIES, make_pipe
 from tests.pipelines.wan import wan
+from tests.training.test_offloading import OFFLOADS
 
 
 HEIGHT, WIDTH = 64, 96
@@ -119,6 +120,17 @@ def test_every_family_takes_a_path_or_says_why_not(family, tmp_path):
 
 def moving_clip():
     return np.stack([shifted(texture(32, 32), 0, number) for number in range(5)])
+
+
+@pytest.mark.parametrize("offload", OFFLOADS.values(), ids=OFFLOADS)
+def test_an_offloaded_pipeline_gets_the_same_path(offload):
+    family, clips = FAMILIES["Wan"], []
+    for change in (lambda pipe: None, offload):
+        pipe = make_pipe(family)
+        change(pipe)
+        track_motion_embedding(pipe, moving_clip(), progress_bar=False)
+        clips.append(family.generate(pipe))
+    assert torch.equal(*clips)
 
 
 def test_a_path_is_the_only_active_embedding_and_acts_early():
