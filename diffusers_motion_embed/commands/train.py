@@ -163,7 +163,8 @@ def write_results(
         measures = measure_all(validations, clip.frames)
         keep_figures(pipe, measures)
         save()  # with the figures, for the model card
-        print(write_report(output_dir, clip.frames, validations, losses, measures=measures, fps=fps))
+        title = "Loss on samples kept aside"
+        print(write_report(output_dir, clip.frames, validations, losses, measures=measures, loss_title=title, fps=fps))
     else:
         print(without_report(options.prompt))
     if options.push_to_hub:

@@ -15,7 +15,7 @@ class RunCallback:
         accelerator: The `Accelerator` of the run, whose trackers get the figures; None without one.
 
     Attributes:
-        losses: Steps and losses so far, every tenth step.
+        losses: Steps and losses of the probe so far, see `TrainingProgress.probe_losses`.
     """
 
     def __init__(self, accelerator: Any) -> None:
@@ -38,10 +38,9 @@ class RunCallback:
 
     def __call__(self, progress: TrainingProgress) -> None:
         """What `train_motion_embedding` calls after every step."""
-        if progress.step % LOGGING_STEPS == 0:
-            self.losses.append((progress.step, progress.logs()["loss"]))
-            if self.accelerator and self.accelerator.log_with:
-                self.accelerator.log(progress.logs(), step=progress.step)
+        self.losses = progress.probe_losses
+        if progress.step % LOGGING_STEPS == 0 and self.accelerator and self.accelerator.log_with:
+            self.accelerator.log(progress.logs(), step=progress.step)
         if self.is_interrupted and (self.accelerator is None or self.accelerator.is_main_process):
             folder = progress.save_checkpoint()
             raise SystemExit(

@@ -26,6 +26,7 @@ from diffusers_motion_embed.training.units import in_units, measure_units
 
 
 NOISE_BINS = 4  # of the range of noise levels, in which losses are told apart
+PROBE = 1 << 40  # number of the probe's first sample, which no run comes to
 
 
 class Optimization:
@@ -81,8 +82,7 @@ class Optimization:
             num_warmup_steps=config.lr_warmup_steps,
             num_training_steps=config.max_train_steps,
         )
-        # Half-precision gradients underflow without scaling, whether half comes from autocast or from the weights.
-        self.scaler = torch.amp.GradScaler(self.device, enabled=torch.float16 in (self.dtype, model.dtype))
+        self.scaler = self._new_scaler()
         self.step_number = 0
         self._sums = torch.zeros(2, NOISE_BINS, device=clips.device)  # of losses and of samples
         units = measure_units(model, tensors, (clips.shape[3], clips.shape[4]), self._look_at_samples)
@@ -93,7 +93,9 @@ class Optimization:
         passes = self.config.gradient_accumulation_steps
         for number in range(passes):
             samples = self._draw(number)
-            self._backward(self._temporal_loss(samples) / passes, self.parameters)
+            prediction, target = self._predict(samples)
+            self._note(samples, prediction, target)
+            self._backward(self._loss(samples, prediction, target) / passes, self.parameters)
             if self.spatial:
                 self._backward(self._spatial_loss(samples) / passes, list(self.spatial.values()))
         trained = [*self.parameters, *self.spatial.values()]
@@ -108,6 +110,34 @@ class Optimization:
         self.optimizer.zero_grad()
         self.step_number += 1
 
+    @torch.no_grad()
+    def probe(self) -> float:
+        """The mean loss on as many samples as a step has. They are the same at every call, and never trained on."""
+        loss = torch.stack([self._loss(each, *self._predict(each)) for each in self._probe_samples()]).mean()
+        return (self.accelerator.reduce(loss, "mean") if self.num_processes > 1 else loss).item()
+
+    def trained(self) -> dict[str, Tensor]:
+        """Copies of what is trained, by name."""
+        return {name: parameter.detach().clone() for name, parameter in self._named_parameters()}
+
+    @torch.no_grad()
+    def take(self, trained: dict[str, Tensor]) -> None:
+        """Go on from what `trained` gave at an earlier step. The optimizer begins anew, the logs with the probe."""
+        for name, parameter in self._named_parameters():
+            parameter.copy_(trained[name])
+        self.optimizer.state.clear()
+        self.scaler = self._new_scaler()
+        self.forget_logs()
+        for samples in self._probe_samples():
+            self._note(samples, *self._predict(samples))
+
+    def slow_down(self, factor: float) -> None:
+        """Divide the learning rates of all further steps by `factor`."""
+        self.schedule.base_lrs = [rate / factor for rate in self.schedule.base_lrs]
+        for group in self.optimizer.param_groups:
+            group["lr"] /= factor
+            group["initial_lr"] /= factor
+
     def logs(self) -> dict[str, float]:
         """Figures of the steps since `forget_logs`; reading them waits for the device.
 
@@ -121,7 +151,7 @@ class Optimization:
         losses, counts = self._sums.tolist()
         low, high = self.config.timestep_range
         edges = np.linspace(low, high, NOISE_BINS + 1)
-        logs = {"loss": sum(losses) / max(sum(counts), 1), "learning_rate": self.schedule.get_last_lr()[0]}
+        logs = {"loss": sum(losses) / max(sum(counts), 1), "learning_rate": self.optimizer.param_groups[0]["lr"]}
         for start, end, loss, count in zip(edges[:-1], edges[1:], losses, counts, strict=True):
             if count:
                 logs[f"loss_noise_{start:.2f}_{end:.2f}"] = loss / count
@@ -183,24 +213,32 @@ class Optimization:
         self.scaler.load_state_dict(values["scaler"])
         self.step_number = values["step"]
 
+    def _new_scaler(self) -> torch.amp.GradScaler:
+        # Half-precision gradients underflow without scaling, whether half comes from autocast or from the weights.
+        return torch.amp.GradScaler(self.device, enabled=torch.float16 in (self.dtype, self.model.dtype))
+
     def _draw(self, pass_number: int) -> Samples:
-        size = self.config.train_batch_size
         pass_number += self.step_number * self.config.gradient_accumulation_steps
-        first = (pass_number * self.num_processes + self.process_index) * size
-        return draw_samples(self.config, first, size, len(self.clips), self.clips.shape[1:])
+        return self._samples((pass_number * self.num_processes + self.process_index) * self.config.train_batch_size)
+
+    def _samples(self, first: int) -> Samples:
+        """Those of one pass, with the numbers from `first` on."""
+        return draw_samples(self.config, first, self.config.train_batch_size, len(self.clips), self.clips.shape[1:])
+
+    def _probe_samples(self) -> Iterator[Samples]:
+        for number in range(self.config.gradient_accumulation_steps):
+            yield self._samples(PROBE + number * self.config.train_batch_size)
 
     def _look_at_samples(self) -> None:
         """Run the model on the samples of the first step, which are the same in every process."""
         for number in range(self.config.gradient_accumulation_steps):
-            size = self.config.train_batch_size
-            samples = draw_samples(self.config, number * size, size, len(self.clips), self.clips.shape[1:])
-            self._denoise(self.clips[samples.clips], samples.noise, samples, self.conditionings)
+            self._predict(self._samples(number * self.config.train_batch_size))
 
-    def _temporal_loss(self, samples: Samples) -> Tensor:
-        latents = self.clips[samples.clips]
-        prediction, target = self._denoise(latents, samples.noise, samples, self.conditionings)
-        with torch.no_grad():
-            self._note(samples, (prediction.float() - target.float()).square().mean((1, 2, 3, 4)))
+    def _predict(self, samples: Samples) -> tuple[Tensor, Tensor]:
+        """What the model predicts for the clips, and what it should."""
+        return self._denoise(self.clips[samples.clips], samples.noise, samples, self.conditionings)
+
+    def _loss(self, samples: Samples, prediction: Tensor, target: Tensor) -> Tensor:
         loss = LOSSES[self.config.loss]
         return loss.function(prediction, target, *([samples.frames] if loss.takes_anchors else []))
 
@@ -226,7 +264,9 @@ class Optimization:
             predictions |= zip(numbers, torch.where(given, target[numbers], prediction), strict=True)
         return torch.stack([predictions[number] for number in range(len(latents))]), target
 
-    def _note(self, samples: Samples, losses: Tensor) -> None:
+    @torch.no_grad()
+    def _note(self, samples: Samples, prediction: Tensor, target: Tensor) -> None:
+        losses = (prediction.float() - target.float()).square().mean((1, 2, 3, 4))
         low, high = self.config.timestep_range
         bins = ((samples.levels - low) / (high - low) * NOISE_BINS).long().clamp(0, NOISE_BINS - 1)
         bins = bins.to(losses.device)

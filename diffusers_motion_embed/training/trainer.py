@@ -30,6 +30,7 @@ from diffusers_motion_embed.training.checkpoints import CheckpointConfig, read_s
 from diffusers_motion_embed.training.checks import as_prompts, check_options, check_pipeline, check_references
 from diffusers_motion_embed.training.config import TrainingConfig
 from diffusers_motion_embed.training.features import kept_features, source_of
+from diffusers_motion_embed.training.guard import Guard
 from diffusers_motion_embed.training.losses import LOSSES
 from diffusers_motion_embed.training.optimization import Optimization
 from diffusers_motion_embed.training.preparation import complete_config, new_embedding
@@ -49,6 +50,7 @@ class TrainingProgress:
         step: Steps done, from 1.
         max_train_steps: Steps of the whole run.
         optimization: The state of the run.
+        guard: What watches it.
         checkpoints: Where checkpoints are saved; None if nowhere.
         config: Settings of the embedding.
     """
@@ -56,12 +58,23 @@ class TrainingProgress:
     step: int
     max_train_steps: int
     optimization: Optimization
+    guard: Guard
     checkpoints: CheckpointConfig | None
     config: MotionEmbeddingConfig
 
     def logs(self) -> dict[str, float]:
-        """Figures of the last steps, ten at most, see `Optimization.logs`. Reading them waits for the device."""
-        return self.optimization.logs()
+        """Figures of the last steps, ten at most, see `Optimization.logs`. Reading them waits for the device.
+
+        At every tenth step, "probe_loss" is the loss on samples that are never trained on. A run that got worse goes
+        back, see `Guard`; "loss" is then that of the embedding that it went back to.
+        """
+        figures, looks = self.guard.logs(), dict(self.guard.losses)
+        return figures | ({"probe_loss": looks[self.step]} if self.step in looks else {})
+
+    @property
+    def probe_losses(self) -> list[tuple[int, float]]:
+        """Steps and losses on samples that are never trained on, before the first step and at every tenth since."""
+        return list(self.guard.losses)
 
     def save_checkpoint(self) -> Path:
         """Save a checkpoint. Its folder is also an embedding that can be loaded.
@@ -78,7 +91,7 @@ class TrainingProgress:
         self.logs()
         folder = self.checkpoints.folder(self.step)
         write_embedding(folder, Embedding(self.config, self.optimization.tensors))
-        write_state(folder, *self.optimization.state())
+        write_state(folder, *self.guard.state())
         tidy(folder.parent, self.checkpoints.checkpoints_total_limit)
         return folder
 
@@ -159,9 +172,10 @@ def train_motion_embedding(
             with _attach(pipe, model, adapter_name, embedding, config, spatial_lora_directory) as spatial:
                 noising = noising_of(pipe.scheduler)
                 run = Optimization(model, noising, *reference, embedding.tensors, spatial, config, accelerator)
+                guard = Guard(run)
                 if state is not None:
-                    run.load_state(*state)
-                _run(run, checkpoints, embedding.config, callback, progress_bar)
+                    guard.load_state(*state)
+                _run(run, guard, checkpoints, embedding.config, callback, progress_bar)
     trained = embedding.config
     return LoadReport(adapter_name, (component,), embedding.num_layers, trained.num_frames, trained.debias, prompts[0])
 
@@ -274,6 +288,7 @@ def _at_levels_of(pipe: Any, component: str, config: TrainingConfig) -> Training
 
 def _run(
     run: Optimization,
+    guard: Guard,
     checkpoints: CheckpointConfig | None,
     embedding_config: MotionEmbeddingConfig,
     callback: Callable[[TrainingProgress], None] | None,
@@ -281,15 +296,20 @@ def _run(
 ) -> None:
     total, first = run.config.max_train_steps, run.step_number
     is_main = run.process_index == 0
+    is_watched = total >= LOGGING_STEPS  # in a shorter run that would take more than a tenth of the time
     bar = tqdm(total=total, initial=first, desc="motion embedding", disable=not progress_bar or not is_main)
     with bar:
+        if is_watched and not guard.losses:
+            guard.look()
         while run.step_number < total:
             run.step()
             bar.update()
             is_logged = run.step_number % LOGGING_STEPS == 0 or run.step_number == total
+            if is_logged and is_watched:
+                guard.look()
             if is_logged:
                 bar.set_postfix(loss=f"{run.logs()['loss']:.4f}", refresh=False)
-            progress = TrainingProgress(run.step_number, total, run, checkpoints, embedding_config)
+            progress = TrainingProgress(run.step_number, total, run, guard, checkpoints, embedding_config)
             every = checkpoints.checkpointing_steps if checkpoints else None
             if is_main and every and run.step_number % every == 0:
                 progress.save_checkpoint()
