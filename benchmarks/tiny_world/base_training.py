@@ -76,6 +76,7 @@ def make_parser(description: str, **defaults: float) -> argparse.ArgumentParser:
     parser.add_argument("--initial_weights", type=Path, help="Pipeline folder to start from, where shapes agree.")
     parser.add_argument("--stills_every", type=int, default=2, help="Every so many steps are on single frames.")
     parser.add_argument("--muon", action="store_true", help="Muon for the matrices of the denoiser's blocks.")
+    parser.add_argument("--compile", action="store_true", help="Minutes to start, a third faster steps.")
     parser.add_argument("--seed", type=int, default=0)
     parser.set_defaults(**defaults)
     return parser
@@ -213,6 +214,8 @@ def train(model: BaseModel, options: argparse.Namespace) -> None:
     if options.initial_weights:
         load_matching(trained, pipe, type(pipe).from_pretrained(options.initial_weights, dtype=torch.float32))
     parameters = list(torch.nn.ModuleDict(trained).parameters())
+    if options.compile:
+        trained[model.denoiser].compile(dynamic=False)  # once for clips, once for single frames
 
     optimizers = make_optimizers(trained[model.denoiser], parameters, options.learning_rate, options.muon)
     average = EMAModel(parameters, decay=0.999, use_ema_warmup=True)
