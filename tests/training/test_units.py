@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks.tiny_world.twins import enlarge_inputs
 from diffusers_motion_embed import MotionEmbeddingConfig, unload_motion_embedding
 from diffusers_motion_embed.adapter.registry import embedding_tensors
-from diffusers_motion_embed.architectures import find_architecture
 from diffusers_motion_embed.training import RECIPES, TrainingConfig, default_recipe, train_motion_embedding
 from tests.helpers import NUM_FRAMES, make_config
 from tests.models.zoo import ZOO, make_model
@@ -39,25 +39,11 @@ def clip(num_frames=NUM_FRAMES, size=16):
     return np.random.default_rng(0).integers(0, 256, (num_frames, size, size, 3), dtype=np.uint8)
 
 
-def with_larger_inputs(pipe, factors):
-    """A twin that computes the same with inputs of its frame-mixing attentions so much larger, layer by layer."""
-    twin = copy.deepcopy(pipe)
-    paths = find_architecture(twin.unet).attention_paths(twin.unet)
-    for number, path in enumerate(paths):
-        block, _, name = path.rpartition(".")
-        factor = factors[number % len(factors)]
-        norm = twin.unet.get_submodule(f"{block}.norm{name[-1]}")
-        for gain in (norm.weight, norm.bias):
-            gain.data *= factor
-        for projection in ("to_q", "to_k", "to_v"):
-            twin.unet.get_submodule(f"{path}.{projection}").weight.data /= factor
-    return twin, {path: factors[number % len(factors)] for number, path in enumerate(paths)}
-
-
 @pytest.mark.parametrize("factors", [(8.0,), (0.125,), (8.0, 0.5)], ids=str)
 def test_a_twin_with_inputs_of_another_size_learns_the_same(text_to_video, factors):
     original = train(text_to_video, "unet", clip(), make_config())
-    twin, factor_of = with_larger_inputs(text_to_video, factors)
+    twin = copy.deepcopy(text_to_video)
+    factor_of = enlarge_inputs(twin.unet, factors)
     for (path, part), tensor in train(twin, "unet", clip(), make_config()).items():
         torch.testing.assert_close(tensor, factor_of[path] * original[path, part], atol=1e-4, rtol=1e-3)
 
