@@ -4,12 +4,14 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+import diffusers
 import numpy as np
 import torch
 from diffusers import AnimateDiffPipeline, DDIMScheduler, DiffusionPipeline, MotionAdapter
 
 from diffusers_motion_embed._compat import dtype_argument
 from diffusers_motion_embed.architectures.conditioning import call_parameters, clip_arguments
+from diffusers_motion_embed.commands.quantization import check_quantization, quantized_components
 from diffusers_motion_embed.pipelines import enable_motion_embedding
 
 
@@ -30,12 +32,18 @@ def available_device() -> torch.device:
 
 def load_pipeline(options: argparse.Namespace, device: torch.device | str) -> Any:
     """The pipeline of --pretrained_model_name_or_path and --motion_adapter, ready for motion embeddings."""
+    check_quantization(options)
     # For all components alike: without it, text encoders keep the file's dtype, and the others do not.
     dtype = dtype_argument(getattr(torch, options.dtype))
     arguments: dict[str, Any] = {"revision": options.revision, "variant": options.variant, **dtype}
-    if not needs_text(options):
+    pipeline_class: Any = DiffusionPipeline
+    if options.quantization or options.gguf or not needs_text(options):
         index = DiffusionPipeline.load_config(options.pretrained_model_name_or_path, revision=options.revision)
-        arguments |= dict.fromkeys(name for name in index if name.startswith("text_encoder"))
+        # DiffusionPipeline itself drops what is given for a component that is optional in the pipeline's class.
+        pipeline_class = getattr(diffusers, index["_class_name"], DiffusionPipeline)
+        if not needs_text(options):
+            arguments |= dict.fromkeys(name for name in index if name.startswith("text_encoder"))
+        arguments |= quantized_components(options, {name: index[name] for name in index if name not in arguments})
     if options.motion_adapter:
         adapter = MotionAdapter.from_pretrained(options.motion_adapter, **dtype)
         pipe = AnimateDiffPipeline.from_pretrained(
@@ -43,7 +51,7 @@ def load_pipeline(options: argparse.Namespace, device: torch.device | str) -> An
         )
         pipe.scheduler = DDIMScheduler.from_config(pipe.scheduler.config, **ANIMATEDIFF_SCHEDULE)
     else:
-        pipe = DiffusionPipeline.from_pretrained(options.pretrained_model_name_or_path, **arguments)
+        pipe = pipeline_class.from_pretrained(options.pretrained_model_name_or_path, **arguments)
     enable_motion_embedding(pipe)
     if options.offload == "none":
         pipe.to(device)

@@ -10,6 +10,7 @@ import diffusers
 from accelerate import Accelerator, init_empty_weights
 from diffusers import DiffusionPipeline
 
+from diffusers_motion_embed.commands.quantization import QUANTIZATIONS
 from diffusers_motion_embed.config import PARTS, MotionEmbeddingConfig
 from diffusers_motion_embed.errors import UnsupportedModelError
 from diffusers_motion_embed.estimate import parse_memory
@@ -185,6 +186,8 @@ def add_base(group: argparse._ActionsContainer) -> None:
     add("--revision", help="Which revision of the base pipeline's repository.")
     add("--variant", help="Which variant of the base pipeline's files, such as fp16.")
     add("--dtype", choices=DTYPES, default="float32", help="The type of the base's weights.")
+    add("--quantization", choices=QUANTIZATIONS, help="Of the base's linear layers, by the package of that name.")
+    add("--gguf", type=Path, help="A GGUF file with the weights of the model that is trained.")
     add("--offload", choices=["none", "model", "group", "sequential"], default="none", help="As diffusers' pipelines.")
 
 

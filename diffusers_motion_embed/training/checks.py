@@ -47,7 +47,8 @@ def check_pipeline(pipe: Any, component: str | None = None) -> tuple[str, ModelM
         )
     noising_of(pipe.scheduler)
     model = models[component]
-    if getattr(pipe, "hf_device_map", None) or getattr(model, "hf_device_map", None):
+    maps = (getattr(each, "hf_device_map", None) or {} for each in (pipe, model))
+    if len({str(device) for device_map in maps for device in device_map.values()}) > 1:
         raise UnsupportedModelError(
             "The pipeline's components are spread over devices by a device map. Train with the model on one device: "
             "call pipe.reset_device_map(), then pipe.to(device) or pipe.enable_model_cpu_offload()."

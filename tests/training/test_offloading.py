@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 from accelerate import cpu_offload
+from diffusers import UNet3DConditionModel
 
-from diffusers_motion_embed import enable_motion_embedding
+from diffusers_motion_embed import UnsupportedModelError, enable_motion_embedding
 from diffusers_motion_embed.architectures.offloading import is_offloaded
 from diffusers_motion_embed.training import TrainingConfig, train_motion_embedding
 from tests.conftest import make_animatediff, make_text_to_video
@@ -74,3 +75,15 @@ def test_a_run_that_fails_leaves_the_pipeline_offloaded_and_as_it_was(offload):
     assert is_offloaded(pipe.unet)
     assert pipe.get_list_motion_embeddings() in ({}, [])
     assert torch.equal(generate(pipe), plain)
+
+
+def test_a_device_map_of_one_device_is_no_hindrance_and_one_of_several_is(tmp_path):
+    pipe = make_text_to_video()
+    pipe.unet.save_pretrained(tmp_path)
+    pipe.register_modules(unet=UNet3DConditionModel.from_pretrained(tmp_path, device_map={"": "cpu"}))
+    enable_motion_embedding(pipe)
+    train(pipe)
+    pipe.unload_motion_embedding()
+    pipe.unet.hf_device_map |= {"mid_block": "disk"}  # as diffusers notes it
+    with pytest.raises(UnsupportedModelError, match="spread over devices by a device map"):
+        train(pipe)
