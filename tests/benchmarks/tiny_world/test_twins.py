@@ -1,10 +1,16 @@
-"""Twins compute the same with inputs of another size."""
+"""Twins compute the same with inputs of another size, and learn the same."""
 
+import copy
+
+import numpy as np
 import pytest
 import torch
 
 from benchmarks.tiny_world.pipelines import TINY_ANIMATEDIFF, TINY_T2V, TINY_WAN, generate, load_tiny_pipeline
 from benchmarks.tiny_world.twins import enlarge_inputs, main
+from diffusers_motion_embed.adapter.registry import embedding_tensors
+from diffusers_motion_embed.training import TrainingConfig, train_motion_embedding
+from tests.helpers import NUM_FRAMES, make_config
 
 
 def input_sizes(pipe, paths):
@@ -45,3 +51,21 @@ def test_twins_make_the_same_clips_with_inputs_of_other_sizes(folder, factors, t
     assert abs(clip.astype(int) - twins_clip).max() <= 1
     for path, factor in layers.items():
         torch.testing.assert_close(twins_sizes[path], factor * sizes[path], rtol=1e-3, atol=0)
+
+
+def learned(pipe):
+    """What three steps learn, by layer."""
+    frames = np.random.default_rng(0).integers(0, 256, (NUM_FRAMES, 16, 16, 3), dtype=np.uint8)
+    options = TrainingConfig(max_train_steps=3, gradient_accumulation_steps=1)
+    train_motion_embedding(pipe, frames, "a red circle", options, embedding_config=make_config(), progress_bar=False)
+    return embedding_tensors(pipe.unet, "default")
+
+
+@pytest.mark.parametrize("factors", [(8.0,), (0.125,), (8.0, 0.5)], ids=str)
+def test_a_twin_learns_the_same(text_to_video, factors):
+    twin = copy.deepcopy(text_to_video)
+    factor_of = enlarge_inputs(twin.unet, factors)
+    original = learned(text_to_video)
+    for path, parts in learned(twin).items():
+        for part, tensor in parts.items():
+            torch.testing.assert_close(tensor, factor_of[path] * original[path][part], atol=1e-4, rtol=1e-3)
