@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -77,6 +78,34 @@ def test_a_video_file_becomes_an_embedding(make_pipeline, tmp_path, run_here, ca
     assert torch.equal(clips[1], clips[2])
     assert not torch.equal(clips[0], clips[1])
     assert not torch.equal(clips[0], plain)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("offload", ["model", "group"])
+def test_options_for_less_memory_and_the_best_checkpoint(offload, tmp_path, run_here, capsys):
+    make_text_to_video().save_pretrained(tmp_path / "base")
+    features = tmp_path / "features.safetensors"
+
+    def train(output, *arguments):
+        run_here(
+            *("--pretrained_model_name_or_path", tmp_path / "base", "--reference_video", REFERENCE),
+            *("--prompt", "a red square", "--output_dir", output, "--num_frames", 4, "--height", 16, "--width", 16),
+            *("--max_train_steps", 4, "--offload", offload, "--features", features, *arguments),
+        )
+        return (output / "adapter_model.safetensors").read_bytes()
+
+    learned = train(tmp_path / "first")
+    train(
+        *(tmp_path / "best", "--checkpointing_steps", 2, "--select", "best", "--num_inference_steps", 4),
+        *("--validation_prompt", "a blue circle"),
+    )
+    said = capsys.readouterr().out
+    assert said.count("Selected: ") == 1
+    assert said.count("  tried: ") == 8  # three embeddings at three scales, less the best
+    assert (tmp_path / "best/report.html").is_file()
+    # The features are kept now, and nothing else needs the text encoder.
+    shutil.rmtree(tmp_path / "base/text_encoder")
+    assert train(tmp_path / "second") == learned
 
 
 @pytest.mark.slow
