@@ -44,14 +44,14 @@ def shows_object(latents: torch.Tensor) -> torch.Tensor:
     """Which latents show some of the object, which alone is of a saturated colour.
 
     Args:
-        latents: Unscaled, of one frame or a pair of frames each, (clips, 12 or 24, frames, height, width).
+        latents: Unscaled, (clips, 12, frames, height, width).
 
     Returns:
         1 or 0, (clips, 1, frames, height, width).
     """
-    colors = latents.unflatten(1, (-1, 3, PATCH_SIZE**2))
-    chroma = colors.amax(2) - colors.amin(2)
-    return (chroma.flatten(1, 2).amax(1, keepdim=True) > 0.5).to(latents.dtype)
+    colors = latents.unflatten(1, (3, PATCH_SIZE**2))
+    chroma = colors.amax(1) - colors.amin(1)
+    return (chroma.amax(1, keepdim=True) > 0.5).to(latents.dtype)
 
 
 def object_weight(latents: torch.Tensor, signal: torch.Tensor) -> torch.Tensor:

@@ -30,8 +30,7 @@ def check_quantization(options: argparse.Namespace) -> None:
     """Check the arguments before anything is loaded.
 
     Raises:
-        ValueError: If they contradict each other.
-        FileNotFoundError: If there is no such GGUF file.
+        ValueError: If they contradict each other, or there is no such GGUF file.
         ImportError: If a package is missing.
     """
     if options.gguf and options.quantization:
@@ -41,7 +40,7 @@ def check_quantization(options: argparse.Namespace) -> None:
             "--quantization and --gguf do not go with --motion_adapter, which is joined with an image model's weights."
         )
     if options.gguf and not options.gguf.is_file():
-        raise FileNotFoundError(f"There is no file at {options.gguf}.")
+        raise ValueError(f"--gguf: there is no file at {options.gguf}.")
     package = "gguf" if options.gguf else QUANTIZATIONS.get(options.quantization)
     if package and find_spec(package) is None:
         raise ImportError(f"This needs the package {package}: pip install {package}.")

@@ -69,7 +69,7 @@ def test_a_motion_is_learned_on_the_weights_of_a_gguf_file(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        (["--gguf", "nowhere.gguf"], FileNotFoundError, "There is no file at nowhere.gguf"),
+        (["--gguf", "nowhere.gguf"], ValueError, "there is no file at nowhere.gguf"),
         (["--gguf", __file__, "--quantization", "torchao_int8"], ValueError, "leave out --quantization"),
         (["--motion_adapter", "a/b", "--quantization", "torchao_int8"], ValueError, "do not go with --motion_adapter"),
         (["--gguf", __file__], UnsupportedModelError, "no single files of UNet3DConditionModel"),
