@@ -27,7 +27,7 @@ def enlarge_inputs(model: nn.Module, factors: Sequence[float]) -> dict[str, floa
 
     Args:
         model: A denoiser of a tiny model's class.
-        factors: Of the blocks in turn; one alone for Wan, whose blocks share what sets them.
+        factors: One for each block, in turn. Wan takes one alone, since its blocks share what sets them.
 
     Returns:
         The factor of each layer, by path.
@@ -71,7 +71,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("--pretrained_model_name_or_path", type=Path, default=TINY_T2V)
-    add("--factors", type=float, nargs="+", required=True, help="Of the blocks in turn.")
+    add("--factors", type=float, nargs="+", required=True, help="One for each block, in turn.")
     add("--output_dir", type=Path, required=True)
     options = parser.parse_args(arguments)
     pipe: Any = load_tiny_pipeline(options.pretrained_model_name_or_path)

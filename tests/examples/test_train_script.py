@@ -215,6 +215,7 @@ def launch(processes, *arguments):
 @pytest.mark.slow
 def test_two_processes_learn_what_one_learns_from_the_same_samples(base, tmp_path, run_here):
     shared = (*base, "--reference_video", REFERENCE, "--prompt", "a red bar", *SMALL, "--learning_rate", 0.01)
+    shared += ("--max_train_steps", 10)  # enough to be watched, which the processes do together
     run_here(*shared, "--gradient_accumulation_steps", 2, "--output_dir", tmp_path / "alone")
     together = launch(2, *shared, "--output_dir", tmp_path / "together")
     assert together.returncode == 0, together.stderr
