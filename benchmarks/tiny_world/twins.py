@@ -36,7 +36,9 @@ def enlarge_inputs(model: nn.Module, factors: Sequence[float]) -> dict[str, floa
     blocks = dict.fromkeys(path.rpartition(".")[0] for path in paths)
     factor_of = dict(zip(blocks, cycle(factors), strict=False))
     if isinstance(model, WanTransformer3DModel):
-        _enlarge_modulation(model, *factors)
+        if len(factors) > 1:
+            raise ValueError(f"Wan's blocks share what sets their inputs: give one factor, not {len(factors)}.")
+        _enlarge_modulation(model, factors[0])
     else:
         for block, factor in factor_of.items():
             _enlarge_norms(model.get_submodule(block), factor)

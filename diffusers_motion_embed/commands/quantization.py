@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Mapping
 from importlib import import_module
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import diffusers
@@ -30,7 +31,7 @@ def check_quantization(options: argparse.Namespace) -> None:
     """Check the arguments before anything is loaded.
 
     Raises:
-        ValueError: If they contradict each other, or there is no such GGUF file.
+        ValueError: If they contradict each other, or there is no such GGUF file. diffusers would unpickle others.
         ImportError: If a package is missing.
     """
     if options.gguf and options.quantization:
@@ -41,6 +42,8 @@ def check_quantization(options: argparse.Namespace) -> None:
         )
     if options.gguf and not options.gguf.is_file():
         raise ValueError(f"--gguf: there is no file at {options.gguf}.")
+    if options.gguf and not _is_gguf(options.gguf):
+        raise ValueError(f"--gguf: {options.gguf} is no GGUF file, whose name ends in .gguf and which begins so.")
     package = "gguf" if options.gguf else QUANTIZATIONS.get(options.quantization)
     if package and find_spec(package) is None:
         raise ImportError(f"This needs the package {package}: pip install {package}.")
@@ -54,11 +57,13 @@ def quantized_components(options: argparse.Namespace, index: Mapping[str, Any]) 
         index: The pipeline's model_index.json.
 
     Raises:
-        UnsupportedModelError: If diffusers reads no single files of the model's class.
+        UnsupportedModelError: If the pipeline lacks the model, or diffusers reads no single files of its class.
     """
     present = [name for name in DENOISERS if name in index]
     if options.gguf:
-        component = options.component or present[0]
+        component = options.component or next(iter(present), None)
+        if component not in present:
+            raise UnsupportedModelError(f"--gguf: the pipeline has no {component!r}; it has {', '.join(present)}.")
         return {component: _from_gguf(options, component, index[component][1])}
     if not options.quantization:
         return {}
@@ -77,6 +82,11 @@ def _config(options: argparse.Namespace, library: Any) -> Any:
         return library.BitsAndBytesConfig(**settings)
     types = {"int8": "Int8WeightOnlyConfig", "float8": "Float8WeightOnlyConfig"}
     return library.TorchAoConfig(getattr(import_module("torchao.quantization"), types[kind])())
+
+
+def _is_gguf(path: Path) -> bool:
+    with path.open("rb") as file:
+        return path.suffix == ".gguf" and file.read(4) == b"GGUF"
 
 
 def _from_gguf(options: argparse.Namespace, component: str, class_name: str) -> Any:

@@ -54,7 +54,8 @@ class Guard:
         elif not loss <= (first + lowest) / 2:  # or NaN
             self.run.take(self.best)
             self.run.slow_down(SLOWER)
-            logger.warning(
+            log = logger.warning if self.run.process_index == 0 else logger.debug
+            log(
                 "At step %d the loss on samples kept aside is %.4g, where it was %.4g at step %d: the embedding is "
                 "that of step %d again, and the learning rate a quarter of what it was.",
                 *(step, loss, lowest, best_step, best_step),
@@ -90,6 +91,5 @@ class Guard:
             CheckpointError: If it comes from a run with other options, references or layers.
         """
         self.run.load_state(tensors, values)
-        here = self.run.trained()
-        self.best = {name: tensors[BEST + name].to(here[name]) for name in here if BEST + name in tensors}
+        self.best = {name.removeprefix(BEST): tensor for name, tensor in tensors.items() if name.startswith(BEST)}
         self.losses = [(step, loss) for step, loss in values["probe_losses"]]

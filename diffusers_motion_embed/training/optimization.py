@@ -117,8 +117,8 @@ class Optimization:
         return (self.accelerator.reduce(loss, "mean") if self.num_processes > 1 else loss).item()
 
     def trained(self) -> dict[str, Tensor]:
-        """Copies of what is trained, by name."""
-        return {name: parameter.detach().clone() for name, parameter in self._named_parameters()}
+        """Copies of what is trained, by name, on the CPU."""
+        return {name: parameter.detach().to("cpu", copy=True) for name, parameter in self._named_parameters()}
 
     @torch.no_grad()
     def take(self, trained: dict[str, Tensor]) -> None:

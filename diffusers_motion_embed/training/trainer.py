@@ -49,18 +49,21 @@ class TrainingProgress:
     Args:
         step: Steps done, from 1.
         max_train_steps: Steps of the whole run.
-        optimization: The state of the run.
-        guard: What watches it.
+        guard: What watches the run.
         checkpoints: Where checkpoints are saved; None if nowhere.
         config: Settings of the embedding.
     """
 
     step: int
     max_train_steps: int
-    optimization: Optimization
     guard: Guard
     checkpoints: CheckpointConfig | None
     config: MotionEmbeddingConfig
+
+    @property
+    def optimization(self) -> Optimization:
+        """The state of the run."""
+        return self.guard.run
 
     def logs(self) -> dict[str, float]:
         """Figures of the last steps, ten at most, see `Optimization.logs`. Reading them waits for the device.
@@ -175,7 +178,7 @@ def train_motion_embedding(
                 guard = Guard(run)
                 if state is not None:
                     guard.load_state(*state)
-                _run(run, guard, checkpoints, embedding.config, callback, progress_bar)
+                _run(guard, checkpoints, embedding.config, callback, progress_bar)
     trained = embedding.config
     return LoadReport(adapter_name, (component,), embedding.num_layers, trained.num_frames, trained.debias, prompts[0])
 
@@ -287,13 +290,13 @@ def _at_levels_of(pipe: Any, component: str, config: TrainingConfig) -> Training
 
 
 def _run(
-    run: Optimization,
     guard: Guard,
     checkpoints: CheckpointConfig | None,
     embedding_config: MotionEmbeddingConfig,
     callback: Callable[[TrainingProgress], None] | None,
     progress_bar: bool,
 ) -> None:
+    run = guard.run
     total, first = run.config.max_train_steps, run.step_number
     is_main = run.process_index == 0
     is_watched = total >= LOGGING_STEPS  # in a shorter run that would take more than a tenth of the time
@@ -309,7 +312,7 @@ def _run(
                 guard.look()
             if is_logged:
                 bar.set_postfix(loss=f"{run.logs()['loss']:.4f}", refresh=False)
-            progress = TrainingProgress(run.step_number, total, run, guard, checkpoints, embedding_config)
+            progress = TrainingProgress(run.step_number, total, guard, checkpoints, embedding_config)
             every = checkpoints.checkpointing_steps if checkpoints else None
             if is_main and every and run.step_number % every == 0:
                 progress.save_checkpoint()

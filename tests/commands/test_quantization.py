@@ -73,12 +73,23 @@ def test_a_motion_is_learned_on_the_weights_of_a_gguf_file(tmp_path):
         (["--gguf", "nowhere.gguf"], ValueError, "there is no file at nowhere.gguf"),
         (["--gguf", __file__, "--quantization", "torchao_int8"], ValueError, "leave out --quantization"),
         (["--motion_adapter", "a/b", "--quantization", "torchao_int8"], ValueError, "do not go with --motion_adapter"),
-        (["--gguf", __file__], UnsupportedModelError, "no single files of UNet3DConditionModel"),
+        (["--gguf", __file__], ValueError, "is no GGUF file"),
+        (["--gguf", "pickled.gguf"], ValueError, "is no GGUF file"),
+        (["--gguf", "sound.gguf"], UnsupportedModelError, "no single files of UNet3DConditionModel"),
+        (
+            ["--gguf", "sound.gguf", "--component", "transformer"],
+            UnsupportedModelError,
+            "it has unet",
+        ),
     ],
-    ids=["no-file", "both", "adapter", "no-single-files"],
+    ids=["no-file", "both", "adapter", "other-file", "pickle", "no-single-files", "no-component"],
 )
-def test_what_cannot_be_loaded_is_told_first(arguments, error, message, tmp_path):
-    make_text_to_video().save_pretrained(tmp_path)
+def test_what_cannot_be_loaded_is_told_first(arguments, error, message, tmp_path, monkeypatch):
+    pipe = make_text_to_video()
+    pipe.save_pretrained(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    torch.save({}, "pickled.gguf")
+    write_gguf("sound.gguf", pipe.unet.state_dict())
     with pytest.raises(error, match=message):
         load(tmp_path, *arguments)
 
