@@ -4,26 +4,28 @@
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 
 from benchmarks.fidelity.lab import Clips, Lab, Outcome
+from benchmarks.fidelity.learned import PATH_ALONE
 from benchmarks.tiny_world.pipelines import generate
-from benchmarks.tiny_world.references import OBJECT_REFERENCES, PROMPTS
+from benchmarks.tiny_world.references import OBJECT_REFERENCES, PROMPTS, object_references
 from benchmarks.tiny_world.scene import NUM_FRAMES
 from diffusers_motion_embed.arithmetic import concatenated_embedding, reversed_embedding
 from diffusers_motion_embed.storage.embedding import Embedding, EmbeddingTensors
 from diffusers_motion_embed.storage.files import read_embedding, to_state_dict
-from diffusers_motion_embed.training import TrainingConfig
+from diffusers_motion_embed.training.recipes import Recipe
 
 
 PAIRS = (("figure_eight", "zigzag"), ("bounce", "spiral"))
 SCALES = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5)
 ALL = "all"  # an experiment on several references at once
 Embeddings = dict[str, Embedding]
+Paths = dict[str, np.ndarray]  # of the references, (frames, 2), by name
 Load = Callable[[Any, Embeddings], None]
 
 
@@ -35,29 +37,39 @@ class Case:
         title: The title of its panel.
         load: Loads what is tried into a pipeline without embeddings.
         targets: Paths to compare with, (frames, 2), by name; the first is drawn.
-        num_frames: Length of the clips.
     """
 
     title: str
     load: Load
     targets: dict[str, np.ndarray]
-    num_frames: int = NUM_FRAMES
+
+    @property
+    def num_frames(self) -> int:
+        """Length of the clips."""
+        return len(next(iter(self.targets.values())))
 
 
 @dataclass(frozen=True)
 class Question:
-    """An `Experiment` on the embeddings of all references of objects, learned by the default recipe.
+    """An `Experiment` on the embeddings of all references of objects.
 
     Args:
-        cases: Makes the things to try.
+        ask: Makes the things to try, from the references' paths.
+        recipe: By which they are learned; None for the model's own.
     """
 
-    cases: Callable[[], Iterator[Case]]
+    ask: Callable[[Paths], Iterator[Case]]
+    recipe: Recipe | None = None
 
     @property
     def settings(self) -> str:
         """See `Experiment`."""
-        return repr(([case.title for case in self.cases()], TrainingConfig()))
+        return repr(([case.title for case in self.cases()], self.recipe))
+
+    def cases(self, num_frames: int = NUM_FRAMES) -> list[Case]:
+        """The things to try, with clips as long as the references have so many frames."""
+        scenes = object_references(num_frames)
+        return list(self.ask({name: scene.motion.screen_center for name, scene in scenes.items()}))
 
     def references(self, names: list[str]) -> list[str]:
         """All at once."""
@@ -65,8 +77,8 @@ class Question:
 
     def run(self, lab: Lab, reference: str) -> Outcome:
         """See `Experiment`."""
-        embeddings = {name: read_embedding(lab.embedding(name)) for name in OBJECT_REFERENCES}
-        return Outcome([self._try(case, lab, embeddings) for case in self.cases()])
+        embeddings = {name: read_embedding(lab.embedding(name, self.recipe)) for name in OBJECT_REFERENCES}
+        return Outcome([self._try(case, lab, embeddings) for case in self.cases(lab.num_frames)])
 
     def _try(self, case: Case, lab: Lab, embeddings: Embeddings) -> Clips:
         def generate_clips(prompts: list[str], seeds: list[int]) -> np.ndarray:
@@ -76,10 +88,6 @@ class Question:
         frames = lab.generate(generate_clips, PROMPTS, case.title)
         lab.pipe.unload_motion_embedding()
         return Clips(case.title, frames, PROMPTS, targets=case.targets)
-
-
-def path_of(name: str) -> np.ndarray:
-    return OBJECT_REFERENCES[name].motion.screen_center
 
 
 def resampled(path: np.ndarray, num_frames: int) -> np.ndarray:
@@ -117,28 +125,28 @@ def each_tensor(embeddings: list[EmbeddingTensors], function: Callable[[list], t
     }
 
 
-def scale() -> Iterator[Case]:
+def scale(paths: Paths) -> Iterator[Case]:
     """What do scales between 0 and 1.5 do?"""
     name = "figure_eight"
     for value in SCALES:
-        yield Case(f"{value:g} · {name}", weighted({name: value}), {"reference": path_of(name)})
+        yield Case(f"{value:g} · {name}", weighted({name: value}), {"reference": paths[name]})
 
 
-def negative_scale() -> Iterator[Case]:
+def negative_scale(paths: Paths) -> Iterator[Case]:
     """Does a negative scale mirror the path, or reverse it?"""
     for name in ("zigzag", "spiral"):
-        path = path_of(name)
+        path = paths[name]
         targets = {"mirrored": -path, "reversed": path[::-1]}
         for value in (-0.5, -1.0):
             yield Case(f"{value:g} · {name}", weighted({name: value}), targets)
 
 
-def sums() -> Iterator[Case]:
+def sums(paths: Paths) -> Iterator[Case]:
     """Do two motions at once give the sum of their paths?"""
     for first, second in PAIRS:
-        paths = path_of(first), path_of(second)
         for weight in (0.7, 1.0):
-            targets = {"sum": weight * (paths[0] + paths[1]), first: paths[0], second: paths[1]}
+            total = weight * (paths[first] + paths[second])
+            targets = {"sum": total, first: paths[first], second: paths[second]}
             yield Case(
                 f"{weight:g} · ({first} + {second})",
                 weighted(dict.fromkeys((first, second), weight)),
@@ -146,20 +154,20 @@ def sums() -> Iterator[Case]:
             )
 
 
-def interpolation() -> Iterator[Case]:
+def interpolation(paths: Paths) -> Iterator[Case]:
     """Does the path go over from one to the other as the weights do?"""
     for first, second in PAIRS:
-        paths = path_of(first), path_of(second)
         for share in (0.25, 0.5, 0.75):
-            targets = {"between": (1 - share) * paths[0] + share * paths[1], first: paths[0], second: paths[1]}
+            between = (1 - share) * paths[first] + share * paths[second]
+            targets = {"between": between, first: paths[first], second: paths[second]}
             load_both = weighted({first: 1 - share, second: share})
             yield Case(f"{1 - share:g} · {first} + {share:g} · {second}", load_both, targets)
 
 
-def reversal() -> Iterator[Case]:
+def reversal(paths: Paths) -> Iterator[Case]:
     """Is it what is added that has to be flipped in time, or the embedding before its debiasing?"""
     for name in OBJECT_REFERENCES:
-        targets = {"reversed": path_of(name)[::-1], "forward": path_of(name)}
+        targets = {"reversed": paths[name][::-1], "forward": paths[name]}
         after = combined(lambda embeddings, name=name: reversed_embedding(embeddings[name]))
         yield Case(f"{name}, after debiasing", after, targets)
         before = combined(lambda embeddings, name=name: flipped(embeddings[name]))
@@ -171,24 +179,28 @@ def flipped(embedding: Embedding) -> Embedding:
     return Embedding(embedding.config, each_tensor([embedding.tensors], lambda parts: parts[0].flip(-2)))
 
 
-def sequence() -> Iterator[Case]:
+def sequence(paths: Paths) -> Iterator[Case]:
     """Does one motion follow the other: in clips as long as both, squeezed into one's length, or half and half?"""
-    half = NUM_FRAMES // 2
-    for pair in PAIRS:
-        paths, title = [path_of(name) for name in pair], ", ".join(pair)
-        path = np.concatenate(paths)
-        both = combined(lambda embeddings, pair=pair: concatenated_embedding([embeddings[name] for name in pair]))
-        yield Case(f"{title}: {2 * NUM_FRAMES} frames", both, {"one, then the other": path}, 2 * NUM_FRAMES)
-        yield Case(f"{title}: {NUM_FRAMES} frames", both, {"one, then the other": resampled(path, NUM_FRAMES)})
-        halves = combined(lambda embeddings, pair=pair: half_and_half([embeddings[name] for name in pair], half))
-        path = np.concatenate([paths[0][:half], paths[1][half:]])
+    for first, second in PAIRS:
+        title, whole, num_frames = (
+            f"{first}, {second}",
+            np.concatenate([paths[first], paths[second]]),
+            len(paths[first]),
+        )
+        both = combined(lambda known, pair=(first, second): concatenated_embedding([known[name] for name in pair]))
+        yield Case(f"{title}: as long as both", both, {"one, then the other": whole})
+        yield Case(f"{title}: as long as one", both, {"one, then the other": resampled(whole, num_frames)})
+        halves = combined(lambda known, pair=(first, second): half_and_half([known[name] for name in pair]))
+        half = num_frames // 2
+        path = np.concatenate([paths[first][:half], paths[second][half:]])
         yield Case(f"{title}: half and half", halves, {"half of each": path})
 
 
-def half_and_half(pair: list[Embedding], half: int) -> Embedding:
-    """The first frames of one motion, the last of another, as they are added."""
+def half_and_half(pair: list[Embedding]) -> Embedding:
+    """The first half of one motion's frames, the second half of another's, as they are added."""
     # A reversal changes nothing but the order, and what is added.
     added = [reversed_embedding(reversed_embedding(entry)) for entry in pair]
+    half = added[0].config.num_latent_frames // 2
     tensors = each_tensor(
         [each.tensors for each in added],
         lambda parts: torch.cat([parts[0][..., :half, :], parts[1][..., half:, :]], -2),
@@ -200,3 +212,5 @@ QUESTIONS = {
     function.__name__: Question(function)
     for function in (scale, negative_scale, sums, interpolation, reversal, sequence)
 }
+# The same asked of paths alone, of models with rotary positions.
+PATH_QUESTIONS = {name: replace(question, recipe=PATH_ALONE) for name, question in QUESTIONS.items()}

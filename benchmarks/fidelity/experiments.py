@@ -2,11 +2,22 @@
 
 from dataclasses import replace
 
-from benchmarks.fidelity.arithmetic import QUESTIONS, SCALES
+from benchmarks.fidelity.arithmetic import PATH_QUESTIONS, QUESTIONS, SCALES
 from benchmarks.fidelity.compact import stored
 from benchmarks.fidelity.known_answers import KnownAnswers
 from benchmarks.fidelity.lab import Experiment
-from benchmarks.fidelity.learned import Learned, Plain, as_it_is, by_step, debiased, ours, recipe, scaled
+from benchmarks.fidelity.learned import (
+    PATH_ALONE,
+    Learned,
+    Plain,
+    as_it_is,
+    by_recipe,
+    by_step,
+    debiased,
+    ours,
+    recipe,
+    scaled,
+)
 from benchmarks.peers import METHODS, NoisePrior
 from benchmarks.peers.motion_embedding import MotionEmbedding
 from benchmarks.peers.spatial_query_key import SpatialQueryKeyEmbedding
@@ -68,7 +79,7 @@ GROUPS: dict[str, dict[str, Experiment]] = {
     | {"paper": by_step(recipe("paper"), 25, 50, 100, 200, 400)},
     "positions": {  # of models that have rotary ones
         "tracked path": Learned(TrackedPath()),
-        "path alone": ours({"timestep_sampling": (0.6, 1.0)}, {"parts": ("p",), "timing": (0.0, 0.5)}),
+        "path alone": by_recipe(PATH_ALONE),
         "position": recipe("position"),
     },
     "uses": {
@@ -77,5 +88,6 @@ GROUPS: dict[str, dict[str, Experiment]] = {
         "compact": ours(uses={"whole": stored(None)} | {f"within {bound}": stored(bound) for bound in (0.25, 0.4)}),
     },
     "arithmetic": QUESTIONS,
+    "arithmetic of paths": PATH_QUESTIONS,
     "trackers": {"known answers": KnownAnswers()},
 }

@@ -11,10 +11,14 @@ from benchmarks.peers.motion_embedding import NAME, MotionEmbedding, name_at
 from diffusers_motion_embed import MotionEmbeddingConfig
 from diffusers_motion_embed.adapter.scales import Scale
 from diffusers_motion_embed.training import RECIPES, TrainingConfig
+from diffusers_motion_embed.training.recipes import Recipe
 
 
 # Training samples that every method has: what the default recipe takes.
 BUDGET = 400
+
+# The position part by itself, of models with rotary positions.
+PATH_ALONE = Recipe({"timestep_sampling": (0.6, 1.0)}, {"parts": ("p",), "timing": (0.0, 0.5)})
 
 # What is done to a pipeline between learning and generating, by name; it may return figures.
 Prepare = Callable[[Any], Mapping[str, float] | None]
@@ -50,15 +54,15 @@ class Learned:
 
     def run(self, lab: Lab, reference: str) -> Outcome:
         """See `Experiment`."""
-        plain, looks = lab.plain(reference), lab.references.looks_for(reference)
+        plain, looks, pictures = lab.plain(reference), lab.references.looks_for(reference), lab.pictures(reference)
         learned_from = lab.reference(reference)
         started = time.process_time()
         with self.method.learn(lab.pipe, learned_from, self.num_samples, seed=0) as transfer:
             seconds, clips = time.process_time() - started, []
             for use, prepare in self.uses.items():
                 figures = prepare(lab.pipe) or {}
-                frames = lab.generate(transfer.generate, looks, use)
-                clips.append(Clips(use, frames, looks, plain, figures=figures))
+                frames = lab.generate(transfer.generate, looks, use, pictures)
+                clips.append(Clips(use, frames, looks, plain, pictures, figures=figures))
         return Outcome(clips, learned_from.frames, seconds, transfer.num_bytes)
 
 
@@ -74,8 +78,9 @@ class Plain:
 
     def run(self, lab: Lab, reference: str) -> Outcome:
         """See `Experiment`."""
-        plain = lab.plain(reference)
-        return Outcome([Clips("", plain, lab.references.looks_for(reference), plain)], lab.reference(reference).frames)
+        plain, looks = lab.plain(reference), lab.references.looks_for(reference)
+        clips = Clips("", plain, looks, plain, lab.pictures(reference))
+        return Outcome([clips], lab.reference(reference).frames)
 
 
 def ours(
@@ -96,9 +101,14 @@ def ours(
     return Learned(method, uses=uses) if uses else Learned(method)
 
 
+def by_recipe(recipe: Recipe) -> Learned:
+    """What a recipe gives within the budget."""
+    return ours(recipe.training, recipe.embedding)
+
+
 def recipe(name: str) -> Learned:
-    """A recipe of the package, within the budget."""
-    return ours(RECIPES[name].training, RECIPES[name].embedding)
+    """What a recipe of the package gives within the budget."""
+    return by_recipe(RECIPES[name])
 
 
 def by_step(experiment: Learned, *steps: int) -> Learned:

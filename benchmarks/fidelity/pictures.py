@@ -1,6 +1,7 @@
 """Draws the pictures of motion arithmetic in benchmarks/NOTES.md from stored measures.
 
 python -m benchmarks.fidelity.pictures --measures outputs/fidelity --output benchmarks/images
+python -m benchmarks.fidelity.pictures "arithmetic of paths" --pretrained_model_name_or_path examples/tiny-wan
 """
 
 import argparse
@@ -11,7 +12,7 @@ import matplotlib
 import numpy as np
 from PIL import Image
 
-from benchmarks.fidelity.arithmetic import ALL, QUESTIONS
+from benchmarks.fidelity.arithmetic import ALL, QUESTIONS, resampled
 from benchmarks.fidelity.runner import MEASURES, measures_of
 from benchmarks.fidelity.summary import read
 from benchmarks.tiny_world.pipelines import TINY_T2V
@@ -21,32 +22,38 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
 
+GROUPS = ("arithmetic", "arithmetic of paths")
+
+
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("group", nargs="?", choices=GROUPS, default="arithmetic")
+    parser.add_argument("--pretrained_model_name_or_path", type=Path, default=TINY_T2V)
     parser.add_argument("--measures", type=Path, default=MEASURES)
     parser.add_argument("--output", type=Path, default=Path("benchmarks/images"))
     options = parser.parse_args(arguments)
-    folder = options.measures / measures_of(TINY_T2V)
+    folder = options.measures / measures_of(options.pretrained_model_name_or_path)
     options.output.mkdir(parents=True, exist_ok=True)
     for question in QUESTIONS:
-        paths = paths_of(folder, question)
-        picture = options.output / f"arithmetic_{question}.png"
+        paths = paths_of(folder, options.group, question)
+        picture = options.output / f"{options.group.replace(' ', '_')}_{question}.png"
         if not paths:
-            print(f"Nothing is measured of arithmetic/{question} in {folder}.")
+            print(f"Nothing is measured of {options.group}/{question} in {folder}.")
         elif question == "sequence":  # two motions over each other are a tangle
             draw_over_time(paths, picture)
         else:
             draw(paths, picture)
 
 
-def paths_of(folder: Path, question: str) -> dict[str, tuple[np.ndarray, list[np.ndarray]]]:
+def paths_of(folder: Path, group: str, question: str) -> dict[str, tuple[np.ndarray, list[np.ndarray]]]:
     """The expected path and those of the clips, (frames, 2), by case; empty if nothing was measured."""
     paths = {}
     for case in QUESTIONS[question].cases():
-        measured = read(folder, "arithmetic", question, [ALL], case.title)
+        measured = read(folder, group, question, [ALL], case.title)
         if measured is not None:
             centers = [np.array(row["center"], float) for row in measured.rows]
-            paths[case.title] = (next(iter(case.targets.values())), centers)
+            target = next(iter(case.targets.values()))
+            paths[case.title] = (resampled(target, len(centers[0])), centers)
     return paths
 
 

@@ -30,8 +30,21 @@ def rows_of(lab: Lab, reference: str, outcome: Outcome) -> Iterator[dict[str, An
                 row |= {} if original is None else original.motion(clip, seen)
                 row |= text_fidelity([seen])
                 row |= {} if clips.plain is None else original.leakage(clip, seen, clips.plain[seed, number], look)
+                row |= (
+                    {} if clips.pictures is None else {"first_frame": first_frame_error(clip, clips.pictures[number])}
+                )
                 row |= {"center": seen.center.round(4), "targets": _targets(clips, seen)} if clips.targets else {}
                 yield _without_nan(row | clips.figures)
+
+
+def first_frame_error(clip: np.ndarray, picture: np.ndarray) -> float:
+    """Mean distance of the first frame from the picture that was given, of 255.
+
+    Args:
+        clip: (frames, size, size, 3), uint8.
+        picture: (size, size, 3), uint8.
+    """
+    return float(np.abs(clip[0].astype(float) - picture).mean())
 
 
 class Original:

@@ -46,8 +46,8 @@ def generator_of(pipe: Any, inverted: Tensor | None = None, prior: NoisePrior | 
         prior: None begins with fresh noise.
     """
 
-    def generate_clips(prompts: list[str], seeds: list[int]) -> np.ndarray:
+    def generate_clips(prompts: list[str], seeds: list[int], pictures: np.ndarray | None = None) -> np.ndarray:
         latents = prior.latents(inverted, seeds) if prior else None
-        return generate(pipe, prompts, seeds, latents=latents)
+        return generate(pipe, prompts, seeds, latents=latents, pictures=pictures)
 
     return generate_clips

@@ -8,8 +8,9 @@ from typing import Any, Protocol
 import numpy as np
 
 
-# Clips for prompts and seeds, one of each for a clip: (clips, frames, height, width, 3), uint8.
-Generate = Callable[[list[str], list[int]], np.ndarray]
+# Clips for prompts and seeds, one of each for a clip: (clips, frames, height, width, 3), uint8. Where the pipeline
+# begins with pictures, these are a third argument, (clips, height, width, 3), uint8.
+Generate = Callable[..., np.ndarray]
 
 
 @dataclass(frozen=True)

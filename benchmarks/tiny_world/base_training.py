@@ -74,7 +74,9 @@ def make_parser(description: str, **defaults: float) -> argparse.ArgumentParser:
     parser.add_argument("--lr_decay_steps", type=int, help="Last steps, over which the rate falls to 0.")
     parser.add_argument("--checkpointing_steps", type=int, default=250)
     parser.add_argument("--initial_weights", type=Path, help="Pipeline folder to start from, where shapes agree.")
-    parser.add_argument("--stills_every", type=int, default=2, help="Every so many steps are on single frames.")
+    parser.add_argument(
+        "--stills_every", type=int, default=2, help="One step in so many is on single frames; 0 for none."
+    )
     parser.add_argument("--muon", action="store_true", help="Muon for the matrices of the denoiser's blocks.")
     parser.add_argument("--compile", action="store_true", help="Minutes to start, a third faster steps.")
     parser.add_argument("--seed", type=int, default=0)
@@ -140,15 +142,26 @@ def draw_batch(
     return batch, ["" if dropped else caption for caption, dropped in zip(captions, drop, strict=True)]
 
 
+def widened(weight: torch.Tensor, shape: torch.Size) -> torch.Tensor:
+    """A weight with zeros for the input channels, its second axis, that it lacks; as it is if it differs in more."""
+    if weight.ndim < 2 or weight.shape[:1] + weight.shape[2:] != shape[:1] + shape[2:] or weight.shape[1] >= shape[1]:
+        return weight
+    wide = weight.new_zeros(shape)
+    wide[:, : weight.shape[1]] = weight
+    return wide
+
+
 def load_matching(trained: dict[str, torch.nn.Module], pipe: DiffusionPipeline, other: DiffusionPipeline) -> None:
     """Copy another pipeline's weights into the trained components of `pipe`, but for those of other shapes.
 
-    Words keep what was learned of them, whatever their number in the vocabulary.
+    Input channels that the other model lacks, which come last, begin without effect. Words keep what was learned of
+    them, whatever their number in the vocabulary.
     """
     for name, module in trained.items():
         shapes = {key: value.shape for key, value in module.state_dict().items()}
-        weights = getattr(other, name).state_dict()
-        matching = {key: value for key, value in weights.items() if shapes.get(key) == value.shape}
+        weights = {key: value for key, value in getattr(other, name).state_dict().items() if key in shapes}
+        weights = {key: widened(value, shapes[key]) for key, value in weights.items()}
+        matching = {key: value for key, value in weights.items() if shapes[key] == value.shape}
         module.load_state_dict(matching, strict=False)
     embeddings, others = (each.text_encoder.get_input_embeddings().weight.data for each in (pipe, other))
     numbers = other.tokenizer.get_vocab()
@@ -232,7 +245,8 @@ def train(model: BaseModel, options: argparse.Namespace) -> None:
     for step in progress:
         set_rates(optimizers, step, options)
         num_clips = options.train_batch_size // num_processes
-        stills = 0 if step % options.stills_every else num_clips * model.stills_per_clip
+        on_stills = options.stills_every and step % options.stills_every == 0
+        stills = num_clips * model.stills_per_clip if on_stills else 0
         batch, captions = draw_batch(clips, portraits, num_clips, stills, generator)
         loss = model.loss(pipe, batch, captions)
         loss.backward()

@@ -12,7 +12,7 @@ THUMBNAIL_SIZE = 16  # pixels, both sides
 PATCH_SIZE = 2  # thumbnail pixels of one latent, both sides
 LATENT_CHANNELS = 3 * PATCH_SIZE**2
 SCALING_FACTOR = 1.8  # gives the scaled latents a standard deviation of about 1
-OBJECT_WEIGHT = 4.0  # of the object's latents beside the background's, where hardly any noise is left
+NOISE_SHIFT = 3.0  # of noise levels, towards those at which a clip's outlines are decided
 
 
 def thumbnail_latents(frames: torch.Tensor) -> torch.Tensor:
@@ -38,33 +38,3 @@ def pair_frames(thumbnails: torch.Tensor) -> torch.Tensor:
     """
     first_twice = torch.cat([thumbnails[:, :, :1], thumbnails], dim=2)
     return first_twice.unflatten(2, (-1, 2)).movedim(3, 1).flatten(1, 2)
-
-
-def shows_object(latents: torch.Tensor) -> torch.Tensor:
-    """Which latents show some of the object, which alone is of a saturated colour.
-
-    Args:
-        latents: Unscaled, (clips, 12, frames, height, width).
-
-    Returns:
-        1 or 0, (clips, 1, frames, height, width).
-    """
-    colors = latents.unflatten(1, (3, PATCH_SIZE**2))
-    chroma = colors.amax(1) - colors.amin(1)
-    return (chroma.amax(1, keepdim=True) > 0.5).to(latents.dtype)
-
-
-def object_weight(latents: torch.Tensor, signal: torch.Tensor) -> torch.Tensor:
-    """The weight of each latent in the loss.
-
-    Outlines are few, and decided late. Early, while nobody knows where the object is, a weight would draw it
-    everywhere.
-
-    Args:
-        latents: As for `shows_object`.
-        signal: Share of the signal in the power of the noisy latents, (clips,), from 0 to 1.
-
-    Returns:
-        1 to `OBJECT_WEIGHT`, (clips, 1, frames, height, width).
-    """
-    return 1 + (OBJECT_WEIGHT - 1) * signal.view(-1, 1, 1, 1, 1) * shows_object(latents)

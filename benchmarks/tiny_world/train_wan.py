@@ -13,12 +13,18 @@ from functools import partial
 
 import torch
 import torch.nn.functional as F
-from diffusers import AutoencoderKLWan, UniPCMultistepScheduler, WanPipeline, WanTransformer3DModel
+from diffusers import (
+    AutoencoderKLWan,
+    UniPCMultistepScheduler,
+    WanImageToVideoPipeline,
+    WanPipeline,
+    WanTransformer3DModel,
+)
 from transformers import T5Tokenizer, UMT5Config, UMT5EncoderModel
 
 from benchmarks.tiny_world.base_training import BaseModel, make_parser, train
 from benchmarks.tiny_world.captions import LETTERS, caption_words, check_words
-from benchmarks.tiny_world.latents import pair_frames
+from benchmarks.tiny_world.latents import NOISE_SHIFT, pair_frames
 
 
 NUM_FRAMES = 17  # the first alone, and 8 pairs
@@ -37,7 +43,14 @@ def make_tokenizer() -> T5Tokenizer:
     return tokenizer
 
 
-def make_pipeline(vae: AutoencoderKLWan, patch_size: int = 1) -> WanPipeline:
+def make_pipeline(vae: AutoencoderKLWan, patch_size: int = 1, given_channels: int = 0) -> WanPipeline:
+    """The pipeline with random weights around a VAE.
+
+    Args:
+        vae: Of the tiny world.
+        patch_size: Of tokens, in latents.
+        given_channels: Channels of the transformer's input beside the noisy latents.
+    """
     tokenizer = make_tokenizer()
     text_encoder = UMT5EncoderModel(
         UMT5Config(
@@ -56,7 +69,7 @@ def make_pipeline(vae: AutoencoderKLWan, patch_size: int = 1) -> WanPipeline:
         patch_size=(1, patch_size, patch_size),
         num_attention_heads=5,
         attention_head_dim=32,
-        in_channels=vae.config.z_dim,
+        in_channels=vae.config.z_dim + given_channels,
         out_channels=vae.config.z_dim,
         text_dim=text_encoder.config.d_model,
         freq_dim=64,
@@ -64,15 +77,29 @@ def make_pipeline(vae: AutoencoderKLWan, patch_size: int = 1) -> WanPipeline:
         num_layers=6,
         rope_max_seq_len=64,
     )
-    scheduler = UniPCMultistepScheduler(prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=3.0)
+    scheduler = UniPCMultistepScheduler(
+        prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=NOISE_SHIFT
+    )
     return WanPipeline(tokenizer, text_encoder, vae, scheduler, transformer)
 
 
-def flow_matching_loss(pipe: WanPipeline, thumbnails: torch.Tensor, prompts: list[str]) -> torch.Tensor:
-    """The loss of one batch of scaled thumbnails, (clips, channels, frames, height, width), and their prompts.
+def flow_matching_loss(
+    pipe: WanPipeline | WanImageToVideoPipeline,
+    thumbnails: torch.Tensor,
+    prompts: list[str],
+    given: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """The loss of one batch.
 
     Noise levels are drawn from a logit-normal distribution (arXiv 2403.03206), then shifted: mostly those at which
-    shapes are decided. A weight on the object's latents, as tiny-t2v's loss has it, would blur just these.
+    shapes are decided. A weight on the object's latents would blur just these.
+
+    Args:
+        pipe: With `transformer`, `text_encoder`, `tokenizer` and `scheduler`.
+        thumbnails: Scaled, (clips, channels, frames, height, width).
+        prompts: One for each clip.
+        given: Channels that the transformer gets beside the noisy latents, (clips, channels, latent frames, height,
+            width).
     """
     latents = pair_frames(thumbnails)
     is_clip = latents.shape[2] > 1
@@ -86,7 +113,8 @@ def flow_matching_loss(pipe: WanPipeline, thumbnails: torch.Tensor, prompts: lis
     wide_sigma = sigma.view(-1, 1, 1, 1, 1)
     noisy_latents = (1 - wide_sigma) * latents + wide_sigma * noise
     timesteps = sigma * pipe.scheduler.config.num_train_timesteps
-    prediction = pipe.transformer(noisy_latents, timesteps, encoder_hidden_states=text).sample
+    model_input = noisy_latents if given is None else torch.cat([noisy_latents, given], dim=1)
+    prediction = pipe.transformer(model_input, timesteps, encoder_hidden_states=text).sample
     return F.mse_loss(prediction, noise - latents)
 
 

@@ -1,11 +1,12 @@
 """What the tiny models of Stable Diffusion's kind share: text, noise schedule and loss."""
 
 import torch
+import torch.nn.functional as F
 from diffusers import DDIMScheduler, DiffusionPipeline
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from benchmarks.tiny_world.captions import LETTERS, caption_words, check_words
-from benchmarks.tiny_world.latents import SCALING_FACTOR, object_weight
+from benchmarks.tiny_world.latents import NOISE_SHIFT
 
 
 def make_tokenizer() -> CLIPTokenizer:
@@ -53,10 +54,17 @@ def make_scheduler() -> DDIMScheduler:
     )
 
 
+def draw_timesteps(scheduler: DDIMScheduler, number: int) -> torch.Tensor:
+    """Random timesteps, (number,), at which there is as much noise beside the signal as in `flow_matching_loss`."""
+    noise = NOISE_SHIFT * torch.randn(number).exp()
+    noise_of_timesteps = (1 / scheduler.alphas_cumprod - 1).sqrt()
+    return torch.searchsorted(noise_of_timesteps, noise).clamp(max=len(noise_of_timesteps) - 1)
+
+
 def v_prediction_loss(
     pipe: DiffusionPipeline, latents: torch.Tensor, prompts: list[str], *, text_per_frame: bool = False
 ) -> torch.Tensor:
-    """The loss of one batch.
+    """The loss of one batch, at the noise levels of `draw_timesteps`.
 
     Args:
         pipe: With `unet`, `text_encoder`, `tokenizer` and `scheduler`.
@@ -66,12 +74,10 @@ def v_prediction_loss(
     """
     tokens = pipe.tokenizer(prompts, padding="max_length", max_length=16, return_tensors="pt").input_ids
     noise = torch.randn_like(latents)
-    timesteps = torch.randint(0, pipe.scheduler.config.num_train_timesteps, (len(latents),))
+    timesteps = draw_timesteps(pipe.scheduler, len(latents))
     noisy_latents = pipe.scheduler.add_noise(latents, noise, timesteps)
     text = pipe.text_encoder(tokens)[0]
     if text_per_frame:
         text = text.repeat_interleave(latents.shape[2], dim=0)
     prediction = pipe.unet(noisy_latents, timesteps, encoder_hidden_states=text).sample
-    error = (prediction - pipe.scheduler.get_velocity(latents, noise, timesteps)) ** 2
-    signal = pipe.scheduler.alphas_cumprod[timesteps]
-    return (error * object_weight(latents / SCALING_FACTOR, signal)).mean()
+    return F.mse_loss(prediction, pipe.scheduler.get_velocity(latents, noise, timesteps))

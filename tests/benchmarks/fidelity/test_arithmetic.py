@@ -78,6 +78,14 @@ def test_flipping_before_debiasing_changes_signs_and_frames(text_to_video, embed
             torch.testing.assert_close(value[:, 1:], -forward[path, part].flip(-2)[:, :-1], atol=1e-5, rtol=0)
 
 
+def test_cases_are_as_long_as_a_pipeline_s_clips():
+    for question in arithmetic.QUESTIONS.values():
+        for short, long in zip(question.cases(), question.cases(17), strict=True):
+            assert short.title == long.title
+            assert {len(target) for target in long.targets.values()} == {long.num_frames}
+            assert long.num_frames == short.num_frames * 17 / 16
+
+
 def test_half_and_half_adds_the_first_frames_of_one_and_the_last_of_the_other(text_to_video, make_embedding):
     settings = {"num_frames": 16, "num_latent_frames": 16}
     embeddings = {

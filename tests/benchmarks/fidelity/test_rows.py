@@ -91,3 +91,13 @@ def test_gain_is_how_much_the_path_is_stretched():
     assert gain(0.5 * path + [3, 4], path) == pytest.approx(0.5)
     assert gain(-path, path) == pytest.approx(-1.0)
     assert gain(np.where(np.arange(16)[:, None] == 5, np.nan, 2 * path), path) == pytest.approx(2.0)
+
+
+def test_the_first_frame_is_compared_with_the_given_picture():
+    clip = video(RED)
+    pictures = clip[:1].copy()
+    pictures[..., 0] += 6
+    (row,) = rows(clip, pictures=pictures)
+    assert row["first_frame"] == pytest.approx(2.0)
+    (row,) = rows(clip)
+    assert "first_frame" not in row

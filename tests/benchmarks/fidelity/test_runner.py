@@ -9,19 +9,23 @@ import pytest
 from benchmarks.fidelity import experiments, report
 from benchmarks.fidelity.__main__ import main
 from benchmarks.fidelity.experiments import GROUPS, PLAIN
+from benchmarks.fidelity.few_steps import FewSteps
 from benchmarks.fidelity.lab import Lab
 from benchmarks.fidelity.learned import Learned, by_step, changed, ours, scaled
+from benchmarks.fidelity.rows import rows_of
 from benchmarks.fidelity.runner import Runner, Task, measures_of, tasks_of
 from benchmarks.fidelity.summary import Measured, read, summary_of
 from benchmarks.peers import METHODS
 from benchmarks.peers.motion_embedding import MotionEmbedding
-from benchmarks.tiny_world.measures import measure_clip, object_fidelity
-from benchmarks.tiny_world.pipelines import GENERATION, TINY_ANIMATEDIFF, TINY_T2V, load_tiny_pipeline
+from benchmarks.tiny_world import train_few_steps, train_wan_i2v
+from benchmarks.tiny_world.measures import measure_clip, object_fidelity, text_fidelity
+from benchmarks.tiny_world.pipelines import GENERATION, TINY_ANIMATEDIFF, TINY_T2V, TINY_WAN, load_tiny_pipeline
 from benchmarks.tiny_world.references import OBJECT_REFERENCES, PROMPTS
 from benchmarks.tiny_world.reporting import REPORTING
 from diffusers_motion_embed import MotionEmbeddingConfig
 from diffusers_motion_embed.adapter.selection import select_layers
 from diffusers_motion_embed.training import TrainingConfig
+from tests.versions import skip_before
 
 
 ONE_STEP = TrainingConfig(max_train_steps=1, gradient_accumulation_steps=1)
@@ -192,6 +196,35 @@ def test_an_embedding_is_used_as_it_was_after_some_steps(tmp_path):
 
 
 @pytest.mark.slow
+def test_a_pipeline_that_begins_with_pictures_gets_those_of_the_looks(tmp_path):
+    skip_before("transformers", "5.0", "makes no tokenizer of words in memory")
+    pipe = train_wan_i2v.make_pipeline(load_tiny_pipeline(TINY_WAN).vae)
+    lab = Lab(pipe, tmp_path, 1)
+    outcome = replace(GROUPS["positions"]["position"], num_samples=4).run(lab, "zigzag")
+    (clips,) = outcome.clips
+    assert not np.array_equal(clips.frames, clips.plain)
+    (row, _) = rows_of(lab, "zigzag", outcome)
+    assert row["first_frame"] > 0
+    for picture, look in zip(clips.pictures, PROMPTS, strict=False):
+        seen = measure_clip(picture[None].repeat(2, 0), look)
+        assert text_fidelity([seen])["right"] == 1
+        assert seen.center[0] == pytest.approx(OBJECT_REFERENCES["zigzag"].motion.screen_center[0], abs=0.02)
+
+
+@pytest.mark.slow
+def test_what_was_learned_is_used_in_few_steps_too(tmp_path):
+    words = ["--num_clips", "1", "--train_batch_size", "1", "--rank", "1", "--max_train_steps", "1"]
+    options = ["--teacher_steps", "1", "--output_dir", str(tmp_path / "lora")]
+    train_few_steps.train(load_tiny_pipeline(TINY_WAN), train_few_steps.make_parser().parse_args([*words, *options]))
+    experiment = FewSteps(MotionEmbedding(), tmp_path / "lora", {"whole": scaled(1.0), "nothing": scaled(0.0)}, 4)
+    plain, whole, nothing = experiment.run(Lab(load_tiny_pipeline(TINY_WAN), tmp_path, 1), "zigzag").clips
+    assert np.array_equal(plain.frames, nothing.frames)
+    assert not np.array_equal(plain.frames, whole.frames)
+    other = replace(experiment, lora=tmp_path)
+    assert other.settings != experiment.settings
+
+
+@pytest.mark.slow
 def test_an_embedding_in_compact_form_is_used_as_it_is_stored(tmp_path):
     compact = GROUPS["uses"]["compact"]
     outcome = replace(compact, num_samples=4).run(Lab(load_tiny_pipeline(), tmp_path, 1), "zigzag")
@@ -221,7 +254,7 @@ def test_rendered_clips_have_the_answers_that_are_known(tmp_path):
 
 @pytest.mark.slow
 def test_a_question_is_asked_of_all_references_at_once(tmp_path, monkeypatch):
-    monkeypatch.setattr("benchmarks.fidelity.lab.TrainingConfig", lambda: ONE_STEP)
+    monkeypatch.setattr("benchmarks.fidelity.lab.TrainingConfig", lambda **options: ONE_STEP)
     runner, tasks = Runner(load_tiny_pipeline(), tmp_path, 1), tasks_of([("arithmetic", "negative_scale")], ["zigzag"])
     assert runner.run(tasks) == []
     assert len(list((tmp_path / "embeddings").iterdir())) == len(OBJECT_REFERENCES)

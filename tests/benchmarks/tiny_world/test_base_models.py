@@ -18,11 +18,19 @@ from diffusers import (
 )
 from safetensors.torch import load_file
 
-from benchmarks.tiny_world import train_animatediff, train_unet, train_vae, train_wan, train_wan_vae
+from benchmarks.tiny_world import (
+    train_animatediff,
+    train_unet,
+    train_vae,
+    train_wan,
+    train_wan_i2v,
+    train_wan_vae,
+)
 from benchmarks.tiny_world.base_training import load_matching, make_parser, mirrored, train
-from benchmarks.tiny_world.latents import SCALING_FACTOR, pair_frames, shows_object, thumbnail_latents
+from benchmarks.tiny_world.latents import NOISE_SHIFT, SCALING_FACTOR, pair_frames, thumbnail_latents
 from benchmarks.tiny_world.measures import measure_clip, text_fidelity
 from benchmarks.tiny_world.pipelines import (
+    GENERATION,
     TINY_ANIMATEDIFF,
     TINY_T2V,
     TINY_WAN,
@@ -32,15 +40,20 @@ from benchmarks.tiny_world.pipelines import (
 )
 from benchmarks.tiny_world.portable import make_portable
 from benchmarks.tiny_world.references import PROMPTS
-from benchmarks.tiny_world.scene import Appearance, Motion, render
+from benchmarks.tiny_world.scene import Appearance
 from benchmarks.tiny_world.training_clips import random_scene
-from benchmarks.tiny_world.v_prediction import make_tokenizer
+from benchmarks.tiny_world.v_prediction import draw_timesteps, make_scheduler, make_tokenizer
 from tests.versions import skip_before
 
 
 FOLDERS = {TINY_T2V: TextToVideoSDPipeline, TINY_ANIMATEDIFF: AnimateDiffPipeline, TINY_WAN: WanPipeline}
 TOKENIZERS = ("transformers", "5.0", "makes no tokenizer of words in memory")
-MODELS = [train_unet.TINY_T2V, train_animatediff.TINY_ANIMATEDIFF, train_wan.TINY_WAN]
+MODELS = [
+    train_unet.TINY_T2V,
+    train_animatediff.TINY_ANIMATEDIFF,
+    train_wan.TINY_WAN,
+    train_wan_i2v.TINY_WAN_I2V,
+]
 
 folders = pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
 
@@ -144,14 +157,17 @@ def test_the_clip_autoencoder_learns_what_the_class_then_computes():
             assert found.shape[2] == {"encode": 3, "decode": 5}[name]
 
 
-def test_latents_that_show_the_object():
-    motion = Motion.of_object(np.array([[-0.5, -0.5], [-0.5, -0.5], [0.5, 0.5]]))
-    frames = torch.from_numpy(render(Appearance("red", "circle", "gray"), motion, radius=0.2)).permute(0, 3, 1, 2)
-    thumbnails = thumbnail_latents(frames * 2 - 1).transpose(0, 1)[None]
-    shown = shows_object(thumbnails)[0, 0]
-    before, after = (2, 2), (6, 6)  # rows and columns of latents around the two places
-    assert [frame[before].item() for frame in shown] == [1, 1, 0]
-    assert [frame[after].item() for frame in shown] == [0, 0, 1]
+def test_both_kinds_of_models_are_trained_at_the_same_noise_levels():
+    torch.manual_seed(0)
+    scheduler = make_scheduler()
+    signal = scheduler.alphas_cumprod[draw_timesteps(scheduler, 4000)]
+    noise = ((1 - signal) / signal).sqrt()
+    of_flow = noise / (1 + noise)  # the share of noise in a mixture of as much
+    level = torch.distributions.Normal(0.0, 1.0).icdf(torch.tensor([0.1, 0.5, 0.9])).sigmoid()
+    expected = NOISE_SHIFT * level / (1 + (NOISE_SHIFT - 1) * level)
+    assert torch.quantile(of_flow, torch.tensor([0.1, 0.5, 0.9])).tolist() == pytest.approx(
+        expected.tolist(), abs=0.02
+    )
 
 
 @pytest.mark.parametrize("make", [make_tokenizer, train_wan.make_tokenizer], ids=["clip", "t5"])
@@ -170,7 +186,7 @@ def test_tokenizers_read_captions_word_by_word_and_all_else_by_letters(make, tmp
         assert each.unk_token_id not in letters
 
 
-models = pytest.mark.parametrize("model", MODELS, ids=lambda model: model.denoiser + model.vae_class.__name__)
+models = pytest.mark.parametrize("model", MODELS, ids=["t2v", "animatediff", "wan", "wan_i2v"])
 
 
 @pytest.fixture
@@ -255,3 +271,53 @@ def test_fine_tokens_start_from_what_coarse_ones_learned(model, options, tmp_pat
     torch.testing.assert_close(
         fine.text_encoder.shared.weight, coarse.text_encoder.shared.weight, atol=1e-3, rtol=1e-3
     )
+
+
+@pytest.fixture
+def image_to_video():
+    """A pipeline that begins with a picture, with the weights of tiny-wan."""
+    skip_before(*TOKENIZERS)
+    other = load_tiny_pipeline(TINY_WAN)
+    pipe = train_wan_i2v.make_pipeline(other.vae)
+    load_matching(train_wan_i2v.TINY_WAN_I2V.trained(pipe), pipe, other)
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
+def test_what_the_pipeline_gives_of_a_picture_is_what_training_gives(image_to_video):
+    frames = random_scene(np.random.default_rng(5), train_wan.NUM_FRAMES).render()
+    thumbnails = thumbnail_latents(torch.from_numpy(frames).permute(0, 3, 1, 2) * 2 - 1).transpose(0, 1)[None]
+    expected = train_wan_i2v.first_frame(thumbnails * SCALING_FACTOR)
+    inputs = []
+    image_to_video.transformer.register_forward_pre_hook(
+        lambda model, args, kwargs: inputs.append(kwargs["hidden_states"]), with_kwargs=True
+    )
+    with torch.no_grad():
+        generate(image_to_video, ["a ring"], [0], pictures=(frames[:1] * 255).round().astype(np.uint8))
+    given = inputs[0][:, 24:]
+    assert torch.equal(given[:, :2], expected[:, :2])
+    assert (given - expected).abs().mean() < 0.03
+
+
+def test_a_picture_has_no_effect_before_training(image_to_video):
+    torch.manual_seed(0)
+    other = load_tiny_pipeline(TINY_WAN)
+    noise, given = torch.randn(1, 24, 3, 8, 8), torch.randn(1, 26, 3, 8, 8)
+    text, timestep = torch.randn(1, 5, 64), torch.tensor([500.0])
+    with torch.no_grad():
+        expected = other.transformer(noise, timestep, text).sample
+        found = image_to_video.transformer(torch.cat([noise, given], 1), timestep, text).sample
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+
+
+def test_each_clip_begins_with_its_own_picture(image_to_video, monkeypatch):
+    monkeypatch.setitem(GENERATION, "num_inference_steps", 2)
+    with torch.no_grad():
+        weight = image_to_video.transformer.patch_embedding.weight
+        weight[:, 24:] = weight.std() * torch.randn_like(weight[:, 24:])
+    pictures = np.stack([np.full((64, 64, 3), tone, np.uint8) for tone in (20, 220)])
+    together = generate(image_to_video, ["a ring", "a bar"], [1, 2], num_frames=5, pictures=pictures)
+    alone = generate(image_to_video, ["a bar"], [2], num_frames=5, pictures=pictures[1:])
+    assert np.array_equal(together[1:], alone)
+    other = generate(image_to_video, ["a bar"], [2], num_frames=5, pictures=pictures[:1])
+    assert not np.array_equal(other, alone)
