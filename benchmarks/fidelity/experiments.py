@@ -18,6 +18,7 @@ from benchmarks.fidelity.learned import (
     recipe,
     scaled,
 )
+from benchmarks.fidelity.regions import Regions
 from benchmarks.peers import METHODS, NoisePrior
 from benchmarks.peers.motion_embedding import MotionEmbedding
 from benchmarks.peers.spatial_query_key import SpatialQueryKeyEmbedding
@@ -89,5 +90,6 @@ GROUPS: dict[str, dict[str, Experiment]] = {
     },
     "arithmetic": QUESTIONS,
     "arithmetic of paths": PATH_QUESTIONS,
+    "regions": {"halves": Regions()},
     "trackers": {"known answers": KnownAnswers()},
 }

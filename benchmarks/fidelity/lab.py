@@ -22,6 +22,10 @@ from diffusers_motion_embed.training import RECIPES, TrainingConfig, train_motio
 from diffusers_motion_embed.training.recipes import Recipe, default_recipe
 
 
+# The paths, (frames, 2), by which things in the left and in the right half move; None where nothing acts.
+Halves = tuple[np.ndarray | None, np.ndarray | None]
+
+
 @dataclass(frozen=True)
 class Clips:
     """Clips that one use of what was learned made.
@@ -33,6 +37,7 @@ class Clips:
         plain: The clips of the same prompts and noise by the plain model, of the same shape.
         pictures: The first frames that were given, (looks, size, size, 3), uint8.
         targets: Paths to compare with, (frames, 2), by name.
+        halves: Of clips of two objects: the motions of the halves of the picture.
         figures: Further figures, the same for all clips.
     """
 
@@ -42,6 +47,7 @@ class Clips:
     plain: np.ndarray | None = None
     pictures: np.ndarray | None = None
     targets: Mapping[str, np.ndarray] = field(default_factory=dict)
+    halves: Halves | None = None
     figures: Mapping[str, float] = field(default_factory=dict)
 
 

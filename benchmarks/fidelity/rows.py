@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.fidelity.lab import Clips, Lab, Outcome
+from benchmarks.fidelity.lab import Clips, Halves, Lab, Outcome
 from benchmarks.tiny_world.measures import (
     ClipMeasures,
     camera_fidelity,
@@ -15,6 +15,8 @@ from benchmarks.tiny_world.measures import (
     object_fidelity,
     text_fidelity,
 )
+from benchmarks.tiny_world.measures.clip import mean_of_known
+from benchmarks.tiny_world.measures.objects import Seen
 from benchmarks.tiny_world.scene import Appearance
 from diffusers_motion_embed.metrics import appearance_leakage, track, track_fidelity
 
@@ -34,6 +36,7 @@ def rows_of(lab: Lab, reference: str, outcome: Outcome) -> Iterator[dict[str, An
                     {} if clips.pictures is None else {"first_frame": first_frame_error(clip, clips.pictures[number])}
                 )
                 row |= {"center": seen.center.round(4), "targets": _targets(clips, seen)} if clips.targets else {}
+                row |= {} if clips.halves is None else half_cosines(seen.objects, clips.halves)
                 yield _without_nan(row | clips.figures)
 
 
@@ -82,6 +85,30 @@ def _targets(clips: Clips, seen: ClipMeasures) -> dict[str, dict[str, float]]:
         }
         for name, target in clips.targets.items()
     }
+
+
+def half_cosines(objects: list[Seen], halves: Halves) -> dict[str, float]:
+    """How two objects move.
+
+    Args:
+        objects: Two of them.
+        halves: The motion of each half.
+
+    Returns:
+        Displacement cosines: "own" of objects in a half with the motion that acts there, and "other" with the motion
+        that acts in the other half.
+    """
+    centers = sorted((each.center for each in objects), key=lambda center: np.nan_to_num(mean_of_known(center[:, 0])))
+
+    def mean(motions: tuple[np.ndarray | None, ...]) -> float:
+        cosines = [
+            displacement_cosine(np.diff(center, axis=0), np.diff(path, axis=0))
+            for center, path in zip(centers, motions, strict=True)
+            if path is not None
+        ]
+        return float(np.mean(cosines)) if cosines else float("nan")
+
+    return {"own": mean(halves), "other": mean(halves[::-1])}
 
 
 def gain(center: np.ndarray, target: np.ndarray) -> float:

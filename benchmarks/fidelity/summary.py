@@ -104,6 +104,8 @@ def _plain_beside(folder: Path, references: list[str], measured: Measured) -> Me
 def _tables(measured: Measured, plain: Measured | None) -> list[str]:
     if "targets" in measured.rows[0]:
         return [_targets_table(measured)]
+    if "own" in measured.rows[0]:
+        return [_halves_table(measured)]
     if "lab" not in measured.rows[0]:  # nothing to compare with
         return [_range_table(measured, "lk_fidelity")]
     found = [_measures_table(measured, plain)]
@@ -171,6 +173,20 @@ def _targets_table(measured: Measured) -> str:
             ]
             rows.append((use, name, *(f"{value:.2f}" for value in [*motion, *shares])))
     return table(("case", "compared with", "cosine", "distance", "gain", "shape", "background"), rows) + "\n"
+
+
+def _halves_table(measured: Measured) -> str:
+    rows = [
+        (
+            use,
+            str(len(each.rows)),
+            *(each.mean(name).text() for name in ("own", "other")),
+            *(each.mean(name).text(percent=True) for name in ("right", "every_frame")),
+        )
+        for use, each in measured.by("use").items()
+    ]
+    header = ("", "clips", "cosine with the half's own motion", "with the other half's", "right frames", "every frame")
+    return table(header, rows) + "\n"
 
 
 def rank_correlation(rows: list[dict[str, Any]]) -> float:

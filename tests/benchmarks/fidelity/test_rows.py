@@ -11,7 +11,7 @@ from benchmarks.fidelity.rows import gain, rows_of
 from benchmarks.fidelity.summary import Measured
 from benchmarks.tiny_world.measures import lab_of
 from benchmarks.tiny_world.references import CAMERA_REFERENCES, CHOOSING, OBJECT_REFERENCES, as_video
-from benchmarks.tiny_world.scene import Appearance, Motion, Scene
+from benchmarks.tiny_world.scene import Appearance, Motion, Scene, Thing
 
 
 MOTION = OBJECT_REFERENCES["zigzag"].motion
@@ -101,3 +101,25 @@ def test_the_first_frame_is_compared_with_the_given_picture():
     assert row["first_frame"] == pytest.approx(2.0)
     (row,) = rows(clip)
     assert "first_frame" not in row
+
+
+def test_objects_are_compared_with_the_motion_of_their_half():
+    look = Appearance("red", "circle", "gray", "plain", Thing("blue", "ring"))
+    wave = 0.4 * np.sin(np.linspace(0, 2 * np.pi, 16))
+    up, down = (np.stack([np.zeros(16), sign * wave], 1) for sign in (-1.0, 1.0))
+    left, right = np.array([-0.5, 0]), np.array([0.5, 0])
+    opposed = video(look, Motion.of_object(right + down, left + up))  # the first one named is on the right
+    clips = [Clips("use", opposed[None, None], (look,), halves=each) for each in ((up, down), (up, None), (None, up))]
+    (both,), (of_left,), (of_right,) = (rows_of(LAB, "zigzag", Outcome([each])) for each in clips)
+    assert both["own"] == pytest.approx(1, abs=0.02)
+    assert both["other"] == pytest.approx(-1, abs=0.02)
+    assert (of_left["own"], of_left["other"]) == pytest.approx((1, -1), abs=0.02)
+    assert (of_right["own"], of_right["other"]) == pytest.approx((-1, 1), abs=0.02)
+
+
+def test_an_object_that_is_nowhere_moves_by_no_motion():
+    look = Appearance("red", "circle", "gray", "plain", Thing("blue", "ring"))
+    path = MOTION.screen_center
+    clip = video(RED)
+    (row,) = rows_of(LAB, "zigzag", Outcome([Clips("use", clip[None, None], (look,), halves=(path, path))]))
+    assert row["own"] == pytest.approx(0.5, abs=0.02)

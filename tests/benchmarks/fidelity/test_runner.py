@@ -12,6 +12,7 @@ from benchmarks.fidelity.experiments import GROUPS, PLAIN
 from benchmarks.fidelity.few_steps import FewSteps
 from benchmarks.fidelity.lab import Lab
 from benchmarks.fidelity.learned import Learned, by_step, changed, ours, scaled
+from benchmarks.fidelity.regions import Regions
 from benchmarks.fidelity.rows import rows_of
 from benchmarks.fidelity.runner import Runner, Task, measures_of, tasks_of
 from benchmarks.fidelity.summary import Measured, read, summary_of
@@ -261,6 +262,15 @@ def test_a_question_is_asked_of_all_references_at_once(tmp_path, monkeypatch):
     told = summary_of(tmp_path, tasks)
     assert "| -1 · zigzag | mirrored |" in told
     assert "| -1 · spiral | reversed |" in told
+
+
+@pytest.mark.slow
+def test_regions_are_measured_by_halves(tmp_path, monkeypatch):
+    monkeypatch.setitem(GROUPS["regions"], "halves", Regions(ONE_STEP))
+    runner, tasks = Runner(load_tiny_pipeline(), tmp_path, 1), tasks_of([("regions", "halves")], ["zigzag"])
+    assert runner.run(tasks) == []
+    assert "| up in the left half, down in the right | 6 |" in summary_of(tmp_path, tasks)
+    assert not runner.lab.pipe.get_list_motion_embeddings()
 
 
 def test_settings_can_be_changed_and_unknown_ones_are_refused():
