@@ -16,7 +16,7 @@ from benchmarks.cost.forward import BLOCK, measure_block, measure_forward
 from benchmarks.cost.importing import measure_importing
 from benchmarks.cost.loading import measure_loading
 from benchmarks.cost.memory import measure_memory
-from benchmarks.cost.models import SUBJECTS, UNET_3D, UNET_MOTION, WIDER
+from benchmarks.cost.models import SUBJECTS, UNET_3D, UNET_MOTION, WAN, WIDER
 from benchmarks.cost.seeking import measure_seeking
 from benchmarks.cost.sizes import measure_sizes
 from benchmarks.cost.timing import Figure
@@ -29,6 +29,10 @@ MEASUREMENTS: dict[str, Callable[[int], list[Figure]]] = {
     **{
         f"forward:{each.model_class}:wider": lambda rounds, each=each: measure_forward(each.at(WIDER), rounds)
         for each in (UNET_3D, UNET_MOTION)
+    },
+    **{
+        f"forward:{WAN.model_class}:{'-'.join(parts)}": lambda rounds, parts=parts: measure_forward(WAN, rounds, parts)
+        for parts in (("p",), ("qk", "v", "p"))
     },
     "block": lambda rounds: measure_block(BLOCK, rounds),
     "step": measure_steps,

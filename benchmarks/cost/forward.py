@@ -21,13 +21,20 @@ FORWARD_GOAL, BLOCK_GOAL = 1.01, 1.03
 BLOCK = Size((640,), 24, 10, 18, head_dim=64)
 
 
-def measure_forward(subject: Subject, rounds: int) -> list[Figure]:
-    """A whole model, batch 1, with an embedding on the layers that are adapted by default."""
+def measure_forward(subject: Subject, rounds: int, parts: tuple[str, ...] = ("qk", "v")) -> list[Figure]:
+    """A whole model, batch 1, with an embedding of these parts on the layers that are adapted by default."""
     plain = subject.build()
     adapted = twin(plain)
-    embed(adapted, subject.size)
+    embed(adapted, subject.size, parts=parts)
     inputs = subject.inputs()
-    return _compare(f"forward, {subject}", plain, adapted, lambda model: model(**inputs), rounds, FORWARD_GOAL)
+    return _compare(
+        f"forward, {subject}, parts {' '.join(parts)}",
+        plain,
+        adapted,
+        lambda model: model(**inputs),
+        rounds,
+        FORWARD_GOAL,
+    )
 
 
 def measure_block(size: Size, rounds: int) -> list[Figure]:

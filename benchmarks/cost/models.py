@@ -97,13 +97,16 @@ def twin(model: nn.Module) -> nn.Module:
     return copy.deepcopy(model, {id(tensor): tensor for tensor in [*model.parameters(), *model.buffers()]})
 
 
-def embed(model: nn.Module, size: Size, target_modules: str | None = None) -> EmbeddingTensors:
+def embed(
+    model: nn.Module, size: Size, target_modules: str | None = None, parts: tuple[str, ...] = ("qk", "v")
+) -> EmbeddingTensors:
     """Put an embedding with random numbers on the model, with value grids as they are by default.
 
     Args:
         model: A model of a supported class.
         size: Of the clips.
         target_modules: Regular expression for the adapted layers; by default the model class's own choice.
+        parts: Of the embedding.
 
     Returns:
         The embedding's tensors, which require gradients.
@@ -115,6 +118,7 @@ def embed(model: nn.Module, size: Size, target_modules: str | None = None) -> Em
         latent_width=size.width,
         value_grid=find_architecture(model).value_grid,
         target_modules=target_modules,
+        parts=parts,
     )
     tensors = new_embedding(model, config, select_layers(model, config))
     with torch.no_grad():

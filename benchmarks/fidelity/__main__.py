@@ -14,12 +14,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.fidelity.experiments import GROUPS
+from benchmarks.fidelity.halves import HALVES, names_of, references_of
 from benchmarks.fidelity.learned import by_step, changed
 from benchmarks.fidelity.runner import MEASURES, Runner, measures_of, tasks_of
 from benchmarks.fidelity.summary import summary_of
 from benchmarks.tiny_world.pipelines import TINY_T2V, load_tiny_pipeline, use_one_thread
 from benchmarks.tiny_world.reference_sets import ReferenceSet
-from benchmarks.tiny_world.references import CHOOSING, OBJECT_REFERENCES
 from benchmarks.tiny_world.scene import NUM_FRAMES
 
 
@@ -36,7 +36,7 @@ def make_parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("experiments", nargs="+", type=chosen, metavar="GROUP[/EXPERIMENT]")
     add("--pretrained_model_name_or_path", type=Path, default=TINY_T2V)
-    add("--half", choices=("choose", "report"), default="choose", help="Which half of the references there are.")
+    add("--half", choices=HALVES, default="choose", help="Which half of the references there are.")
     add(
         "--references",
         nargs="+",
@@ -53,19 +53,10 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def references_of(half: str) -> ReferenceSet:
-    """The references of a half: those for reporting are out of reach of everything that chooses."""
-    if half == "choose":
-        return CHOOSING
-    from benchmarks.tiny_world.reporting import REPORTING
-
-    return REPORTING
-
-
-def names_of(parser: argparse.ArgumentParser, options: argparse.Namespace, references: ReferenceSet) -> list[str]:
+def chosen_names(parser: argparse.ArgumentParser, options: argparse.Namespace, references: ReferenceSet) -> list[str]:
     """Names of the references to measure; an unknown one, or a setting to change beside those for reporting, ends."""
     known = list(references.scenes(NUM_FRAMES))
-    names = options.references or (known if options.half == "report" else list(OBJECT_REFERENCES))
+    names = options.references or names_of(options.half)
     unknown = [name for name in names if name not in known]
     if unknown:
         parser.error(f"--half {options.half} has no reference {', '.join(unknown)}; it has {', '.join(known)}.")
@@ -102,7 +93,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = make_parser()
     options = parser.parse_args(arguments)
     references = references_of(options.half)
-    names = names_of(parser, options, references)
+    names = chosen_names(parser, options, references)
     use_one_thread()
     try:
         experiments = [with_changes(options, *each) for some in options.experiments for each in some]

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from benchmarks.fidelity.lab import Clips, Lab, Outcome
-from benchmarks.fidelity.learned import PATH_ALONE
+from benchmarks.fidelity.learned import OWN_RECIPES, PATH_ALONE
 from benchmarks.tiny_world.pipelines import generate
 from benchmarks.tiny_world.references import OBJECT_REFERENCES, PROMPTS, object_references
 from benchmarks.tiny_world.scene import NUM_FRAMES
@@ -64,7 +64,7 @@ class Question:
     @property
     def settings(self) -> str:
         """See `Experiment`."""
-        return repr(([case.title for case in self.cases()], self.recipe))
+        return repr(([case.title for case in self.cases()], self.recipe or OWN_RECIPES))
 
     def cases(self, num_frames: int = NUM_FRAMES) -> list[Case]:
         """The things to try, with clips as long as the references have so many frames."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.fidelity.lab import Clips, Lab, Outcome
-from benchmarks.fidelity.learned import BUDGET, Uses, scaled
+from benchmarks.fidelity.learned import BUDGET, Uses, recipes_behind, scaled
 from benchmarks.peers import Method
 from benchmarks.tiny_world.train_few_steps import ADAPTER, use_few_steps
 
@@ -50,7 +50,15 @@ class FewSteps:
     def settings(self) -> str:
         """See `Experiment`."""
         weights = b"".join(file.read_bytes() for file in sorted(self.lora.glob("*.safetensors")))
-        return repr((self.method, self.num_samples, hashlib.sha256(weights).hexdigest()[:8], list(self.uses)))
+        return repr(
+            (
+                self.method,
+                self.num_samples,
+                hashlib.sha256(weights).hexdigest()[:8],
+                list(self.uses),
+                *recipes_behind(self.method),
+            )
+        )
 
     def references(self, names: list[str]) -> list[str]:
         """Each on its own."""

@@ -17,6 +17,9 @@ from diffusers_motion_embed.training.recipes import Recipe
 # Training samples that every method has: what the default recipe takes.
 BUDGET = 400
 
+# What the settings of an experiment say of the models' own recipes.
+OWN_RECIPES = repr((RECIPES, TrainingConfig(), MotionEmbeddingConfig()))
+
 # The position part by itself, of models with rotary positions.
 PATH_ALONE = Recipe({"timestep_sampling": (0.6, 1.0)}, {"parts": ("p",), "timing": (0.0, 0.5)})
 
@@ -46,7 +49,7 @@ class Learned:
     @property
     def settings(self) -> str:
         """See `Experiment`."""
-        return repr((self.method, self.num_samples, list(self.uses)))
+        return repr((self.method, self.num_samples, list(self.uses), *recipes_behind(self.method)))
 
     def references(self, names: list[str]) -> list[str]:
         """Each on its own."""
@@ -89,16 +92,21 @@ def ours(
     uses: Uses | None = None,
     **settings: Any,
 ) -> Learned:
-    """The default with something changed.
+    """The defaults of all settings with something changed, whatever the model's own recipe.
 
     Args:
-        config: Options of the training.
-        embedding: Options of the embedding.
+        config: Options of the training to change.
+        embedding: Options of the embedding to change.
         uses: How it is used.
         settings: Settings of `MotionEmbedding`.
     """
     method = MotionEmbedding(TrainingConfig(**config or {}), MotionEmbeddingConfig(**embedding or {}), **settings)
     return Learned(method, uses=uses) if uses else Learned(method)
+
+
+def recipes_behind(method: Any) -> tuple[str, ...]:
+    """What the models' own recipes are, for a method that takes these."""
+    return (OWN_RECIPES,) if getattr(method, "config", method) is None else ()
 
 
 def by_recipe(recipe: Recipe) -> Learned:
@@ -150,5 +158,6 @@ def changed(
     unknown = (settings.keys() | parts.keys()) - known
     if unknown:
         raise ValueError(f"{type(method or experiment).__name__} has no setting {', '.join(sorted(unknown))}.")
-    new = {name: replace(getattr(method, name), **options) for name, options in parts.items()}
+    defaults = {"config": TrainingConfig(), "embedding": MotionEmbeddingConfig()}
+    new = {name: replace(getattr(method, name) or defaults[name], **options) for name, options in parts.items()}
     return replace(experiment, method=replace(method, **settings, **new))

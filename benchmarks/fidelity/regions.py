@@ -9,6 +9,7 @@ import numpy as np
 
 from benchmarks.fidelity.arithmetic import ALL
 from benchmarks.fidelity.lab import Clips, Halves, Lab, Outcome
+from benchmarks.fidelity.learned import OWN_RECIPES
 from benchmarks.peers.generation import generator_of
 from benchmarks.tiny_world.pipelines import training_arguments
 from benchmarks.tiny_world.reference_sets import prompts_for
@@ -42,7 +43,7 @@ class Regions:
     @property
     def settings(self) -> str:
         """See `Experiment`."""
-        return repr(self)
+        return repr(("up and down", self.config or OWN_RECIPES))
 
     def references(self, names: list[str]) -> list[str]:
         """Two of its own."""

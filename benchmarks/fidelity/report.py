@@ -1,6 +1,7 @@
 """Writes docs/report from stored measures; measures nothing.
 
 python -m benchmarks.fidelity.report --measures outputs/fidelity --output docs/report
+python -m benchmarks.fidelity.report --half report --output docs/report/held_out
 """
 
 import argparse
@@ -11,11 +12,13 @@ import numpy as np
 
 from benchmarks.fidelity.experiments import DEFAULT, GROUPS, PLAIN, REPORTED
 from benchmarks.fidelity.figures import curve
+from benchmarks.fidelity.halves import HALVES, names_of, references_of
 from benchmarks.fidelity.learned import BUDGET
 from benchmarks.fidelity.runner import MEASURES, SHOWN, Task, measures_of
 from benchmarks.fidelity.summary import SHARES, Measured, read, results_of
 from benchmarks.tiny_world.pipelines import TINY_T2V
-from benchmarks.tiny_world.references import OBJECT_REFERENCES, PROMPTS, reference_frames
+from benchmarks.tiny_world.references import reference_frames
+from benchmarks.tiny_world.scene import NUM_FRAMES
 from examples.report import Interval, Page, scatter, table
 
 
@@ -34,25 +37,6 @@ Means with 95 % intervals over motions, prompts and seeds. Temporal consistency 
 out, since CLIP knows nothing of these clips."""
 
 
-def commands_of(measures: Path, base: Path, output: Path) -> list[str]:
-    """The commands that measure everything as it was measured, and write the page."""
-    groups: dict[tuple[str, ...], list[str]] = {}
-    for group in REPORTED:
-        found = [results_of(measures, group, name, OBJECT_REFERENCES) for name in GROUPS[group]]
-        references = [reference for reference in OBJECT_REFERENCES if any(reference in each for each in found)]
-        if references:
-            num_seeds = min(result["num_seeds"] for each in found for result in each.values())
-            options = ("--references", *references, "--num_seeds", str(num_seeds))
-            groups.setdefault(options, []).append(group)
-    others = [] if base == TINY_T2V else ["--pretrained_model_name_or_path", str(base)]
-    start = ["python", "-m", "benchmarks.fidelity"]
-    commands = [[*start, *names, *options, *others] for options, names in groups.items()]
-    return [
-        shlex.join(each)
-        for each in [*commands, [*start[:2], "benchmarks.fidelity.report", *others, "--output", str(output)]]
-    ]
-
-
 class Report:
     """Writes the report of everything that is in a folder.
 
@@ -60,61 +44,102 @@ class Report:
         measures: The folder that a `Runner` filled.
         output: Folder of the report.
         base: Folder of the pipeline that was measured.
+        half: Of the references.
     """
 
-    def __init__(self, measures: Path, output: Path, base: Path = TINY_T2V) -> None:
-        self.measures, self.output = measures, output
-        self.references = [name for name in OBJECT_REFERENCES if Task("plain", PLAIN, name).path(measures).is_file()]
-        self.plain, self.default = self._read("plain", PLAIN), self._read("methods", DEFAULT)
-        self.page = Page(f"Report on {base.name}", *commands_of(measures, base, output))
+    def __init__(self, measures: Path, output: Path, base: Path = TINY_T2V, half: str = HALVES[0]) -> None:
+        self.measures, self.output, self.base, self.half = measures, output, base, half
+        self.known = references_of(half)
+        self.names = [name for name in names_of(half) if Task("plain", PLAIN, name).path(measures).is_file()]
+        self.default = self._read("methods", DEFAULT)
+        self.page = Page(self._title(), *self._commands())
 
     def write(self) -> Path:
         """The page, with everything that was measured."""
         self.page.add(EXPLANATION)
-        self._methods()
+        self.page.add(f"## Methods\n\nEach learned from {BUDGET} samples of the reference, or without training.")
+        kinds = {self.known.is_camera(name) for name in self.names}
+        for is_camera in sorted(kinds):
+            if len(kinds) > 1:
+                self.page.add(f"### {'Cameras' if is_camera else 'Moving objects'}")
+            self._methods([name for name in self.names if self.known.is_camera(name) == is_camera])
+        for name in self.names:
+            self._sheet(name)
         for write in (self._ablations, self._steps, self._sizes, self._scales):
             write()
         return self.page.write(self.output)
 
-    def _read(self, group: str, name: str, use: str = "") -> Measured | None:
-        return read(self.measures, group, name, self.references, use)
+    def _title(self) -> str:
+        return f"Report on {self.base.name}" + (", held-out references" if self.half == "report" else "")
 
-    def _group(self, group: str) -> dict[str, Measured]:
-        return {name: found for name in GROUPS[group] if (found := self._read(group, name)) is not None}
+    def _commands(self) -> list[str]:
+        """The commands that measure everything as it was measured, and write the page."""
+        groups: dict[tuple[str, ...], list[str]] = {}
+        for group in REPORTED:
+            found = [results_of(self.measures, group, name, self.names) for name in GROUPS[group]]
+            references = [reference for reference in self.names if any(reference in each for each in found)]
+            if references:
+                num_seeds = min(result["num_seeds"] for each in found for result in each.values())
+                options = ("--references", *references, "--num_seeds", str(num_seeds))
+                groups.setdefault(options, []).append(group)
+        others = [] if self.base == TINY_T2V else ["--pretrained_model_name_or_path", str(self.base)]
+        others += [] if self.half == HALVES[0] else ["--half", self.half]
+        start = ["python", "-m", "benchmarks.fidelity"]
+        commands = [[*start, *names, *options, *others] for options, names in groups.items()]
+        report = [*start[:2], "benchmarks.fidelity.report", *others, "--output", str(self.output)]
+        return [shlex.join(each) for each in [*commands, report]]
+
+    def _read(self, group: str, name: str, use: str = "", references: list[str] | None = None) -> Measured | None:
+        return read(self.measures, group, name, self.names if references is None else references, use)
+
+    def _group(self, group: str, references: list[str] | None = None) -> dict[str, Measured]:
+        found = {name: self._read(group, name, references=references) for name in GROUPS[group]}
+        return {name: each for name, each in found.items() if each is not None}
 
     def _default_beside(self, group: str, label: str) -> dict[str, Measured]:
         """The default on the references on which the group was measured, so that means are of the same motions."""
         names = GROUPS[group]
-        shared = {name for each in names for name in results_of(self.measures, group, each, OBJECT_REFERENCES)}
+        shared = {name for each in names for name in results_of(self.measures, group, each, self.names)}
         found = read(self.measures, "methods", DEFAULT, shared)
         return {} if found is None else {label: found}
 
-    def _methods(self) -> None:
-        rows = ({PLAIN: self.plain} if self.plain else {}) | self._group("methods")
-        self.page.add(f"## Methods\n\nEach learned from {BUDGET} samples of the reference, or without training.")
-        self.page.add(measures_table(rows, self.default))
+    def _methods(self, references: list[str]) -> None:
+        plain = self._read("plain", PLAIN, references=references)
+        rows = ({PLAIN: plain} if plain else {}) | self._group("methods", references)
+        self.page.add(measures_table(rows, self._read("methods", DEFAULT, references=references)))
         self.page.add(
             "Frames in which what the prompt says is right, clips of which every frame is, and how far the object's "
             "colour is off, as a multiple of the plain model's:"
         )
-        self.page.add(appearance_table(rows, self.plain))
+        self.page.add(appearance_table(rows, plain))
+        kind = "camera_" if references and self.known.is_camera(references[0]) else ""
         self._plot(
             {name: (each.mean("leakage"), each.mean("cosine")) for name, each in rows.items()},
-            "fidelity_and_leakage",
+            f"{kind}fidelity_and_leakage",
             "appearance leakage (colour histograms)",
             "Displacement cosine against appearance leakage, one point for each method",
         )
         self._plot(
             {name: (each.mean("every_frame"), each.mean("cosine")) for name, each in rows.items()},
-            "fidelity_and_text",
+            f"{kind}fidelity_and_text",
             "clips with everything that the prompt says in every frame",
             "Displacement cosine against text fidelity, one point for each method",
         )
-        for reference in self.references:
-            sheet = sheet_rows(self.measures, reference)
-            if sheet:
-                self.page.add(f"### {reference}")
-                self.page.sheet(sheet, reference, f"Clips of every method with the motion of {reference}")
+
+    def _sheet(self, reference: str) -> None:
+        """The reference, and the same prompts by every method."""
+        scene, looks = self.known.scenes(NUM_FRAMES)[reference], self.known.looks_for(reference)
+        rows = []
+        for number in range(SHOWN):
+            for group, name in (("plain", PLAIN), *(("methods", name) for name in GROUPS["methods"])):
+                path = Task(group, name, reference).path(self.measures).with_suffix(".npz")
+                if path.is_file():
+                    rows.append((f"{name}: {looks[number].prompt}", np.load(path)["clips"][number]))
+        if rows:
+            num_frames = len(rows[0][1])
+            shown = (f"reference: {scene.appearance.prompt}", reference_frames(reference, num_frames, self.known))
+            self.page.add(f"### {reference}")
+            self.page.sheet([shown, *rows], reference, f"Clips of every method with the motion of {reference}")
 
     def _plot(self, points: dict[str, tuple[Interval, Interval]], name: str, xlabel: str, title: str) -> None:
         self.page.plot(scatter(points, xlabel, "displacement cosine"), name, title)
@@ -229,22 +254,11 @@ def appearance_table(rows: dict[str, Measured], plain: Measured | None) -> str:
     )
 
 
-def sheet_rows(measures: Path, reference: str) -> list[tuple[str, np.ndarray]]:
-    """The reference, and the same prompts by every method, for a contact sheet."""
-    scene = OBJECT_REFERENCES[reference]
-    rows = [(f"reference: {scene.appearance.prompt}", reference_frames(reference))]
-    for number in range(SHOWN):
-        for group, name in (("plain", PLAIN), *(("methods", name) for name in GROUPS["methods"])):
-            path = Task(group, name, reference).path(measures).with_suffix(".npz")
-            if path.is_file():
-                rows.append((f"{name}: {PROMPTS[number].prompt}", np.load(path)["clips"][number]))
-    return rows if len(rows) > 1 else []
-
-
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("--pretrained_model_name_or_path", type=Path, default=TINY_T2V)
+    add("--half", choices=HALVES, default=HALVES[0], help="Which half of the references was measured.")
     add("--measures", type=Path, default=MEASURES, help="Where measures are kept.")
     add("--output", type=Path, default=Path("docs/report"))
     options = parser.parse_args(arguments)
@@ -254,7 +268,7 @@ def main(arguments: list[str] | None = None) -> None:
         parser.error(
             f"there are no measures of {base} in {options.measures}; python -m benchmarks.fidelity makes them"
         )
-    print(f"Wrote {Report(folder, options.output, base).write()}")
+    print(f"Wrote {Report(folder, options.output, base, options.half).write()}")
 
 
 if __name__ == "__main__":

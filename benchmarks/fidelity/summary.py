@@ -28,8 +28,8 @@ class Measured:
     num_bytes: int
 
     def mean(self, measure: str) -> Interval:
-        """Over all clips."""
-        return interval(row[measure] for row in self.rows)
+        """Over all clips that have it: those of cameras have no distance."""
+        return interval(row.get(measure) for row in self.rows)
 
     def shift(self, name: str) -> ColorShift:
         """How far the colours moved from the plain clips' towards the reference's."""

@@ -17,6 +17,7 @@ from diffusers_motion_embed.adapter.scales import Scale
 from diffusers_motion_embed.storage.embedding import Embedding
 from diffusers_motion_embed.storage.files import parse_embedding, to_state_dict
 from diffusers_motion_embed.training import CheckpointConfig, TrainingConfig, TrainingProgress, train_motion_embedding
+from diffusers_motion_embed.training.recipes import settings_for
 
 
 NAME = "motion"
@@ -32,16 +33,16 @@ class MotionEmbedding:
     """A `Method`.
 
     Args:
-        config: Of the training; the steps come from the budget.
-        embedding: Layers, parts, value grid, debiasing.
+        config: Of the training; the steps come from the budget. None for that of the model's own recipe.
+        embedding: Layers, parts, value grid, debiasing. None for those of the model's own recipe.
         scale: Of the embedding.
         prior: Of the initial noise; None begins with fresh noise.
         max_error: Of the compact form, in which it is then stored and read again.
         at_steps: Steps after which the embedding is kept too; it is loaded under `name_at(step)`, and inactive.
     """
 
-    config: TrainingConfig = field(default_factory=TrainingConfig)
-    embedding: MotionEmbeddingConfig = field(default_factory=MotionEmbeddingConfig)
+    config: TrainingConfig | None = None
+    embedding: MotionEmbeddingConfig | None = None
     scale: Scale = 1.0
     prior: NoisePrior | None = None
     max_error: float | None = None
@@ -54,7 +55,8 @@ class MotionEmbedding:
         inverted = inverted_noise(pipe, reference) if self.prior else None
         try:
             with tempfile.TemporaryDirectory() as folder:
-                self._train(pipe, reference, within(self.config, num_samples, seed), Path(folder))
+                config, embedding = settings_for(denoiser(pipe)[1], self.config, self.embedding)
+                self._train(pipe, reference, within(config, num_samples, seed), embedding, Path(folder))
                 for step in self.at_steps:
                     pipe.load_motion_embedding(Path(folder, f"checkpoint-{step}"), name_at(step))
             pipe.set_motion_embeddings(NAME)
@@ -72,7 +74,9 @@ class MotionEmbedding:
         finally:
             pipe.unload_motion_embedding()
 
-    def _train(self, pipe: Any, reference: Reference, config: TrainingConfig, folder: Path) -> None:
+    def _train(
+        self, pipe: Any, reference: Reference, config: TrainingConfig, embedding: MotionEmbeddingConfig, folder: Path
+    ) -> None:
         """Train, and save checkpoints at the steps to keep."""
 
         def keep(progress: TrainingProgress) -> None:
@@ -84,7 +88,7 @@ class MotionEmbedding:
             reference.frames,
             reference.prompt,
             config,
-            embedding_config=replace(self.embedding),
+            embedding_config=replace(embedding),
             adapter_name=NAME,
             call_arguments=training_arguments(pipe),
             checkpoints=CheckpointConfig(output_dir=folder) if self.at_steps else None,

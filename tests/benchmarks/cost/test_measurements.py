@@ -14,7 +14,7 @@ from benchmarks.cost.forward import measure_block, measure_forward
 from benchmarks.cost.importing import measure_importing
 from benchmarks.cost.loading import measure_loading
 from benchmarks.cost.memory import measure_memory
-from benchmarks.cost.models import SUBJECTS, TOY_SIZES, UNET_3D, Size
+from benchmarks.cost.models import SUBJECTS, TOY_SIZES, UNET_3D, WAN, Size
 from benchmarks.cost.seeking import measure_seeking
 from benchmarks.cost.sizes import TARGETS, measure_sizes
 from benchmarks.cost.training import CASES, DEFAULT, RECOMPUTED, measure_steps
@@ -38,6 +38,12 @@ def test_forward_and_its_control(subject):
     assert_ratios(figures, 2)
     assert all(subject.model_class in figure.name for figure in figures)
     assert [figure.goal for figure in figures] == [1.01, None]
+
+
+def test_forward_with_positions():
+    figures = measure_forward(WAN.at(TOY_SIZES[WAN]), 2, ("p",))
+    assert_ratios(figures, 2)
+    assert all("parts p" in figure.name for figure in figures)
 
 
 def test_one_block_at_both_grids():

@@ -1,12 +1,15 @@
 """The report is right of what is measured so far."""
 
 import json
+import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from benchmarks.fidelity.experiments import DEFAULT, PLAIN
 from benchmarks.fidelity.figures import curve
+from benchmarks.fidelity.halves import references_of
 from benchmarks.fidelity.report import Report, main
 from benchmarks.fidelity.runner import Task
 from examples.report import Interval
@@ -88,6 +91,37 @@ def test_the_command_names_another_base_and_its_folder(measured, tmp_path):
     base = "--pretrained_model_name_or_path examples/tiny-wan"
     assert f"python -m benchmarks.fidelity methods --references zigzag --num_seeds 1 {base}\n" in page
     assert f"python -m benchmarks.fidelity.report {base} --output {tmp_path / 'out'}\n" in page
+
+
+def test_held_out_references_have_a_page_of_their_own(measured, tmp_path):
+    references = references_of("report")
+    kinds = {references.is_camera(name): name for name in references.scenes(2)}
+    for is_camera, cosine in ((False, 0.9), (True, 0.7)):
+        measured("plain", PLAIN, kinds[is_camera], 0.0)
+        changed = {"distance": None} if is_camera else {}
+        folder = measured("methods", DEFAULT, kinds[is_camera], cosine, **changed)
+    measured("plain", PLAIN, "zigzag", 0.0)
+    measured("methods", DEFAULT, "zigzag", 0.1)
+    page = Report(folder, tmp_path / "out", half="report").write()
+    text = page.read_text()
+    assert "# Report on tiny-t2v, held-out references\n" in text
+    assert f"methods --references {kinds[False]} {kinds[True]} --num_seeds 1 --half report\n" in text
+    assert f"benchmarks.fidelity.report --half report --output {tmp_path / 'out'}\n" in text
+    assert text.index("### Moving objects") < text.index("### Cameras")
+    assert cells(page, DEFAULT)[1:4] == ["1", "0.90 (0.90 to 0.90)", "0.10 (0.10 to 0.10)"]
+    assert cells(page, DEFAULT, table=2)[1:4] == ["1", "0.70 (0.70 to 0.70)", "-"]
+    assert len(set(re.findall(r"\((\w+\.png)\)", text))) == 4
+
+
+def test_clips_are_shown_beside_their_reference(measured, tmp_path):
+    references = references_of("report")
+    name = next(iter(references.scenes(2)))
+    folder = measured("plain", PLAIN, name, 0.0)
+    clips = np.zeros((2, 17, 64, 64, 3), np.uint8)
+    np.savez_compressed(Task("plain", PLAIN, name).path(folder).with_suffix(".npz"), clips=clips)
+    page = Report(folder, tmp_path / "out", half="report").write()
+    assert f"### {name}\n" in page.read_text()
+    assert (tmp_path / f"out/{name}.webp").stat().st_size > 500
 
 
 def test_a_model_without_measures_is_told(tmp_path, capsys):

@@ -1,7 +1,7 @@
 """The table of experiments, on the tiny model with hardly any training: each is measured once, and told."""
 
 import json
-from dataclasses import replace
+from dataclasses import astuple, replace
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ from benchmarks.tiny_world.references import OBJECT_REFERENCES, PROMPTS
 from benchmarks.tiny_world.reporting import REPORTING
 from diffusers_motion_embed import MotionEmbeddingConfig
 from diffusers_motion_embed.adapter.selection import select_layers
-from diffusers_motion_embed.training import TrainingConfig
+from diffusers_motion_embed.training import RECIPES, TrainingConfig
 from tests.versions import skip_before
 
 
@@ -175,7 +175,7 @@ def test_settings_tell_experiments_apart():
     method = METHODS["motion embedding"]
     texts = [
         Learned(each).settings
-        for each in (method, replace(method, scale=0.5), replace(method, config=replace(method.config, seed=1)))
+        for each in (method, replace(method, scale=0.5), replace(method, config=TrainingConfig(seed=1)))
     ]
     assert len(set(texts)) == 3
     assert json.dumps(texts)
@@ -194,6 +194,14 @@ def test_an_embedding_is_used_as_it_was_after_some_steps(tmp_path):
     last = Learned(replace(whole.method, at_steps=()), 3).run(lab, "zigzag")
     assert np.array_equal(last.clips[0].frames, late.frames)
     assert not lab.pipe.get_list_motion_embeddings()
+
+
+@pytest.mark.slow
+def test_a_model_s_own_recipe_is_what_is_measured_by_default(tmp_path):
+    outcome = Learned(METHODS["motion embedding"], 4).run(Lab(load_tiny_pipeline(TINY_WAN), tmp_path, 1), "zigzag")
+    position = replace(ours(*astuple(RECIPES["position"])), num_samples=4)
+    expected = position.run(Lab(load_tiny_pipeline(TINY_WAN), tmp_path, 1), "zigzag")
+    assert np.array_equal(outcome.clips[0].frames, expected.clips[0].frames)
 
 
 @pytest.mark.slow

@@ -95,5 +95,5 @@ def test_nothing_but_the_mode_for_reporting_imports_the_half_for_reporting():
             name = str(path.relative_to(ROOT))
             importers |= {name for module in modules if module.startswith("benchmarks.tiny_world.reporting")}
             makers |= {name for module in modules if module.endswith("reference_sets.generated")}
-    assert importers == {str(Path("benchmarks/fidelity/__main__.py"))}
+    assert importers == {str(Path("benchmarks/fidelity/halves.py"))}
     assert makers == {str(Path("benchmarks/tiny_world", name)) for name in ("references.py", "reporting.py")}
