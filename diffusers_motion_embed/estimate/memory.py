@@ -13,7 +13,13 @@ from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicO
 from diffusers_motion_embed.architectures.encoding import check_clip
 from diffusers_motion_embed.config import MotionEmbeddingConfig
 from diffusers_motion_embed.errors import UnsupportedModelError
-from diffusers_motion_embed.estimate.placement import OFFLOADS, QUANTIZATIONS, resident_bytes, weight_bytes
+from diffusers_motion_embed.estimate.placement import (
+    OFFLOADS,
+    QUANTIZATIONS,
+    STREAMING,
+    resident_bytes,
+    weight_bytes,
+)
 from diffusers_motion_embed.estimate.stages import (
     Stage,
     decoding_stage,
@@ -134,7 +140,7 @@ def estimate_memory(
         ) from error
     models = {name: each for name, each in pipe.components.items() if isinstance(each, nn.Module)}
     needs = {
-        (offload, bits, run): max(_need(stage, models, offload, bits) for stage in stages[run])
+        (offload, bits, run): need_of_run(stages, run, models, offload, QUANTIZATIONS[bits])
         for offload in OFFLOADS
         for bits in QUANTIZATIONS
         for run in RUNS
@@ -179,14 +185,33 @@ def _stages(
     return dict(zip(RUNS, parts, strict=True))
 
 
-def _need(stage: Stage, models: dict[str, nn.Module], offload: str, bits: str) -> int:
+def need_of_run(
+    stages: dict[str, list[Stage]], run: str, models: dict[str, nn.Module], offload: str, bits: int | None
+) -> int:
+    """Bytes on the device at the peak of a run.
+
+    Args:
+        stages: The stages of each of `RUNS`.
+        run: One of `RUNS`.
+        models: The pipeline's components by name.
+        offload: One of `OFFLOADS`.
+        bits: Of the weights of linear layers; None if they are not quantized.
+    """
+    may_stream = offload in STREAMING and bits is None  # quantized weights cannot come and go
+    if may_stream and any(stage.placement == "streamed" for stage in stages[run]):
+        run = "training, recomputing"  # in any case
+    return max(_need_of(stage, models, offload, bits, may_stream) for stage in stages[run])
+
+
+def _need_of(stage: Stage, models: dict[str, nn.Module], offload: str, bits: int | None, may_stream: bool) -> int:
     def resident(name: str, offload: str) -> int:
-        quantized = None if name == "vae" else QUANTIZATIONS[bits]
-        return resident_bytes(models[name], offload, quantized)
+        return resident_bytes(models[name], offload, None if name == "vae" else bits)
 
     if offload == "none":
         return stage.activations + sum(resident(name, offload) for name in models)
-    return stage.activations + resident(stage.component, "model" if stage.stays else offload)
+    if stage.placement != "offloaded":
+        offload = "group" if stage.placement == "streamed" and may_stream else "model"
+    return stage.activations + resident(stage.component, offload)
 
 
 def _peaks(stages: Iterable[Stage]) -> dict[str, int]:

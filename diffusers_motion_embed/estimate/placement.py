@@ -9,6 +9,7 @@ from diffusers_motion_embed.estimate.live_bytes import stored_bytes
 
 
 OFFLOADS = ("none", "model", "group", "sequential")
+STREAMING = ("group", "sequential")  # in training, both bring one layer of the trained model at a time
 QUANTIZATIONS = {"none": None, "8 bit": 8, "4 bit": 4}
 BLOCK = 64  # numbers that share a float32 scale in 4 bits
 

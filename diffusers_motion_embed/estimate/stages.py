@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from diffusers import AutoencoderKLTemporalDecoder
@@ -23,10 +23,11 @@ from diffusers_motion_embed.storage.embedding import Embedding
 from diffusers_motion_embed.training.config import TrainingConfig
 from diffusers_motion_embed.training.optimization import Optimization
 from diffusers_motion_embed.training.preparation import new_embedding
-from diffusers_motion_embed.training.recompute import recomputation
+from diffusers_motion_embed.training.recompute import recomputation, streamed_layers
 
 
 ADAPTER_NAME = "estimate"
+Placement = Literal["offloaded", "whole", "streamed"]
 
 # Their pipelines ask for the prediction with the prompt and for that without it in turn, the others at once.
 IN_TURN = (
@@ -49,13 +50,14 @@ class Stage:
         name: For people.
         component: Name of the component.
         activations: Bytes of everything but weights, at the peak.
-        stays: Whether the component stays whole on the device, whatever offloading was chosen.
+        placement: What offloading does with the component's weights: "offloaded" as chosen, "whole" on the device
+            with any, or "streamed", one layer at a time, by group and sequential offloading.
     """
 
     name: str
     component: str
     activations: int
-    stays: bool = False
+    placement: Placement = "offloaded"
 
 
 def text_stages(pipe: Any) -> Iterator[Stage]:
@@ -124,10 +126,11 @@ def training_stage(
             run.step()
     remove_embedding(model, ADAPTER_NAME)
     learned = stored_bytes(tensor for parts in tensors.values() for tensor in parts.values())
+    placement: Placement = "streamed" if streamed_layers(model, config) else "whole"
     # Itself, two of AdamW, and the gradient of earlier passes; that of the last pass is seen.
     copies = 4 if accumulates else 3
     kept = stored_bytes([latents, *conditioning.tensors()]) + copies * learned
-    return Stage("training steps", component, live.peak + kept + copies, stays=True)
+    return Stage("training steps", component, live.peak + kept + copies, placement)
 
 
 def _copies_for_positions(

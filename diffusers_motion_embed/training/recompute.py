@@ -1,4 +1,4 @@
-"""Recomputing activations in the backward pass instead of keeping them.
+"""Recomputing activations in the backward pass instead of keeping them, with weights on the device or elsewhere.
 
 `UNet3DConditionModel` refuses diffusers' `enable_gradient_checkpointing()`, so layers are wrapped here for the
 duration of a training run. The table of model classes says which ones.
@@ -7,26 +7,74 @@ duration of a training run. The table of model classes says which ones.
 import contextlib
 import functools
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
+from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
+
+from diffusers_motion_embed.architectures import find_architecture
+from diffusers_motion_embed.training.config import TrainingConfig
+from diffusers_motion_embed.training.losses import LOSSES
+
+
+def streamed_layers(model: nn.Module, config: TrainingConfig) -> str | None:
+    """Regular expression for the layers whose weights may be away in training; None if the model has to be whole.
+
+    Most of a UNet's weights are in other layers. A LoRA that is trained beside the embedding would be away too.
+    """
+    architecture = find_architecture(model)
+    is_whole = architecture.component == "unet" or LOSSES[config.loss].trains_spatial_lora
+    return None if is_whole else architecture.layers
 
 
 @contextlib.contextmanager
-def recomputation(model: nn.Module, paths: str | None) -> Iterator[None]:
+def recomputation(
+    model: nn.Module, paths: str | None, away: Collection[nn.Module] = (), device: torch.device | None = None
+) -> Iterator[None]:
     """Recompute some of the model's layers, then restore them.
 
     Args:
         model: Any model.
         paths: Regular expression for the paths of these layers, such as `Architecture.layers`; None recomputes none.
+        away: Those of them whose weights are on another device, and come while they compute, forward and again
+            backward. No gradients of the weights are kept.
+        device: Where the model computes, if there are such layers.
     """
     layers = [module for path, module in model.named_modules() if paths and re.fullmatch(paths, path)]
     for layer in layers:
+        forward = layer.forward
+        if device is not None and layer in away:
+            forward = functools.partial(_with_weights, forward, layer, device)
         # The model is in evaluation mode, so that nothing in it is random.
-        layer.forward = functools.partial(checkpoint, layer.forward, use_reentrant=False, preserve_rng_state=False)
+        layer.forward = functools.partial(checkpoint, forward, use_reentrant=False, preserve_rng_state=False)
     try:
         yield
     finally:
         for layer in layers:
             del layer.forward  # the instance's, so that the class's shows again
+
+
+def _with_weights(
+    forward: Callable[..., Any], layer: nn.Module, device: torch.device, *args: Any, **kwargs: Any
+) -> Any:
+    """A forward pass with copies of the weights on the device, which live as long as the backward pass needs them."""
+    away = [
+        (module, name, weight)
+        for module in layer.modules()
+        for name, weight in module._parameters.items()
+        if weight is not None
+    ]
+    # Other objects rather than other data: autograd keeps frozen weights themselves, which would be away again.
+    for module, name, weight in away:
+        module._parameters[name] = nn.Parameter(_fetched(weight.data, device), requires_grad=False)
+    try:
+        return forward(*args, **kwargs)
+    finally:
+        for module, name, weight in away:
+            module._parameters[name] = weight
+
+
+def _fetched(weight: Tensor, device: torch.device) -> Tensor:
+    return weight.to(device, non_blocking=True)

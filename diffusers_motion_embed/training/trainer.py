@@ -18,7 +18,7 @@ from diffusers_motion_embed.architectures.bare import bare_models
 from diffusers_motion_embed.architectures.conditioning import Conditioning, capture_conditioning
 from diffusers_motion_embed.architectures.encoding import encode_frames
 from diffusers_motion_embed.architectures.noising import noising_of
-from diffusers_motion_embed.architectures.offloading import whole_on_device
+from diffusers_motion_embed.architectures.offloading import kept_on_device
 from diffusers_motion_embed.config import MotionEmbeddingConfig
 from diffusers_motion_embed.errors import AdapterNameError
 from diffusers_motion_embed.frames import Clip, as_clips
@@ -35,7 +35,7 @@ from diffusers_motion_embed.training.losses import LOSSES
 from diffusers_motion_embed.training.optimization import Optimization
 from diffusers_motion_embed.training.preparation import complete_config, new_embedding
 from diffusers_motion_embed.training.recipes import settings_for
-from diffusers_motion_embed.training.recompute import recomputation
+from diffusers_motion_embed.training.recompute import recomputation, streamed_layers
 from diffusers_motion_embed.training.spatial_lora import add_spatial_lora, remove_spatial_lora, save_spatial_lora
 
 
@@ -170,9 +170,10 @@ def train_motion_embedding(
     features_path = Path(features).expanduser() if features is not None else None
     with bare_models(pipe):
         reference = _Reference.of(pipe, component, clips, prompts, config, call_arguments, features_path)
-        with whole_on_device(pipe, model):
+        with kept_on_device(pipe, model, streamed_layers(model, config)) as away:
             embedding = _prepare(embedding_config, config, pipe, component, clips, prompts, reference)
-            with _attach(pipe, model, adapter_name, embedding, config, spatial_lora_directory) as spatial:
+            layers_away = _LayersAway(away, reference.latents.device)
+            with _attach(pipe, model, adapter_name, embedding, config, spatial_lora_directory, layers_away) as spatial:
                 noising = noising_of(pipe.scheduler)
                 run = Optimization(model, noising, *reference, embedding.tensors, spatial, config, accelerator)
                 guard = Guard(run)
@@ -181,6 +182,13 @@ def train_motion_embedding(
                 _run(guard, checkpoints, embedding.config, callback, progress_bar)
     trained = embedding.config
     return LoadReport(adapter_name, (component,), embedding.num_layers, trained.num_frames, trained.debias, prompts[0])
+
+
+class _LayersAway(NamedTuple):
+    """Layers whose weights come to the device only while they compute, and that device."""
+
+    layers: list[torch.nn.Module]
+    device: torch.device
 
 
 class _Reference(NamedTuple):
@@ -250,15 +258,20 @@ def _attach(
     embedding: Embedding,
     config: TrainingConfig,
     spatial_lora_directory: str | Path | None,
+    away: _LayersAway,
 ) -> Iterator[dict[str, torch.Tensor]]:
-    """Attach the embedding for training, and give the LoRA's parameters by name. Nothing else of the model learns."""
+    """Attach the embedding for training, and give the LoRA's parameters by name. Nothing else of the model learns.
+
+    Layers whose weights are away from the device are recomputed in any case: what the backward pass would keep of them
+    includes their weights.
+    """
     debias = _debias_of(config, embedding.config)
-    recomputed = find_architecture(model).layers if config.gradient_checkpointing else None
+    recomputed = find_architecture(model).layers if config.gradient_checkpointing or away.layers else None
     with (
         in_training(model, adapter_name, embedding, debias),
         _frozen(model),
         _spatial_lora(pipe, model, config, spatial_lora_directory) as spatial,
-        recomputation(model, recomputed),
+        recomputation(model, recomputed, *away),
     ):
         yield spatial
 

@@ -6,13 +6,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch import nn
 from torch.profiler import ProfilerActivity, profile
 
 from diffusers_motion_embed import VideoError, enable_motion_embedding
 from diffusers_motion_embed.errors import UnsupportedModelError
 from diffusers_motion_embed.estimate import estimate_memory, parse_memory
-from diffusers_motion_embed.estimate.memory import RUNS
+from diffusers_motion_embed.estimate.memory import RUNS, need_of_run
 from diffusers_motion_embed.estimate.placement import weight_bytes
+from diffusers_motion_embed.estimate.stages import Stage
 from diffusers_motion_embed.estimate.weightless import weightless_pipeline
 from diffusers_motion_embed.training import TrainingConfig, train_motion_embedding
 from tests.conftest import make_animatediff, make_text_to_video
@@ -79,6 +81,26 @@ def check_rows(estimate):
     (row,) = [line for line in estimate.table(whole - 1).splitlines() if line.startswith("none        none")]
     assert row.split()[2] == "-"
     assert " - " not in estimate.table(10**12).split("\n\n")[1]
+
+
+@pytest.mark.parametrize(
+    ("placement", "offload", "bits", "expected"),
+    [
+        ("streamed", "model", None, 100 + 4000 + 3 * 4000),
+        ("streamed", "group", None, 10 + 4000 + 4000),  # recomputed in any case
+        ("streamed", "sequential", None, 10 + 4000 + 4000),
+        ("streamed", "group", 8, 100 + 4 * (1000 + 4 * 40)),  # quantized weights stay
+        ("whole", "group", None, 100 + 4000 + 3 * 4000),
+    ],
+)
+def test_what_training_needs_of_a_model_that_is_offloaded(placement, offload, bits, expected):
+    layers = [nn.Linear(25, 40, bias=False) for _ in range(4)]
+    model = nn.ModuleDict({"embedding": layers[0], "blocks": nn.ModuleList(layers[1:])})
+    stages = {
+        run: [Stage("training steps", "transformer", activations, placement)]
+        for run, activations in (("training", 100), ("training, recomputing", 10))
+    }
+    assert need_of_run(stages, "training", {"transformer": model}, offload, bits) == expected
 
 
 @pytest.mark.slow

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from diffusers import UNet3DConditionModel
+from diffusers import UNet3DConditionModel, WanPipeline
 from diffusers.hooks import apply_group_offloading
 from safetensors.torch import load_file
 
@@ -11,6 +11,7 @@ from diffusers_motion_embed.storage.files import to_state_dict
 from diffusers_motion_embed.training import TrainingConfig, train_motion_embedding
 from tests.conftest import make_text_to_video, make_unet3d
 from tests.helpers import NUM_FRAMES, generate
+from tests.pipelines.wan import wan_parts
 
 
 DEVICE = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
@@ -96,6 +97,25 @@ def test_memory_of_training_and_generation(pipe, record_property):
         peaks[name] = torch.cuda.max_memory_allocated() - before
         record_property(f"peak bytes of {name}", peaks[name])
     assert all(peaks.values())
+
+
+@cuda
+@pytest.mark.parametrize("kind", ["groups", "sequential"])
+def test_a_transformer_larger_than_the_device_is_trained(kind, record_property):
+    """Its weights are in its blocks, of which one is there at a time."""
+    pipe = enable_motion_embedding(WanPipeline(**wan_parts(num_layers=32, ffn_dim=8192)))
+    weights = sum(weight.nbytes for weight in pipe.transformer.parameters())
+    if kind == "groups":
+        pipe.enable_group_offload(DEVICE, CPU, offload_type="block_level", num_blocks_per_group=1)
+    else:
+        pipe.enable_sequential_cpu_offload(device=DEVICE)
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_allocated()
+    frames = torch.randint(0, 256, (5, 16, 16, 3), dtype=torch.uint8).numpy()
+    train_motion_embedding(pipe, frames, "a red circle", TrainingConfig(max_train_steps=3))
+    share = (torch.cuda.max_memory_allocated() - before) / weights
+    record_property("peak over weights", share)
+    assert share < 0.5
 
 
 def milliseconds(model, inputs):

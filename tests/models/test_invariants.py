@@ -21,6 +21,8 @@ from diffusers_motion_embed import (
 )
 from diffusers_motion_embed.adapter.registry import embedding_tensors
 from diffusers_motion_embed.architectures import find_architecture
+from diffusers_motion_embed.architectures.offloading import outermost
+from diffusers_motion_embed.training import recompute
 from diffusers_motion_embed.training.recompute import recomputation
 from tests.helpers import assert_unchanged, snapshot
 from tests.models.zoo import ZOO, make_model, predict, run
@@ -164,6 +166,28 @@ def test_recomputing_layers_gives_the_same_gradients(model, embedding):
         checks.append(gradients_of(model, tensors))
     for gradients in checks:
         torch.testing.assert_close(gradients, expected, atol=1e-6, rtol=1e-4)
+
+
+def test_layers_whose_weights_come_and_go_give_the_same_gradients(model, embedding, monkeypatch):
+    """The weights that are away are useless here, so that whoever computes with them is found out."""
+    load_motion_embedding(model, embedding(model))
+    tensors = [tensor for parts in embedding_tensors(model, "default_0").values() for tensor in parts.values()]
+    for tensor in tensors:
+        tensor.requires_grad_(True)
+    model.requires_grad_(False)
+    expected, plain = gradients_of(model, tensors), run(model)
+    paths, device = find_architecture(model).layers, torch.device("cpu")
+    away = outermost(model, paths)
+    weights = {weight.data.data_ptr(): weight.data.clone() for layer in away for weight in layer.parameters()}
+    assert weights
+    for layer in away:
+        for weight in layer.parameters():
+            weight.fill_(torch.nan)
+    monkeypatch.setattr(recompute, "_fetched", lambda weight, device: weights[weight.data_ptr()].clone())
+    with recomputation(model, paths, away, device):
+        torch.testing.assert_close(gradients_of(model, tensors), expected, atol=1e-6, rtol=1e-4)
+        assert torch.equal(run(model), plain)
+    assert all(weight.isnan().all() for layer in away for weight in layer.parameters())
 
 
 def test_a_lora_and_a_motion_in_either_order(model, embedding):

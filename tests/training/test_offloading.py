@@ -1,5 +1,8 @@
 """Training while the pipeline's components are offloaded."""
 
+import tempfile
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,10 +10,12 @@ from accelerate import cpu_offload
 from diffusers import UNet3DConditionModel
 
 from diffusers_motion_embed import UnsupportedModelError, enable_motion_embedding
+from diffusers_motion_embed.architectures import find_architecture, offloading
 from diffusers_motion_embed.architectures.offloading import is_offloaded
-from diffusers_motion_embed.training import TrainingConfig, train_motion_embedding
+from diffusers_motion_embed.training import TrainingConfig, recompute, train_motion_embedding
 from tests.conftest import make_animatediff, make_text_to_video
 from tests.helpers import NUM_FRAMES, generate, make_config
+from tests.pipelines.wan import wan
 from tests.versions import offload_groups
 
 
@@ -29,16 +34,24 @@ OFFLOADS = {
     "sequential": offload_every_component,
     "leaves": lambda pipe: offload_groups(pipe, offload_type="leaf_level"),
     "blocks": lambda pipe: offload_groups(pipe, offload_type="block_level", num_blocks_per_group=1),
+    "files": lambda pipe: offload_groups(
+        pipe, offload_type="block_level", num_blocks_per_group=1, offload_to_disk_path=tempfile.mkdtemp()
+    ),
 }
 
 
-def train(pipe, callback=None):
-    frames = np.random.default_rng(0).integers(0, 256, (NUM_FRAMES, 16, 16, 3), dtype=np.uint8)
+def make_wan():
+    torch.manual_seed(0)
+    return enable_motion_embedding(wan())
+
+
+def train(pipe, callback=None, num_frames=NUM_FRAMES):
+    frames = np.random.default_rng(0).integers(0, 256, (num_frames, 16, 16, 3), dtype=np.uint8)
     config = TrainingConfig(max_train_steps=2, gradient_accumulation_steps=1)
     train_motion_embedding(
         pipe, frames, "a red circle", config, embedding_config=make_config(), callback=callback, progress_bar=False
     )
-    return generate(pipe)
+    return generate(pipe, num_frames)
 
 
 @pytest.mark.parametrize("make_pipe", [make_text_to_video, make_animatediff], ids=["text-to-video", "animatediff"])
@@ -59,6 +72,57 @@ def test_an_offloaded_pipeline_learns_the_same_and_stays_offloaded(make_pipe):
         if name == "sequential":  # on a CPU the only kind whose weights can be seen to be away
             assert {device.type for device in others} == {"meta"}
         assert all(is_offloaded(each) for each in (pipe.unet, pipe.vae, pipe.text_encoder)), name
+
+
+@pytest.mark.parametrize("name", OFFLOADS)
+def test_layers_of_a_transformer_come_and_go_where_the_rest_of_it_does(name, monkeypatch):
+    """Weights that are away are useless here, so that whoever computes with them is found out."""
+    expected = train(make_wan(), num_frames=5)
+    pipe = make_wan()
+    plain = generate(pipe, 5)
+    OFFLOADS[name](pipe)
+    fetched, weights, place = [], {}, offloading._place
+
+    def place_uselessly(model, device, layers):
+        away = place(model, device, layers)
+        for weight in (weight for layer in away for weight in layer.parameters()):
+            weights[weight.data_ptr()] = weight.data.clone()
+            weight.data.fill_(torch.nan)
+        return away
+
+    def fetch(weight, device):
+        fetched.append(weight)
+        return weights[weight.data_ptr()].clone()
+
+    def restore(progress):
+        if progress.step == progress.max_train_steps:
+            for weight in pipe.transformer.parameters():
+                weight.data.copy_(weights.get(weight.data_ptr(), weight.data))
+
+    monkeypatch.setattr(offloading, "_place", place_uselessly)
+    monkeypatch.setattr(recompute, "_fetched", fetch)
+    torch.testing.assert_close(train(pipe, restore, 5), expected, atol=1e-5, rtol=1e-4)
+    assert bool(fetched) == (name != "model")
+    assert all(is_offloaded(each) for each in (pipe.transformer, pipe.vae, pipe.text_encoder))
+    pipe.unload_motion_embedding()
+    torch.testing.assert_close(generate(pipe, 5), plain, atol=1e-5, rtol=1e-4)  # files are read to other addresses
+
+
+def test_only_layers_of_transformers_come_and_go_and_no_lora_is_trained_in_them():
+    config = TrainingConfig()
+    assert recompute.streamed_layers(make_text_to_video().unet, config) is None
+    transformer = wan().transformer
+    assert recompute.streamed_layers(transformer, config) == find_architecture(transformer).layers
+    assert recompute.streamed_layers(transformer, replace(config, loss="debiased_hybrid")) is None
+
+
+def test_quantized_weights_do_not_come_and_go():
+    model = wan().transformer
+    linear = model.blocks[0].attn1.to_q
+    linear.weight = type("Quantized", (torch.nn.Parameter,), {})(linear.weight.data)
+    layers = find_architecture(model).layers
+    assert offloading._place(model, CPU, layers) == []
+    assert len(offloading._place(wan().transformer, CPU, layers)) == len(model.blocks)
 
 
 @pytest.mark.parametrize("offload", OFFLOADS.values(), ids=OFFLOADS)
