@@ -14,6 +14,7 @@ from benchmarks.fidelity.learned import (
     by_recipe,
     by_step,
     debiased,
+    on_grid,
     ours,
     recipe,
     scaled,
@@ -24,6 +25,7 @@ from benchmarks.peers.motion_embedding import MotionEmbedding
 from benchmarks.peers.spatial_query_key import SpatialQueryKeyEmbedding
 from benchmarks.peers.tracked_path import TrackedPath
 from diffusers_motion_embed.functional import DEBIAS_MODES
+from diffusers_motion_embed.training import RECIPES
 
 
 PLAIN = "without"
@@ -82,6 +84,18 @@ GROUPS: dict[str, dict[str, Experiment]] = {
         "tracked path": Learned(TrackedPath()),
         "path alone": by_recipe(PATH_ALONE),
         "position": recipe("position"),
+    },
+    "cameras": {
+        "own recipe": Learned(MotionEmbedding()),
+        "all layers": ours({"timestep_sampling": (0.3, 1.0)}, {"target_modules": ".*"}),
+        "query-key part, all layers": ours(
+            {"timestep_sampling": (0.3, 1.0)}, {"target_modules": ".*", "parts": ("qk",)}
+        ),
+        "inverted noise blended, all layers": ours(
+            {"timestep_sampling": (0.3, 1.0)}, {"target_modules": ".*"}, prior=NoisePrior()
+        ),
+        **{f"path alone, {n} x {n}": on_grid(PATH_ALONE, n) for n in (1, 2, 3)},
+        **{f"position, {n} x {n}": on_grid(RECIPES["position"], n) for n in (1, 2, 3)},
     },
     "uses": {
         "debiasing": ours(uses={mode: debiased(mode) for mode in DEBIAS_MODES}),

@@ -114,6 +114,11 @@ def by_recipe(recipe: Recipe) -> Learned:
     return ours(recipe.training, recipe.embedding)
 
 
+def on_grid(recipe: Recipe, size: int) -> Learned:
+    """What a recipe gives whose position part has so many rows and columns."""
+    return by_recipe(replace(recipe, embedding={**recipe.embedding, "position_grid": (size, size)}))
+
+
 def recipe(name: str) -> Learned:
     """What a recipe of the package gives within the budget."""
     return by_recipe(RECIPES[name])
