@@ -1,9 +1,10 @@
 """Pipelines whose weights are elsewhere until they are needed: accelerate's offloading, and diffusers' by groups."""
 
 import contextlib
+import logging
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from accelerate import cpu_offload
@@ -12,6 +13,8 @@ from diffusers.hooks.group_offloading import _apply_group_offloading, _get_top_l
 from diffusers.hooks.hooks import HookRegistry
 from torch import nn
 
+
+logger = logging.getLogger(__name__)
 
 GROUP_HOOKS = ("group_offloading", "layer_execution_tracker", "lazy_prefetch_group_offloading")
 
@@ -27,27 +30,32 @@ def device_of(pipe: Any, module: Any) -> torch.device:
     return torch.device(pipe._execution_device if is_offloaded(module) else module.device)
 
 
+class Placed(NamedTuple):
+    """Where a model computes, and those of its layers whose weights are elsewhere."""
+
+    device: torch.device
+    away: list[nn.Module]
+
+
 @contextlib.contextmanager
-def kept_on_device(pipe: Any, model: nn.Module, layers: str | None = None) -> Iterator[list[nn.Module]]:
+def kept_on_device(pipe: Any, model: nn.Module, layers: str | None = None) -> Iterator[Placed]:
     """Keep a model of the pipeline on its device without hooks, then offload it as before.
 
     Args:
         pipe: The pipeline, offloaded or not.
         model: One of its models. It may get further layers meanwhile.
         layers: Regular expression for the paths of layers whose weights stay away from the device, if the model is
-            offloaded by groups or sequentially: it may be larger than the device. None brings all.
-
-    Yields:
-        The layers whose weights are away.
+            offloaded by groups or sequentially: it may be larger than the device. None brings all, and so do quantized
+            weights.
     """
     offload_models(pipe)
     if not is_offloaded(model):
-        yield []
+        yield Placed(device_of(pipe, model), [])
         return
     device, group = torch.device(pipe._execution_device), _get_top_level_group_offload_hook(model)
     if group is not None:
-        with _without_groups(model, group.config, device, layers) as away:
-            yield away
+        with _without_groups(model, group.config, device, layers) as placed:
+            yield placed
         return
     is_sequential = not getattr(pipe, "_all_hooks", None)
     remove_hook_from_module(model, recurse=True)
@@ -71,9 +79,7 @@ def offload_models(pipe: Any) -> None:
 
 
 @contextlib.contextmanager
-def _without_groups(
-    model: nn.Module, config: Any, device: torch.device, layers: str | None
-) -> Iterator[list[nn.Module]]:
+def _without_groups(model: nn.Module, config: Any, device: torch.device, layers: str | None) -> Iterator[Placed]:
     _bring_from_disk(model, config.offload_device)
     registry = HookRegistry.check_if_exists_or_initialize(model)
     for name in GROUP_HOOKS:
@@ -85,23 +91,32 @@ def _without_groups(
         _apply_group_offloading(model, config)
 
 
-def _place(model: nn.Module, device: torch.device, layers: str | None) -> list[nn.Module]:
-    """Bring a model to the device, but for the weights of these layers. It has no hooks any more.
-
-    Returns:
-        The layers whose weights are away: none if some weights are quantized, which cannot come and go.
-    """
+def _place(model: nn.Module, device: torch.device, paths: str | None) -> Placed:
+    """Bring a model to the device, but for the weights of the layers at these paths. It has no hooks any more."""
     tensors = [*model.parameters(), *model.buffers()]
     is_plain = all(type(t) in (nn.Parameter, torch.Tensor) and type(t.data) is torch.Tensor for t in tensors)
-    away = outermost(model, layers) if is_plain and layers else []
-    if not away:
+    if paths is None or not is_plain:
         model.to(device)
-        return []
-    staying = {id(weight) for layer in away for weight in layer.parameters()}
+        return Placed(device, [])
+    away = [module for path, module in model.named_modules() if re.fullmatch(paths, path)]
+    inside = {module for layer in away for module in layer.modules()}
+    shared = {
+        id(weight) for each in model.modules() if each not in inside for weight in each.parameters(recurse=False)
+    }
+    staying = {id(weight) for layer in away for weight in layer.parameters()} - shared
     for tensor in tensors:
         if id(tensor) not in staying:
             tensor.data = tensor.data.to(device)
-    return away
+    logger.info("The weights of %d layers of %s come while they compute.", len(away), type(model).__name__)
+    return Placed(device, away)
+
+
+def only_in(model: nn.Module, layers: list[nn.Module]) -> set[int]:
+    """The `id`s of the weights that no other module of the model shares with these layers."""
+    inside = {module for layer in layers for module in layer.modules()}
+    others = [module for module in model.modules() if module not in inside]
+    shared = {id(weight) for module in others for weight in module.parameters(recurse=False)}
+    return {id(weight) for layer in layers for weight in layer.parameters()} - shared
 
 
 def _bring_from_disk(model: nn.Module, device: torch.device) -> None:
@@ -110,15 +125,8 @@ def _bring_from_disk(model: nn.Module, device: torch.device) -> None:
     found = [hook.get_hook(GROUP_HOOKS[0]) for hook in hooks if hook is not None]
     for group in {id(each.group): each.group for each in found if each is not None}.values():
         if group.offload_to_disk_path is not None:
-            group.onload_device = device
-            group.onload_()
-
-
-def outermost(model: nn.Module, paths: str) -> list[nn.Module]:
-    """The modules at these paths that are in no other of them."""
-    found: dict[str, nn.Module] = {}
-    for path, module in model.named_modules():  # from the outside in
-        inside = any(path.startswith(f"{outer}.") for outer in found)
-        if re.fullmatch(paths, path) and not inside:
-            found[path] = module
-    return list(found.values())
+            before, group.onload_device = group.onload_device, device
+            try:
+                group.onload_()
+            finally:
+                group.onload_device = before

@@ -43,6 +43,7 @@ class Architecture:
         rotary: Where the model keeps its rotary positions, which the position part moves. If it has none, the reason
             why it takes no position part, in words.
         layers: Regular expression for the paths of the layers whose activations training can forget and compute again.
+        streams: Whether most of the model's weights are in `layers`, so that in training these can come and go.
         text_per_frame: Whether the model takes the text features once for every frame, (batch · frames, tokens,
             channels), rather than once for every clip.
         spatial_attention: Regular expression for the paths of the attention layers that see single frames; None if
@@ -66,6 +67,7 @@ class Architecture:
     value_grid: tuple[int, int] = (1, 1)
     rotary: Rotary | str = ROPE
     layers: str = r"\w*blocks\.\d+"
+    streams: bool = True
     text_per_frame: bool = False
     spatial_attention: str | None = None
     timestep_position: int = 1
@@ -219,6 +221,7 @@ _unet = partial(
         r"(?!up_blocks\.3\.(temp_attentions|motion_modules)\.[12]\.)"
         r"(down|up)_blocks\..*(transformer_blocks\.\d+|temp_convs\.\d+\.conv\d|temporal_res_block)"
     ),
+    streams=False,
     spatial_attention=rf"{_SECTION}\.attentions\.\d+\.transformer_blocks\.\d+\.attn[12]",
 )
 _temporal_unet = partial(

@@ -19,9 +19,18 @@ from diffusers_motion_embed.config import MotionEmbeddingConfig
 from diffusers_motion_embed.storage.embedding import EmbeddingTensors
 
 
-def new_embedding(model: ModelMixin, config: MotionEmbeddingConfig, paths: list[str]) -> EmbeddingTensors:
-    """Zero tensors that require gradients: with them the model still computes what it did before."""
-    device = next(model.parameters()).device
+def new_embedding(
+    model: ModelMixin, config: MotionEmbeddingConfig, paths: list[str], device: torch.device | None = None
+) -> EmbeddingTensors:
+    """Zero tensors that require gradients: with them the model still computes what it did before.
+
+    Args:
+        model: The model.
+        config: Parts, grids and number of frames.
+        paths: Of the layers that are adapted.
+        device: Where the model computes; by default where its first weight is.
+    """
+    device = device or next(model.parameters()).device
     tensors: EmbeddingTensors = {}
     for path, shape in embedding_shapes(model, config, paths).items():
         sizes = shape.tensor_shapes()

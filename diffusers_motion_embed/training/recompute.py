@@ -22,27 +22,27 @@ from diffusers_motion_embed.training.losses import LOSSES
 def streamed_layers(model: nn.Module, config: TrainingConfig) -> str | None:
     """Regular expression for the layers whose weights may be away in training; None if the model has to be whole.
 
-    Most of a UNet's weights are in other layers. A LoRA that is trained beside the embedding would be away too.
+    A LoRA that is trained beside the embedding would be away too.
     """
     architecture = find_architecture(model)
-    is_whole = architecture.component == "unet" or LOSSES[config.loss].trains_spatial_lora
-    return None if is_whole else architecture.layers
+    return architecture.layers if architecture.streams and not LOSSES[config.loss].trains_spatial_lora else None
 
 
 @contextlib.contextmanager
 def recomputation(
-    model: nn.Module, paths: str | None, away: Collection[nn.Module] = (), device: torch.device | None = None
+    model: nn.Module, paths: str | None, device: torch.device | None = None, away: Collection[nn.Module] = ()
 ) -> Iterator[None]:
     """Recompute some of the model's layers, then restore them.
 
     Args:
         model: Any model.
         paths: Regular expression for the paths of these layers, such as `Architecture.layers`; None recomputes none.
-        away: Those of them whose weights are on another device, and come while they compute, forward and again
-            backward. No gradients of the weights are kept.
-        device: Where the model computes, if there are such layers.
+        device: Where the model computes; needed if some layers are away.
+        away: Those of them whose weights are elsewhere, and come while they compute, forward and again backward. These
+            weights get no gradients.
     """
     layers = [module for path, module in model.named_modules() if paths and re.fullmatch(paths, path)]
+    before = [vars(layer).get("forward") for layer in layers]  # hooks of diffusers are an instance's own forward
     for layer in layers:
         forward = layer.forward
         if device is not None and layer in away:
@@ -52,8 +52,11 @@ def recomputation(
     try:
         yield
     finally:
-        for layer in layers:
-            del layer.forward  # the instance's, so that the class's shows again
+        for layer, own in zip(layers, before, strict=True):
+            if own is None:
+                del layer.forward  # so that the class's shows again
+            else:
+                layer.forward = own
 
 
 def _with_weights(
@@ -66,10 +69,10 @@ def _with_weights(
         for name, weight in module._parameters.items()
         if weight is not None
     ]
-    # Other objects rather than other data: autograd keeps frozen weights themselves, which would be away again.
-    for module, name, weight in away:
-        module._parameters[name] = nn.Parameter(_fetched(weight.data, device), requires_grad=False)
     try:
+        # Other objects rather than other data: autograd keeps frozen weights themselves, which would be away again.
+        for module, name, weight in away:
+            module._parameters[name] = nn.Parameter(_fetched(weight.data, device), requires_grad=False)
         return forward(*args, **kwargs)
     finally:
         for module, name, weight in away:

@@ -18,7 +18,7 @@ from diffusers_motion_embed.architectures.bare import bare_models
 from diffusers_motion_embed.architectures.conditioning import Conditioning, capture_conditioning
 from diffusers_motion_embed.architectures.encoding import encode_frames
 from diffusers_motion_embed.architectures.noising import noising_of
-from diffusers_motion_embed.architectures.offloading import kept_on_device
+from diffusers_motion_embed.architectures.offloading import Placed, kept_on_device
 from diffusers_motion_embed.config import MotionEmbeddingConfig
 from diffusers_motion_embed.errors import AdapterNameError
 from diffusers_motion_embed.frames import Clip, as_clips
@@ -170,10 +170,9 @@ def train_motion_embedding(
     features_path = Path(features).expanduser() if features is not None else None
     with bare_models(pipe):
         reference = _Reference.of(pipe, component, clips, prompts, config, call_arguments, features_path)
-        with kept_on_device(pipe, model, streamed_layers(model, config)) as away:
+        with kept_on_device(pipe, model, streamed_layers(model, config)) as placed:
             embedding = _prepare(embedding_config, config, pipe, component, clips, prompts, reference)
-            layers_away = _LayersAway(away, reference.latents.device)
-            with _attach(pipe, model, adapter_name, embedding, config, spatial_lora_directory, layers_away) as spatial:
+            with _attach(pipe, model, adapter_name, embedding, config, spatial_lora_directory, placed) as spatial:
                 noising = noising_of(pipe.scheduler)
                 run = Optimization(model, noising, *reference, embedding.tensors, spatial, config, accelerator)
                 guard = Guard(run)
@@ -182,13 +181,6 @@ def train_motion_embedding(
                 _run(guard, checkpoints, embedding.config, callback, progress_bar)
     trained = embedding.config
     return LoadReport(adapter_name, (component,), embedding.num_layers, trained.num_frames, trained.debias, prompts[0])
-
-
-class _LayersAway(NamedTuple):
-    """Layers whose weights come to the device only while they compute, and that device."""
-
-    layers: list[torch.nn.Module]
-    device: torch.device
 
 
 class _Reference(NamedTuple):
@@ -247,7 +239,7 @@ def _prepare(
     )
     completed.training = {"prompt": prompts[0] if len(prompts) == 1 else prompts, **asdict(config)}
     completed.target_modules = select_layers(model, completed)
-    return Embedding(completed, new_embedding(model, completed, completed.target_modules))
+    return Embedding(completed, new_embedding(model, completed, completed.target_modules, reference.latents.device))
 
 
 @contextlib.contextmanager
@@ -258,7 +250,7 @@ def _attach(
     embedding: Embedding,
     config: TrainingConfig,
     spatial_lora_directory: str | Path | None,
-    away: _LayersAway,
+    placed: Placed,
 ) -> Iterator[dict[str, torch.Tensor]]:
     """Attach the embedding for training, and give the LoRA's parameters by name. Nothing else of the model learns.
 
@@ -266,12 +258,12 @@ def _attach(
     includes their weights.
     """
     debias = _debias_of(config, embedding.config)
-    recomputed = find_architecture(model).layers if config.gradient_checkpointing or away.layers else None
+    recomputed = find_architecture(model).layers if config.gradient_checkpointing or placed.away else None
     with (
         in_training(model, adapter_name, embedding, debias),
         _frozen(model),
         _spatial_lora(pipe, model, config, spatial_lora_directory) as spatial,
-        recomputation(model, recomputed, *away),
+        recomputation(model, recomputed, *placed),
     ):
         yield spatial
 

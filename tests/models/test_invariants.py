@@ -2,6 +2,7 @@
 
 import copy
 import itertools
+import re
 
 import diffusers
 import pytest
@@ -21,7 +22,6 @@ from diffusers_motion_embed import (
 )
 from diffusers_motion_embed.adapter.registry import embedding_tensors
 from diffusers_motion_embed.architectures import find_architecture
-from diffusers_motion_embed.architectures.offloading import outermost
 from diffusers_motion_embed.training import recompute
 from diffusers_motion_embed.training.recompute import recomputation
 from tests.helpers import assert_unchanged, snapshot
@@ -168,6 +168,15 @@ def test_recomputing_layers_gives_the_same_gradients(model, embedding):
         torch.testing.assert_close(gradients, expected, atol=1e-6, rtol=1e-4)
 
 
+def test_recomputation_gives_an_instance_s_own_forward_back(model):
+    paths = find_architecture(model).layers
+    layer = next(module for path, module in model.named_modules() if re.fullmatch(paths, path))
+    own = layer.forward = layer.forward  # as hooks of diffusers do it
+    with recomputation(model, paths):
+        assert layer.forward is not own
+    assert layer.forward is own
+
+
 def test_layers_whose_weights_come_and_go_give_the_same_gradients(model, embedding, monkeypatch):
     """The weights that are away are useless here, so that whoever computes with them is found out."""
     load_motion_embedding(model, embedding(model))
@@ -177,14 +186,14 @@ def test_layers_whose_weights_come_and_go_give_the_same_gradients(model, embeddi
     model.requires_grad_(False)
     expected, plain = gradients_of(model, tensors), run(model)
     paths, device = find_architecture(model).layers, torch.device("cpu")
-    away = outermost(model, paths)
+    away = [module for path, module in model.named_modules() if re.fullmatch(paths, path)]
     weights = {weight.data.data_ptr(): weight.data.clone() for layer in away for weight in layer.parameters()}
     assert weights
     for layer in away:
         for weight in layer.parameters():
             weight.fill_(torch.nan)
     monkeypatch.setattr(recompute, "_fetched", lambda weight, device: weights[weight.data_ptr()].clone())
-    with recomputation(model, paths, away, device):
+    with recomputation(model, paths, device, away):
         torch.testing.assert_close(gradients_of(model, tensors), expected, atol=1e-6, rtol=1e-4)
         assert torch.equal(run(model), plain)
     assert all(weight.isnan().all() for layer in away for weight in layer.parameters())

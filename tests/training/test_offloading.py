@@ -1,5 +1,6 @@
 """Training while the pipeline's components are offloaded."""
 
+import itertools
 import tempfile
 from dataclasses import replace
 
@@ -29,14 +30,19 @@ def offload_every_component(pipe):
             cpu_offload(component, CPU, offload_buffers=len(component._parameters) > 0)
 
 
+def offload_to_files(pipe):
+    """The folder lives as long as the pipeline."""
+    pipe.folder_of_weights = tempfile.TemporaryDirectory()
+    settings = {"offload_type": "block_level", "num_blocks_per_group": 1}
+    offload_groups(pipe, **settings, offload_to_disk_path=pipe.folder_of_weights.name)
+
+
 OFFLOADS = {
     "model": lambda pipe: pipe.enable_model_cpu_offload(device="cpu"),
     "sequential": offload_every_component,
     "leaves": lambda pipe: offload_groups(pipe, offload_type="leaf_level"),
     "blocks": lambda pipe: offload_groups(pipe, offload_type="block_level", num_blocks_per_group=1),
-    "files": lambda pipe: offload_groups(
-        pipe, offload_type="block_level", num_blocks_per_group=1, offload_to_disk_path=tempfile.mkdtemp()
-    ),
+    "files": offload_to_files,
 }
 
 
@@ -83,12 +89,12 @@ def test_layers_of_a_transformer_come_and_go_where_the_rest_of_it_does(name, mon
     OFFLOADS[name](pipe)
     fetched, weights, place = [], {}, offloading._place
 
-    def place_uselessly(model, device, layers):
-        away = place(model, device, layers)
-        for weight in (weight for layer in away for weight in layer.parameters()):
+    def place_uselessly(*arguments):
+        placed = place(*arguments)
+        for weight in (weight for layer in placed.away for weight in layer.parameters()):
             weights[weight.data_ptr()] = weight.data.clone()
             weight.data.fill_(torch.nan)
-        return away
+        return placed
 
     def fetch(weight, device):
         fetched.append(weight)
@@ -121,8 +127,37 @@ def test_quantized_weights_do_not_come_and_go():
     linear = model.blocks[0].attn1.to_q
     linear.weight = type("Quantized", (torch.nn.Parameter,), {})(linear.weight.data)
     layers = find_architecture(model).layers
-    assert offloading._place(model, CPU, layers) == []
-    assert len(offloading._place(wan().transformer, CPU, layers)) == len(model.blocks)
+    assert offloading._place(model, CPU, layers).away == []
+    assert offloading._place(whole := wan().transformer, CPU, layers).away == list(whole.blocks)
+
+
+def test_what_others_share_with_layers_does_not_come_and_go_with_them():
+    model = wan().transformer
+    shared = torch.nn.Parameter(torch.zeros(16))
+    model.blocks[0].attn1.to_q.bias = model.proj_out.bias = shared
+    of_blocks = {id(weight) for weight in model.blocks.parameters()}
+    assert id(shared) in of_blocks
+    assert offloading.only_in(model, list(model.blocks)) == of_blocks - {id(shared)}
+
+
+def test_a_run_whose_weights_do_not_fit_leaves_them_as_they_were(monkeypatch):
+    pipe = make_wan()
+    OFFLOADS["blocks"](pipe)
+    plain, fetch, number = generate(pipe, 5), recompute._fetched, itertools.count()
+    before = {name: (id(weight), weight.requires_grad) for name, weight in pipe.transformer.named_parameters()}
+
+    def fail(weight, device):
+        if next(number) == 40:
+            raise torch.OutOfMemoryError("no more")
+        return fetch(weight, device)
+
+    monkeypatch.setattr(recompute, "_fetched", fail)
+    with pytest.raises(torch.OutOfMemoryError):
+        train(pipe, num_frames=5)
+    after = {name: (id(weight), weight.requires_grad) for name, weight in pipe.transformer.named_parameters()}
+    assert after == before
+    assert is_offloaded(pipe.transformer)
+    assert torch.equal(generate(pipe, 5), plain)
 
 
 @pytest.mark.parametrize("offload", OFFLOADS.values(), ids=OFFLOADS)
