@@ -84,9 +84,11 @@ class Question:
         def generate_clips(prompts: list[str], seeds: list[int]) -> np.ndarray:
             return generate(lab.pipe, prompts, seeds, case.num_frames)
 
-        case.load(lab.pipe, embeddings)
-        frames = lab.generate(generate_clips, PROMPTS, case.title)
-        lab.pipe.unload_motion_embedding()
+        try:
+            case.load(lab.pipe, embeddings)
+            frames = lab.generate(generate_clips, PROMPTS, case.title)
+        finally:
+            lab.pipe.unload_motion_embedding()
         return Clips(case.title, frames, PROMPTS, targets=case.targets)
 
 
@@ -191,7 +193,8 @@ def sequence(paths: Paths) -> Iterator[Case]:
         yield Case(f"{title}: as long as both", both, {"one, then the other": whole})
         yield Case(f"{title}: as long as one", both, {"one, then the other": resampled(whole, num_frames)})
         halves = combined(lambda known, pair=(first, second): half_and_half([known[name] for name in pair]))
-        half = num_frames // 2
+        # Of an odd number of frames, the first has a latent of its own, and each further one shows two.
+        half = num_frames // 2 if num_frames % 2 == 0 else 2 * ((num_frames + 1) // 4) - 1
         path = np.concatenate([paths[first][:half], paths[second][half:]])
         yield Case(f"{title}: half and half", halves, {"half of each": path})
 

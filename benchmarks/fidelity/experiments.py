@@ -1,9 +1,11 @@
 """The table of experiments: all that is measured of fidelity, in groups. A further experiment is a line here."""
 
 from dataclasses import replace
+from pathlib import Path
 
 from benchmarks.fidelity.arithmetic import PATH_QUESTIONS, QUESTIONS, SCALES
 from benchmarks.fidelity.compact import stored
+from benchmarks.fidelity.few_steps import FewSteps
 from benchmarks.fidelity.known_answers import KnownAnswers
 from benchmarks.fidelity.lab import Experiment
 from benchmarks.fidelity.learned import (
@@ -39,6 +41,7 @@ GROUPS: dict[str, dict[str, Experiment]] = {
     "plain": {PLAIN: Plain()},
     "methods": {name: Learned(method) for name, method in METHODS.items()} | {f"{DEFAULT}, gentle": recipe("gentle")},
     "ablations": {
+        "nothing changed": ours(),
         "query-key part alone": ours(embedding={"parts": ["qk"]}),
         "value part alone": ours(embedding={"parts": ["v"]}),
         "spatial axis on query-key": Learned(SpatialQueryKeyEmbedding()),
@@ -66,6 +69,7 @@ GROUPS: dict[str, dict[str, Experiment]] = {
         "paper's recipe": recipe("paper"),
     },
     "sizes": {
+        "4 x 4": ours(),
         "1 x 1": ours(embedding={"value_grid": (1, 1)}),
         "2 x 2": ours(embedding={"value_grid": (2, 2)}),
         "full grids": ours(embedding={"value_grid": "full"}),
@@ -85,7 +89,7 @@ GROUPS: dict[str, dict[str, Experiment]] = {
         "path alone": by_recipe(PATH_ALONE),
         "position": recipe("position"),
     },
-    "cameras": {
+    "cameras": {  # with `--references swing arc breathe rush`
         "own recipe": Learned(MotionEmbedding()),
         "all layers": ours({"timestep_sampling": (0.3, 1.0)}, {"target_modules": ".*"}),
         "query-key part, all layers": ours(
@@ -104,6 +108,7 @@ GROUPS: dict[str, dict[str, Experiment]] = {
     },
     "arithmetic": QUESTIONS,
     "arithmetic of paths": PATH_QUESTIONS,
-    "regions": {"halves": Regions()},
+    "few steps": {"four steps": FewSteps(MotionEmbedding(), Path("outputs/tiny-wan-few-steps"))},
+    "regions": {"sides": Regions()},
     "trackers": {"known answers": KnownAnswers()},
 }

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from diffusers.loaders.lora_base import LORA_WEIGHT_NAME_SAFE
+
 from benchmarks.fidelity.lab import Clips, Lab, Outcome
 from benchmarks.fidelity.learned import BUDGET, Uses, recipes_behind, scaled
 from benchmarks.peers import Method
@@ -27,7 +29,7 @@ def few_steps(pipe: Any, lora: Path) -> Iterator[None]:
         yield
     finally:
         pipe.scheduler = scheduler
-        pipe.delete_adapters(ADAPTER)
+        pipe.unload_lora_weights()
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ class FewSteps:
     @property
     def settings(self) -> str:
         """See `Experiment`."""
-        weights = b"".join(file.read_bytes() for file in sorted(self.lora.glob("*.safetensors")))
+        weights = (self.lora / LORA_WEIGHT_NAME_SAFE).read_bytes()
         return repr(
             (
                 self.method,

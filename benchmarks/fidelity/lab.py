@@ -22,8 +22,8 @@ from diffusers_motion_embed.training import RECIPES, TrainingConfig, train_motio
 from diffusers_motion_embed.training.recipes import Recipe, default_recipe
 
 
-# The paths, (frames, 2), by which things in the left and in the right half move; None where nothing acts.
-Halves = tuple[np.ndarray | None, np.ndarray | None]
+# The paths, (frames, 2), by which things on the left and on the right side move; None where nothing acts.
+Sides = tuple[np.ndarray | None, np.ndarray | None]
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Clips:
         plain: The clips of the same prompts and noise by the plain model, of the same shape.
         pictures: The first frames that were given, (looks, size, size, 3), uint8.
         targets: Paths to compare with, (frames, 2), by name.
-        halves: Of clips of two objects: the motions of the halves of the picture.
+        sides: Of clips of two objects: the motions of both sides of the picture.
         figures: Further figures, the same for all clips.
     """
 
@@ -47,7 +47,7 @@ class Clips:
     plain: np.ndarray | None = None
     pictures: np.ndarray | None = None
     targets: Mapping[str, np.ndarray] = field(default_factory=dict)
-    halves: Halves | None = None
+    sides: Sides | None = None
     figures: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -148,8 +148,10 @@ class Lab:
                 adapter_name=name,
                 call_arguments=training_arguments(self.pipe),
             )
-            self.pipe.save_motion_embedding(path, name)
-            self.pipe.unload_motion_embedding()
+            try:
+                self.pipe.save_motion_embedding(path, name)
+            finally:
+                self.pipe.unload_motion_embedding()
         return path
 
 

@@ -155,7 +155,7 @@ def changed(
         settings: Settings of the method to change.
 
     Raises:
-        ValueError: If the experiment has no such settings.
+        ValueError: If the experiment has no such settings, or takes them from the model's own recipe.
     """
     method = getattr(experiment, "method", None)
     known = {each.name for each in fields(method)} if method else set()
@@ -163,6 +163,7 @@ def changed(
     unknown = (settings.keys() | parts.keys()) - known
     if unknown:
         raise ValueError(f"{type(method or experiment).__name__} has no setting {', '.join(sorted(unknown))}.")
-    defaults = {"config": TrainingConfig(), "embedding": MotionEmbeddingConfig()}
-    new = {name: replace(getattr(method, name) or defaults[name], **options) for name, options in parts.items()}
+    if any(getattr(method, name) is None for name in parts):
+        raise ValueError("It takes the model's own recipe. Change one by its name, such as recipes/default.")
+    new = {name: replace(getattr(method, name), **options) for name, options in parts.items()}
     return replace(experiment, method=replace(method, **settings, **new))

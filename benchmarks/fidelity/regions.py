@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.fidelity.arithmetic import ALL
-from benchmarks.fidelity.lab import Clips, Halves, Lab, Outcome
+from benchmarks.fidelity.lab import Clips, Lab, Outcome, Sides
 from benchmarks.fidelity.learned import OWN_RECIPES
 from benchmarks.peers.generation import generator_of
 from benchmarks.tiny_world.pipelines import training_arguments
@@ -54,21 +54,22 @@ class Regions:
         looks = prompts_for("regions", SHOWN, is_camera=False)
         up, down = (wave(lab.num_frames, sign) for sign in (-1.0, 1.0))
         started = time.process_time()
-        for name, scene in (("up", up), ("down", down)):
-            arguments = {"adapter_name": name, "call_arguments": training_arguments(lab.pipe)}
-            train_motion_embedding(lab.pipe, as_video(scene), scene.appearance.prompt, self.config, **arguments)
-        seconds = time.process_time() - started
-        paths = up.motion.screen_center, down.motion.screen_center
-        clips = [
-            Clips(use, lab.generate(generator_of(lab.pipe), looks, use), looks, halves=halves)
-            for use, halves in _uses(lab.pipe, *paths)
-        ]
-        lab.pipe.unload_motion_embedding()
+        try:
+            for name, scene in (("up", up), ("down", down)):
+                arguments = {"adapter_name": name, "call_arguments": training_arguments(lab.pipe)}
+                train_motion_embedding(lab.pipe, as_video(scene), scene.appearance.prompt, self.config, **arguments)
+            seconds = time.process_time() - started
+            clips = [
+                Clips(use, lab.generate(generator_of(lab.pipe), looks, use), looks, sides=sides)
+                for use, sides in _uses(lab.pipe, up.motion.screen_center, down.motion.screen_center)
+            ]
+        finally:
+            lab.pipe.unload_motion_embedding()
         return Outcome(clips, seconds=seconds)
 
 
-def _uses(pipe: Any, up: np.ndarray, down: np.ndarray) -> Iterator[tuple[str, Halves]]:
-    """Sets the pipeline up for one use after the other, and tells the motion of each half."""
+def _uses(pipe: Any, up: np.ndarray, down: np.ndarray) -> Iterator[tuple[str, Sides]]:
+    """Sets the pipeline up for one use after the other, and tells the motion of each side."""
     pipe.set_motion_embeddings(["up", "down"], [0.0, 0.0])
     yield "without, compared with up and down", (up, down)
     pipe.set_motion_embeddings("up", 1.0)

@@ -1,7 +1,7 @@
 """Writes docs/report from stored measures; measures nothing.
 
 python -m benchmarks.fidelity.report --measures outputs/fidelity --output docs/report
-python -m benchmarks.fidelity.report --half report --output docs/report/held_out
+python -m benchmarks.fidelity.report --half report
 """
 
 import argparse
@@ -22,6 +22,7 @@ from benchmarks.tiny_world.scene import NUM_FRAMES
 from examples.report import Interval, Page, scatter, table
 
 
+OUTPUTS = dict(zip(HALVES, (Path("docs/report"), Path("docs/report/held_out")), strict=True))
 EXPLANATION = """\
 * **cosine**: displacement cosine of the object's centroid to the reference's motion, exact; 1 is the same, 0 chance
 * **distance** of the two centroids, in half frame widths
@@ -96,13 +97,6 @@ class Report:
         found = {name: self._read(group, name, references=references) for name in GROUPS[group]}
         return {name: each for name, each in found.items() if each is not None}
 
-    def _default_beside(self, group: str, label: str) -> dict[str, Measured]:
-        """The default on the references on which the group was measured, so that means are of the same motions."""
-        names = GROUPS[group]
-        shared = {name for each in names for name in results_of(self.measures, group, each, self.names)}
-        found = read(self.measures, "methods", DEFAULT, shared)
-        return {} if found is None else {label: found}
-
     def _methods(self, references: list[str]) -> None:
         plain = self._read("plain", PLAIN, references=references)
         rows = ({PLAIN: plain} if plain else {}) | self._group("methods", references)
@@ -147,8 +141,8 @@ class Report:
     def _ablations(self) -> None:
         ablations = self._group("ablations")
         if ablations:
-            self.page.add("## Ablations\n\nThe default with one thing changed.")
-            self.page.add(measures_table(self._default_beside("ablations", "default") | ablations, self.default))
+            self.page.add("## Ablations\n\nThe default settings with one thing changed, whatever the model's recipe.")
+            self.page.add(measures_table(ablations, self.default))
 
     def _steps(self) -> None:
         steps = self._group("steps")
@@ -167,10 +161,9 @@ class Report:
         )
 
     def _sizes(self) -> None:
-        measured = self._group("sizes")
-        if not measured:
+        sizes = self._group("sizes")
+        if not sizes:
             return
-        sizes = self._default_beside("sizes", "4 x 4, float32") | measured
         self.page.add("## Sizes")
         self.page.add(measures_table(sizes, self.default))
         self._plot(
@@ -260,7 +253,7 @@ def main(arguments: list[str] | None = None) -> None:
     add("--pretrained_model_name_or_path", type=Path, default=TINY_T2V)
     add("--half", choices=HALVES, default=HALVES[0], help="Which half of the references was measured.")
     add("--measures", type=Path, default=MEASURES, help="Where measures are kept.")
-    add("--output", type=Path, default=Path("docs/report"))
+    add("--output", type=Path, help="By default docs/report, or docs/report/held_out.")
     options = parser.parse_args(arguments)
     base = options.pretrained_model_name_or_path
     folder = options.measures / measures_of(base)
@@ -268,7 +261,8 @@ def main(arguments: list[str] | None = None) -> None:
         parser.error(
             f"there are no measures of {base} in {options.measures}; python -m benchmarks.fidelity makes them"
         )
-    print(f"Wrote {Report(folder, options.output, base, options.half).write()}")
+    output = options.output or OUTPUTS[options.half]
+    print(f"Wrote {Report(folder, output, base, options.half).write()}")
 
 
 if __name__ == "__main__":

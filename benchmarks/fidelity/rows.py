@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.fidelity.lab import Clips, Halves, Lab, Outcome
+from benchmarks.fidelity.lab import Clips, Lab, Outcome, Sides
 from benchmarks.tiny_world.measures import (
     ClipMeasures,
     camera_fidelity,
@@ -36,7 +36,7 @@ def rows_of(lab: Lab, reference: str, outcome: Outcome) -> Iterator[dict[str, An
                     {} if clips.pictures is None else {"first_frame": first_frame_error(clip, clips.pictures[number])}
                 )
                 row |= {"center": seen.center.round(4), "targets": _targets(clips, seen)} if clips.targets else {}
-                row |= {} if clips.halves is None else half_cosines(seen.objects, clips.halves)
+                row |= {} if clips.sides is None else side_cosines(seen.objects, clips.sides)
                 yield _without_nan(row | clips.figures)
 
 
@@ -87,28 +87,24 @@ def _targets(clips: Clips, seen: ClipMeasures) -> dict[str, dict[str, float]]:
     }
 
 
-def half_cosines(objects: list[Seen], halves: Halves) -> dict[str, float]:
-    """How two objects move.
+def side_cosines(objects: list[Seen], sides: Sides) -> dict[str, float]:
+    """How objects move on both sides of the picture; one is on the side where its mean place is.
 
     Args:
-        objects: Two of them.
-        halves: The motion of each half.
+        objects: What is seen. Frames in which an object is not there count as no agreement.
+        sides: The motion of each side.
 
     Returns:
-        Displacement cosines: "own" of objects in a half with the motion that acts there, and "other" with the motion
-        that acts in the other half.
+        Mean displacement cosines: "own" with the motion that acts on the object's side, "other" with the one that acts
+        on the other side; NaN if there is no such object.
     """
-    centers = sorted((each.center for each in objects), key=lambda center: np.nan_to_num(mean_of_known(center[:, 0])))
-
-    def mean(motions: tuple[np.ndarray | None, ...]) -> float:
-        cosines = [
-            displacement_cosine(np.diff(center, axis=0), np.diff(path, axis=0))
-            for center, path in zip(centers, motions, strict=True)
-            if path is not None
-        ]
-        return float(np.mean(cosines)) if cosines else float("nan")
-
-    return {"own": mean(halves), "other": mean(halves[::-1])}
+    found: dict[str, list[float]] = {"own": [], "other": []}
+    for center in (each.center for each in objects if each.present.any()):
+        side = int(mean_of_known(center[:, 0]) > 0)
+        for name, path in (("own", sides[side]), ("other", sides[1 - side])):
+            if path is not None:
+                found[name].append(displacement_cosine(np.diff(center, axis=0), np.diff(path, axis=0)))
+    return {name: mean_of_known(cosines) for name, cosines in found.items()}
 
 
 def gain(center: np.ndarray, target: np.ndarray) -> float:

@@ -39,7 +39,7 @@ class Measured:
         """Standard deviation, from seed to seed, of the mean over all else."""
         by_seed: dict[int, list[float]] = {}
         for row in self.rows:
-            by_seed.setdefault(row["seed"], []).append(row[measure])
+            by_seed.setdefault(row["seed"], []).append(row.get(measure))
         return float(np.std([interval(values).mean for values in by_seed.values()], ddof=1))
 
     def color_error_ratio(self, plain: "Measured") -> float:
@@ -105,7 +105,7 @@ def _tables(measured: Measured, plain: Measured | None) -> list[str]:
     if "targets" in measured.rows[0]:
         return [_targets_table(measured)]
     if "own" in measured.rows[0]:
-        return [_halves_table(measured)]
+        return [_sides_table(measured)]
     if "lab" not in measured.rows[0]:  # nothing to compare with
         return [_range_table(measured, "lk_fidelity")]
     found = [_measures_table(measured, plain)]
@@ -175,7 +175,7 @@ def _targets_table(measured: Measured) -> str:
     return table(("case", "compared with", "cosine", "distance", "gain", "shape", "background"), rows) + "\n"
 
 
-def _halves_table(measured: Measured) -> str:
+def _sides_table(measured: Measured) -> str:
     rows = [
         (
             use,
@@ -185,7 +185,7 @@ def _halves_table(measured: Measured) -> str:
         )
         for use, each in measured.by("use").items()
     ]
-    header = ("", "clips", "cosine with the half's own motion", "with the other half's", "right frames", "every frame")
+    header = ("", "clips", "cosine with the side's motion", "with the other side's", "right frames", "every frame")
     return table(header, rows) + "\n"
 
 

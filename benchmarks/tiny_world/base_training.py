@@ -221,7 +221,8 @@ def train(model: BaseModel, options: argparse.Namespace) -> None:
     vae = model.vae_class.from_pretrained(options.vae).requires_grad_(False)
     vae.register_to_config(_name_or_path="")  # or the path on this machine would be published with the pipeline
     clips = render_scenes(partial(random_scene, num_frames=model.num_frames), options.num_clips, options.seed + 1)
-    portraits = render_scenes(random_portrait, 2 * options.num_clips, options.seed + 2)
+    num_portraits = 2 * options.num_clips if options.stills_every else 0
+    portraits = render_scenes(random_portrait, num_portraits, options.seed + 2) if num_portraits else clips
     pipe = model.make_pipeline(vae)
     trained = model.trained(pipe)
     if options.initial_weights:

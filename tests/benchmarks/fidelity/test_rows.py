@@ -103,13 +103,13 @@ def test_the_first_frame_is_compared_with_the_given_picture():
     assert "first_frame" not in row
 
 
-def test_objects_are_compared_with_the_motion_of_their_half():
+def test_objects_are_compared_with_the_motion_of_their_side():
     look = Appearance("red", "circle", "gray", "plain", Thing("blue", "ring"))
     wave = 0.4 * np.sin(np.linspace(0, 2 * np.pi, 16))
     up, down = (np.stack([np.zeros(16), sign * wave], 1) for sign in (-1.0, 1.0))
     left, right = np.array([-0.5, 0]), np.array([0.5, 0])
     opposed = video(look, Motion.of_object(right + down, left + up))  # the first one named is on the right
-    clips = [Clips("use", opposed[None, None], (look,), halves=each) for each in ((up, down), (up, None), (None, up))]
+    clips = [Clips("use", opposed[None, None], (look,), sides=each) for each in ((up, down), (up, None), (None, up))]
     (both,), (of_left,), (of_right,) = (rows_of(LAB, "zigzag", Outcome([each])) for each in clips)
     assert both["own"] == pytest.approx(1, abs=0.02)
     assert both["other"] == pytest.approx(-1, abs=0.02)
@@ -117,9 +117,13 @@ def test_objects_are_compared_with_the_motion_of_their_half():
     assert (of_right["own"], of_right["other"]) == pytest.approx((-1, 1), abs=0.02)
 
 
-def test_an_object_that_is_nowhere_moves_by_no_motion():
+def test_where_no_object_is_nothing_is_known_of_the_motion():
+    wave = 0.4 * np.sin(np.linspace(0, 2 * np.pi, 16))
+    up, right = np.stack([np.zeros(16), -wave], 1), np.array([0.4, 0])
+    clip = video(RED, Motion.of_object(right + up))  # alone, and on the right
     look = Appearance("red", "circle", "gray", "plain", Thing("blue", "ring"))
-    path = MOTION.screen_center
-    clip = video(RED)
-    (row,) = rows_of(LAB, "zigzag", Outcome([Clips("use", clip[None, None], (look,), halves=(path, path))]))
-    assert row["own"] == pytest.approx(0.5, abs=0.02)
+    of_right, of_left = (Clips("use", clip[None, None], (look,), sides=each) for each in ((None, up), (up, None)))
+    (row,) = rows_of(LAB, "zigzag", Outcome([of_right]))
+    assert (row["own"], row["other"]) == (pytest.approx(1, abs=0.02), None)
+    (row,) = rows_of(LAB, "zigzag", Outcome([of_left]))
+    assert (row["own"], row["other"]) == (None, pytest.approx(1, abs=0.02))

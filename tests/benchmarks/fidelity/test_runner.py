@@ -15,7 +15,7 @@ from benchmarks.fidelity.learned import Learned, by_step, changed, ours, scaled
 from benchmarks.fidelity.regions import Regions
 from benchmarks.fidelity.rows import rows_of
 from benchmarks.fidelity.runner import Runner, Task, measures_of, tasks_of
-from benchmarks.fidelity.summary import Measured, read, summary_of
+from benchmarks.fidelity.summary import SHARES, Measured, read, summary_of
 from benchmarks.peers import METHODS
 from benchmarks.peers.motion_embedding import MotionEmbedding
 from benchmarks.tiny_world import train_few_steps, train_wan_i2v
@@ -136,6 +136,21 @@ def test_measures_of_other_weights_are_kept_apart(tmp_path):
         names.add(measures_of(tmp_path / "model").name)
     assert len(names) == 2
     assert all(name.startswith("model-") for name in names)
+
+
+def test_objects_and_cameras_are_told_together(tmp_path):
+    tasks = [Task("methods", "weak", reference) for reference in ("zigzag", "swing")]
+    colors = {"lab": [[1, 2, 3]] * 3, "background_lab": [[1, 2, 3]] * 3, "color_error": 1.0, "right": 1.0}
+    for task, motion in zip(tasks, ({"cosine": 0.5, "distance": 0.25}, {"cosine": 0.7}), strict=True):
+        rows = [
+            {"use": "", "reference": task.reference, "prompt": "", "seed": seed, **motion, "leakage": 0.0}
+            | {"lk_fidelity": 0.5, **colors, **dict.fromkeys(SHARES, 1.0)}
+            for seed in range(2)
+        ]
+        task.path(tmp_path).parent.mkdir(parents=True, exist_ok=True)
+        task.path(tmp_path).write_text(json.dumps({"seconds": 1.0, "num_bytes": 4, "rows": rows}))
+    told = summary_of(tmp_path, tasks)
+    assert "|  | 4 | 0.600 (0.500 to 0.700) | 0.250 (0.250 to 0.250) |" in told
 
 
 def test_figures_of_rows():
@@ -273,7 +288,7 @@ def test_a_question_is_asked_of_all_references_at_once(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_regions_are_measured_by_halves(tmp_path, monkeypatch):
+def test_regions_are_measured_by_sides(tmp_path, monkeypatch):
     monkeypatch.setitem(GROUPS["regions"], "halves", Regions(ONE_STEP))
     runner, tasks = Runner(load_tiny_pipeline(), tmp_path, 1), tasks_of([("regions", "halves")], ["zigzag"])
     assert runner.run(tasks) == []
@@ -287,6 +302,8 @@ def test_settings_can_be_changed_and_unknown_ones_are_refused():
     assert (method.config.learning_rate, method.timing) == (0.5, (0.1, 0.2))
     assert method.config == replace(METHODS["VMC"].config, learning_rate=0.5)
     assert changed(ours(), {}, {"value_grid": (1, 1)}, {}).method.embedding.value_grid == (1, 1)
+    with pytest.raises(ValueError, match="the model's own recipe"):
+        changed(Learned(METHODS["motion embedding"]), {"learning_rate": 0.5}, {}, {})
     with pytest.raises(ValueError, match="no setting embedding, rank"):
         changed(vmc, {}, {"value_grid": (1, 1)}, {"rank": 3})
     with pytest.raises(ValueError, match="config"):
@@ -297,7 +314,7 @@ def test_settings_can_be_changed_and_unknown_ones_are_refused():
 
 @pytest.mark.slow
 def test_a_changed_experiment_takes_no_other_s_place(tmp_path, monkeypatch, capsys):
-    monkeypatch.setitem(GROUPS, "methods", {"motion embedding": Learned(MotionEmbedding(), num_samples=4)})
+    monkeypatch.setitem(GROUPS, "methods", {"motion embedding": replace(ours(), num_samples=4)})
     options = ["--references", "zigzag", "--measures", str(tmp_path), "--config", '{"learning_rate": 0.5}']
     main(["methods/motion embedding", *options, "--num_samples", "8", "--at_steps", "1", "2"])
     printed = capsys.readouterr().out
