@@ -244,6 +244,7 @@ def test_what_was_learned_is_used_in_few_steps_too(tmp_path):
     plain, whole, nothing = experiment.run(Lab(load_tiny_pipeline(TINY_WAN), tmp_path, 1), "zigzag").clips
     assert np.array_equal(plain.frames, nothing.frames)
     assert not np.array_equal(plain.frames, whole.frames)
+    (tmp_path / "pytorch_lora_weights.safetensors").write_bytes(b"others")
     other = replace(experiment, lora=tmp_path)
     assert other.settings != experiment.settings
 
