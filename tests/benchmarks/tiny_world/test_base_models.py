@@ -284,7 +284,8 @@ def image_to_video():
     return pipe
 
 
-def test_what_the_pipeline_gives_of_a_picture_is_what_training_gives(image_to_video):
+def test_what_the_pipeline_gives_of_a_picture_is_what_training_gives(image_to_video, monkeypatch):
+    monkeypatch.setitem(GENERATION, "num_inference_steps", 1)
     frames = random_scene(np.random.default_rng(5), train_wan.NUM_FRAMES).render()
     thumbnails = thumbnail_latents(torch.from_numpy(frames).permute(0, 3, 1, 2) * 2 - 1).transpose(0, 1)[None]
     expected = train_wan_i2v.first_frame(thumbnails * SCALING_FACTOR)

@@ -57,6 +57,7 @@ def test_the_teacher_is_the_guided_model_without_the_lora(pipe):
     assert torch.equal(pipe.transformer(latents, begin * 1000, text).sample, before), "the student lost its LoRA"
 
 
+@pytest.mark.slow
 def test_a_lora_is_trained_goes_on_and_loads(pipe, tmp_path):
     words = ["--num_clips", "2", "--train_batch_size", "1", "--rank", "2", "--lr_decay_steps", "1"]
     options = make_parser().parse_args([*words, "--teacher_steps", "1", "--output_dir", str(tmp_path)])
