@@ -46,6 +46,12 @@ OFFLOADS = {
 }
 
 
+def assert_same(found, expected, name):
+    """Bit for bit, but for weights from files, which are read to other addresses."""
+    tolerance = {"atol": 1e-5, "rtol": 1e-4} if name == "files" else {"atol": 0, "rtol": 0}
+    torch.testing.assert_close(found, expected, **tolerance)
+
+
 def make_wan():
     torch.manual_seed(0)
     return enable_motion_embedding(wan())
@@ -73,7 +79,7 @@ def test_an_offloaded_pipeline_learns_the_same_and_stays_offloaded(make_pipe):
             seen.append(not is_offloaded(pipe.unet) and all(weight.device == CPU for weight in weights))
             others += [weight.device for each in (pipe.vae, pipe.text_encoder) for weight in each.parameters()]
 
-        assert torch.equal(train(pipe, look), expected), name
+        assert_same(train(pipe, look), expected, name)
         assert seen == [True, True], name
         if name == "sequential":  # on a CPU the only kind whose weights can be seen to be away
             assert {device.type for device in others} == {"meta"}
@@ -111,7 +117,7 @@ def test_layers_of_a_transformer_come_and_go_where_the_rest_of_it_does(name, mon
     assert bool(fetched) == (name != "model")
     assert all(is_offloaded(each) for each in (pipe.transformer, pipe.vae, pipe.text_encoder))
     pipe.unload_motion_embedding()
-    torch.testing.assert_close(generate(pipe, 5), plain, atol=1e-5, rtol=1e-4)  # files are read to other addresses
+    assert_same(generate(pipe, 5), plain, name)
 
 
 def test_only_layers_of_transformers_come_and_go_and_no_lora_is_trained_in_them():
@@ -160,11 +166,11 @@ def test_a_run_whose_weights_do_not_fit_leaves_them_as_they_were(monkeypatch):
     assert torch.equal(generate(pipe, 5), plain)
 
 
-@pytest.mark.parametrize("offload", OFFLOADS.values(), ids=OFFLOADS)
-def test_a_run_that_fails_leaves_the_pipeline_offloaded_and_as_it_was(offload):
+@pytest.mark.parametrize("name", OFFLOADS)
+def test_a_run_that_fails_leaves_the_pipeline_offloaded_and_as_it_was(name):
     pipe = enable_motion_embedding(make_text_to_video())
     plain = generate(pipe)
-    offload(pipe)
+    OFFLOADS[name](pipe)
 
     def stop(progress):
         raise KeyboardInterrupt
@@ -173,7 +179,7 @@ def test_a_run_that_fails_leaves_the_pipeline_offloaded_and_as_it_was(offload):
         train(pipe, stop)
     assert is_offloaded(pipe.unet)
     assert pipe.get_list_motion_embeddings() in ({}, [])
-    assert torch.equal(generate(pipe), plain)
+    assert_same(generate(pipe), plain, name)
 
 
 def test_a_device_map_of_one_device_is_no_hindrance_and_one_of_several_is(tmp_path):

@@ -130,7 +130,7 @@ def test_an_offloaded_pipeline_gets_the_same_path(offload):
         change(pipe)
         track_motion_embedding(pipe, moving_clip(), progress_bar=False)
         clips.append(family.generate(pipe))
-    assert torch.equal(*clips)
+    torch.testing.assert_close(*clips, atol=1e-5, rtol=1e-4)  # files are read to other addresses
 
 
 def test_a_path_is_the_only_active_embedding_and_acts_early():
