@@ -106,7 +106,7 @@ def embed(
         model: A model of a supported class.
         size: Of the clips.
         target_modules: Regular expression for the adapted layers; by default the model class's own choice.
-        parts: Of the embedding.
+        parts: Parts of the embedding.
 
     Returns:
         The embedding's tensors, which require gradients.

@@ -130,7 +130,7 @@ class Lab:
         """The folder of a reference's embedding, which is trained if it is not there yet.
 
         Args:
-            name: Of the reference.
+            name: Name of the reference.
             recipe: By which it is learned; None for the model's own.
         """
         recipe = recipe or RECIPES[default_recipe(next(iter(supported_models(self.pipe).values())))]

@@ -35,7 +35,7 @@ class Regions:
     """An `Experiment`.
 
     Args:
-        config: Of the training; None for the model's own recipe.
+        config: Options of the training; None for the model's own recipe.
     """
 
     config: TrainingConfig | None = None

@@ -45,7 +45,7 @@ class Report:
         measures: The folder that a `Runner` filled.
         output: Folder of the report.
         base: Folder of the pipeline that was measured.
-        half: Of the references.
+        half: Which half of the references.
     """
 
     def __init__(self, measures: Path, output: Path, base: Path = TINY_T2V, half: str = HALVES[0]) -> None:

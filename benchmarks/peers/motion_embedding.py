@@ -33,7 +33,7 @@ class MotionEmbedding:
     """A `Method`.
 
     Args:
-        config: Of the training; the steps come from the budget. None for that of the model's own recipe.
+        config: Options of the training; the steps come from the budget. None for that of the model's own recipe.
         embedding: Layers, parts, value grid, debiasing. None for those of the model's own recipe.
         scale: Of the embedding.
         prior: Of the initial noise; None begins with fresh noise.

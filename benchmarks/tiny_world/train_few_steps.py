@@ -48,7 +48,7 @@ class Teacher:
 
     Args:
         pipe: With a LoRA named `ADAPTER` on its transformer, which it leaves out.
-        num_steps: Of the teacher, for each of the student's.
+        num_steps: Steps of the teacher for each of the student's.
     """
 
     def __init__(self, pipe: WanPipeline, num_steps: int) -> None:
