@@ -51,7 +51,11 @@ class FewSteps:
     @property
     def settings(self) -> str:
         """See `Experiment`."""
-        weights = (self.lora / LORA_WEIGHT_NAME_SAFE).read_bytes()
+        path = self.lora / LORA_WEIGHT_NAME_SAFE
+        if not path.is_file():
+            command = f"python -m benchmarks.tiny_world.train_few_steps --output_dir {self.lora}"
+            raise FileNotFoundError(f"There is no LoRA for few steps at {path}; {command} trains it.")
+        weights = path.read_bytes()
         return repr(
             (
                 self.method,

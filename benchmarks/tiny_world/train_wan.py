@@ -47,8 +47,8 @@ def make_pipeline(vae: AutoencoderKLWan, patch_size: int = 1, given_channels: in
     """The pipeline with random weights around a VAE.
 
     Args:
-        vae: Of the tiny world.
-        patch_size: Of tokens, in latents.
+        vae: The tiny world's VAE.
+        patch_size: Size of tokens, in latents.
         given_channels: Channels of the transformer's input beside the noisy latents.
     """
     tokenizer = make_tokenizer()

@@ -99,11 +99,7 @@ def _place(model: nn.Module, device: torch.device, paths: str | None) -> Placed:
         model.to(device)
         return Placed(device, [])
     away = [module for path, module in model.named_modules() if re.fullmatch(paths, path)]
-    inside = {module for layer in away for module in layer.modules()}
-    shared = {
-        id(weight) for each in model.modules() if each not in inside for weight in each.parameters(recurse=False)
-    }
-    staying = {id(weight) for layer in away for weight in layer.parameters()} - shared
+    staying = only_in(model, away)
     for tensor in tensors:
         if id(tensor) not in staying:
             tensor.data = tensor.data.to(device)

@@ -195,7 +195,7 @@ def need_of_run(
         run: One of `RUNS`.
         models: The pipeline's components by name.
         offload: One of `OFFLOADS`.
-        bits: Of the weights of linear layers; None if they are not quantized.
+        bits: How many the weights of linear layers have; None if they are not quantized.
     """
     may_stream = offload in STREAMING and bits is None  # quantized weights cannot come and go
     if may_stream and any(stage.placement == "streamed" for stage in stages[run]):

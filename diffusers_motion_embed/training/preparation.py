@@ -27,7 +27,7 @@ def new_embedding(
     Args:
         model: The model.
         config: Parts, grids and number of frames.
-        paths: Of the layers that are adapted.
+        paths: Paths of the layers that are adapted.
         device: Where the model computes; by default where its first weight is.
     """
     device = device or next(model.parameters()).device

@@ -153,6 +153,11 @@ def test_objects_and_cameras_are_told_together(tmp_path):
     assert "|  | 4 | 0.600 (0.500 to 0.700) | 0.250 (0.250 to 0.250) |" in told
 
 
+def test_a_missing_lora_for_few_steps_is_told_with_the_command_that_trains_it(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"python -m benchmarks\.tiny_world\.train_few_steps --output_dir"):
+        _ = FewSteps(MotionEmbedding(), tmp_path).settings
+
+
 def test_figures_of_rows():
     right = {"right": 1.0}
     rows = [
@@ -290,8 +295,8 @@ def test_a_question_is_asked_of_all_references_at_once(tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_regions_are_measured_by_sides(tmp_path, monkeypatch):
-    monkeypatch.setitem(GROUPS["regions"], "halves", Regions(ONE_STEP))
-    runner, tasks = Runner(load_tiny_pipeline(), tmp_path, 1), tasks_of([("regions", "halves")], ["zigzag"])
+    monkeypatch.setitem(GROUPS["regions"], "sides", Regions(ONE_STEP))
+    runner, tasks = Runner(load_tiny_pipeline(), tmp_path, 1), tasks_of([("regions", "sides")], ["zigzag"])
     assert runner.run(tasks) == []
     assert "| up in the left half, down in the right | 6 |" in summary_of(tmp_path, tasks)
     assert not runner.lab.pipe.get_list_motion_embeddings()

@@ -214,17 +214,19 @@ def test_a_training_goes_on_where_it_stopped(model, options, tmp_path):
     assert pipe.text_encoder.dtype == torch.float32  # written in the form that all versions read
 
 
+@pytest.mark.parametrize(("stills_every", "expected"), [(3, [True, False, False]), (0, [False] * 3)])
 @pytest.mark.parametrize("model", [train_wan.TINY_WAN], ids=["wan"])
-def test_single_frames_are_as_rare_as_asked(model, options):
+def test_single_frames_are_as_rare_as_asked(model, options, stills_every, expected):
     shapes = []
 
     def loss(pipe, thumbnails, prompts):
         shapes.append(thumbnails.shape)
         return model.loss(pipe, thumbnails, prompts)
 
-    options.max_train_steps, options.stills_every = 3, 3
+    options.max_train_steps, options.stills_every = 3, stills_every
     train(replace(model, loss=loss), options)
-    assert shapes == [(18, 12, 1, 8, 8)] + [(2, 12, train_wan.NUM_FRAMES, 8, 8)] * 2
+    of_stills, of_clips = (18, 12, 1, 8, 8), (2, 12, train_wan.NUM_FRAMES, 8, 8)
+    assert shapes == [of_stills if is_stills else of_clips for is_stills in expected]
 
 
 @pytest.mark.parametrize("model", [train_wan.TINY_WAN], ids=["wan"])
