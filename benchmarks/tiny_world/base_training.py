@@ -1,7 +1,7 @@
 """How the tiny world's base models are trained; `train_*.py` say what differs between them.
 
-Clips are rendered once, as the thumbnails that are the latents here. Then the model learns to denoise them, by turns
-on whole clips and on single frames (of clips and portraits), with captions of appearance only.
+The model learns to denoise the latents of endless random clips, by turns whole clips and single frames (of clips and
+portraits), with captions of appearance only.
 Restarting continues from the last checkpoint. The averaged weights are written as the pipeline folder at every
 checkpoint, so that a run can be tried while it goes on.
 
@@ -14,26 +14,22 @@ import copy
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.distributed as dist
-import torch.nn.functional as F
 from diffusers import DiffusionPipeline, ModelMixin
 from diffusers.training_utils import EMAModel
 from tqdm import tqdm
 
 from benchmarks.tiny_world.checkpoints import load_checkpoint, save_checkpoint
-from benchmarks.tiny_world.latents import PATCH_SIZE, SCALING_FACTOR, thumbnail_latents
+from benchmarks.tiny_world.latents import scene_latents
 from benchmarks.tiny_world.muon import Muon
 from benchmarks.tiny_world.portable import make_portable
-from benchmarks.tiny_world.scene import Scene
 from benchmarks.tiny_world.training_clips import random_portrait, random_scene
 
 
-Rendered = tuple[torch.Tensor, list[str]]  # scaled thumbnails and their captions
 CAPTION_DROPOUT = 0.1  # share of clips trained with an empty prompt, for classifier-free guidance
 
 
@@ -45,7 +41,7 @@ class BaseModel:
         vae_class: Of the folder given as `--vae`.
         make_pipeline: The pipeline with random weights around a VAE.
         denoiser: Name of the component that denoises, `unet` or `transformer`.
-        loss: From the pipeline, scaled thumbnails (clips, channels, frames, height, width) and prompts.
+        loss: From the pipeline, latents of frames (clips, channels, frames, height, width) and prompts.
         num_frames: Of a clip.
         stills_per_clip: As many single frames are trained in the time of a clip.
     """
@@ -67,7 +63,6 @@ def make_parser(description: str, **defaults: float) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--vae", type=Path, required=True, help="Folder written by the script that trains the VAE.")
     parser.add_argument("--output_dir", type=Path, required=True)
-    parser.add_argument("--num_clips", type=int, default=16384)
     parser.add_argument("--max_train_steps", type=int)
     parser.add_argument("--train_batch_size", type=int, help="Clips per step, of all processes together.")
     parser.add_argument("--learning_rate", type=float)
@@ -84,62 +79,31 @@ def make_parser(description: str, **defaults: float) -> argparse.ArgumentParser:
     return parser
 
 
-def render_scenes(
-    random_scene: Callable[[np.random.Generator], Scene], num_scenes: int, seed: int
-) -> tuple[torch.Tensor, list[str]]:
-    """Scaled thumbnails of random scenes, (scenes, channels, frames, height, width) in float16, and their captions."""
-    latents, prompts = [], []
-    rng = np.random.default_rng(seed)
-    for _ in tqdm(range(num_scenes), desc="rendering", mininterval=5):
-        scene = random_scene(rng)
-        pixels = torch.from_numpy(scene.render()).permute(0, 3, 1, 2) * 2 - 1
-        latents.append((thumbnail_latents(pixels) * SCALING_FACTOR).permute(1, 0, 2, 3).half())
-        prompts.append(scene.appearance.prompt)
-    return torch.stack(latents), prompts
-
-
-def mirrored(latents: torch.Tensor, dim: int) -> torch.Tensor:
-    """Thumbnails turned about an axis of the picture, (clips, channels, frames, height, width)."""
-    thumbnails = F.pixel_shuffle(latents.transpose(1, 2), PATCH_SIZE)
-    return F.pixel_unshuffle(thumbnails.flip(dim), PATCH_SIZE).transpose(1, 2)
-
-
-def draw_clips(
-    latents: torch.Tensor, prompts: list[str], num_clips: int, generator: torch.Generator
-) -> tuple[torch.Tensor, list[str]]:
-    """Random clips and their captions."""
-    chosen = torch.randint(len(latents), (num_clips,), generator=generator)
-    batch = latents[chosen].float()
-    # Played backwards, or seen in a mirror, a clip is as likely as before.
-    for flip in (lambda clips: clips.flip(2), partial(mirrored, dim=3), partial(mirrored, dim=4)):
-        flipped = torch.rand(num_clips, 1, 1, 1, 1, generator=generator) < 0.5
-        batch = torch.where(flipped, flip(batch), batch)
-    return batch, [prompts[index] for index in chosen]
-
-
-def draw_frames(
-    latents: torch.Tensor, prompts: list[str], num_frames: int, generator: torch.Generator
-) -> tuple[torch.Tensor, list[str]]:
-    """Random frames of different clips, as clips of one frame, and their captions.
-
-    They show many more appearances at the cost of a clip, and appearance is most of what there is to learn.
-    """
-    chosen = torch.randint(len(latents), (num_frames,), generator=generator)
-    frame = torch.randint(latents.shape[2], (num_frames,), generator=generator)
-    return latents[chosen, :, frame].float().unsqueeze(2), [prompts[index] for index in chosen]
-
-
 def draw_batch(
-    clips: Rendered, portraits: Rendered, num_clips: int, num_stills: int, generator: torch.Generator
+    rng: np.random.Generator, num_frames: int, num_clips: int, num_stills: int
 ) -> tuple[torch.Tensor, list[str]]:
-    """Random clips, or single frames of clips and portraits if there are to be any; some captions are left empty."""
-    if num_stills:
-        halves = [draw_frames(*source, num_stills // 2, generator) for source in (clips, portraits)]
-        batch, captions = torch.cat([halves[0][0], halves[1][0]]), halves[0][1] + halves[1][1]
-    else:
-        batch, captions = draw_clips(*clips, num_clips, generator)
-    drop = torch.rand(len(batch), generator=generator) < CAPTION_DROPOUT
-    return batch, ["" if dropped else caption for caption, dropped in zip(captions, drop, strict=True)]
+    """Latents of random clips, or of single frames if there are to be any, and captions, some of them empty.
+
+    Single frames show many more appearances at the cost of a clip, and appearance is most of what there is to learn.
+    Half are frames of clips, half portraits.
+
+    Args:
+        rng: The source of all chance.
+        num_frames: Of a clip.
+        num_clips: Of the batch, if it is one of clips.
+        num_stills: Of the batch, if it is one of single frames.
+
+    Returns:
+        Latents, (clips, channels, frames, height, width), and as many captions.
+    """
+    latents, captions = [], []
+    for number in range(num_stills or num_clips):
+        is_portrait = bool(num_stills) and number % 2 == 0
+        scene = random_portrait(rng) if is_portrait else random_scene(rng, num_frames)
+        first = int(rng.integers(len(scene.motion.center))) if num_stills else 0
+        latents.append(scene_latents(scene, slice(first, first + 1) if num_stills else slice(None)))
+        captions.append("" if rng.uniform() < CAPTION_DROPOUT else scene.appearance.prompt)
+    return torch.stack(latents).transpose(1, 2), captions
 
 
 def widened(weight: torch.Tensor, shape: torch.Size) -> torch.Tensor:
@@ -220,9 +184,6 @@ def train(model: BaseModel, options: argparse.Namespace) -> None:
     torch.manual_seed(options.seed)
     vae = model.vae_class.from_pretrained(options.vae).requires_grad_(False)
     vae.register_to_config(_name_or_path="")  # or the path on this machine would be published with the pipeline
-    clips = render_scenes(partial(random_scene, num_frames=model.num_frames), options.num_clips, options.seed + 1)
-    num_portraits = 2 * options.num_clips if options.stills_every else 0
-    portraits = render_scenes(random_portrait, num_portraits, options.seed + 2) if num_portraits else clips
     pipe = model.make_pipeline(vae)
     trained = model.trained(pipe)
     if options.initial_weights:
@@ -238,7 +199,7 @@ def train(model: BaseModel, options: argparse.Namespace) -> None:
     checkpoint = options.output_dir / "checkpoint.pt"
     first_step = load_checkpoint(checkpoint, parts)
     seed = (options.seed + first_step) * num_processes + rank
-    generator = torch.Generator().manual_seed(seed)
+    rng = np.random.default_rng(seed)
     torch.manual_seed(seed)
 
     progress = tqdm(range(first_step, options.max_train_steps), desc="base", mininterval=10, disable=rank > 0)
@@ -248,7 +209,7 @@ def train(model: BaseModel, options: argparse.Namespace) -> None:
         num_clips = options.train_batch_size // num_processes
         on_stills = options.stills_every and step % options.stills_every == 0
         stills = num_clips * model.stills_per_clip if on_stills else 0
-        batch, captions = draw_batch(clips, portraits, num_clips, stills, generator)
+        batch, captions = draw_batch(rng, model.num_frames, num_clips, stills)
         loss = model.loss(pipe, batch, captions)
         loss.backward()
         average_gradients(parameters)

@@ -12,7 +12,7 @@ from functools import partial
 from diffusers import AnimateDiffPipeline, AutoencoderKL, UNetMotionModel
 
 from benchmarks.tiny_world.base_training import BaseModel, make_parser, train
-from benchmarks.tiny_world.latents import PATCH_SIZE, THUMBNAIL_SIZE
+from benchmarks.tiny_world.latents import LATENT_SIZE
 from benchmarks.tiny_world.scene import NUM_FRAMES
 from benchmarks.tiny_world.v_prediction import make_scheduler, make_text_encoder, make_tokenizer, v_prediction_loss
 
@@ -21,7 +21,7 @@ def make_pipeline(vae: AutoencoderKL) -> AnimateDiffPipeline:
     tokenizer = make_tokenizer()
     text_encoder = make_text_encoder(tokenizer)
     unet = UNetMotionModel(
-        sample_size=THUMBNAIL_SIZE // PATCH_SIZE,
+        sample_size=LATENT_SIZE,
         in_channels=vae.config.latent_channels,
         out_channels=vae.config.latent_channels,
         block_out_channels=(48, 96),

@@ -78,16 +78,16 @@ class Teacher:
         return (found - latents) / (span * self.num_steps)
 
 
-def distillation_loss(pipe: WanPipeline, teacher: Teacher, thumbnails: Tensor, prompts: list[str]) -> Tensor:
+def distillation_loss(pipe: WanPipeline, teacher: Teacher, frames: Tensor, prompts: list[str]) -> Tensor:
     """How far the student's velocities are from the teacher's, each clip at one of the student's noise levels.
 
     Args:
         pipe: The student.
         teacher: The teacher.
-        thumbnails: Scaled, (clips, channels, frames, height, width).
+        frames: Latents of frames, (clips, channels, frames, height, width).
         prompts: One for each clip.
     """
-    latents, levels = pair_frames(thumbnails), noise_levels(pipe)
+    latents, levels = pair_frames(frames), noise_levels(pipe)
     chosen = torch.randint(len(levels) - 1, (len(latents),))
     begin, end = levels[chosen], levels[chosen + 1]
     wide = begin.view(-1, 1, 1, 1, 1)

@@ -9,7 +9,7 @@ The model learns v-prediction; `base_training.py` tells the rest.
 from diffusers import AutoencoderKL, TextToVideoSDPipeline, UNet3DConditionModel
 
 from benchmarks.tiny_world.base_training import BaseModel, make_parser, train
-from benchmarks.tiny_world.latents import PATCH_SIZE, THUMBNAIL_SIZE
+from benchmarks.tiny_world.latents import LATENT_SIZE
 from benchmarks.tiny_world.scene import NUM_FRAMES
 from benchmarks.tiny_world.v_prediction import make_scheduler, make_text_encoder, make_tokenizer, v_prediction_loss
 
@@ -18,7 +18,7 @@ def make_pipeline(vae: AutoencoderKL) -> TextToVideoSDPipeline:
     tokenizer = make_tokenizer()
     text_encoder = make_text_encoder(tokenizer)
     unet = UNet3DConditionModel(
-        sample_size=THUMBNAIL_SIZE // PATCH_SIZE,
+        sample_size=LATENT_SIZE,
         in_channels=vae.config.latent_channels,
         out_channels=vae.config.latent_channels,
         block_out_channels=(48, 96),

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from diffusers import AutoencoderKL
 
-from benchmarks.tiny_world.latents import LATENT_CHANNELS, SCALING_FACTOR, thumbnail_latents
+from benchmarks.tiny_world.latents import LATENT_CHANNELS, scene_latents
 from benchmarks.tiny_world.scene import FRAME_SIZE, NUM_FRAMES
 from benchmarks.tiny_world.training_clips import random_scene
 from benchmarks.tiny_world.vae_training import Autoencoder, fix_spread, parse_options, train
@@ -26,20 +26,18 @@ def make_vae() -> AutoencoderKL:
         mid_block_add_attention=False,
     )
     fix_spread(vae.quant_conv, LATENT_CHANNELS)
-    vae.register_to_config(scaling_factor=SCALING_FACTOR)
+    vae.register_to_config(scaling_factor=1.0)
     return vae
 
 
-def draw_frame(rng: np.random.Generator) -> torch.Tensor:
-    """One frame of a random clip, (3, size, size)."""
+def draw_frame(rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+    """One frame of a random clip, (3, size, size), and its latents, (20, 8, 8)."""
     index = int(rng.integers(NUM_FRAMES))
-    frame = random_scene(rng).render(slice(index, index + 1))[0]
-    return torch.from_numpy(frame).permute(2, 0, 1) * 2 - 1
+    scene, frame = random_scene(rng), slice(index, index + 1)
+    return torch.from_numpy(scene.render(frame)[0]).permute(2, 0, 1) * 2 - 1, scene_latents(scene, frame)[0]
 
 
-FRAME_VAE = Autoencoder(
-    make_vae=make_vae, draw_pixels=draw_frame, latents=thumbnail_latents, as_frames=lambda pixels: pixels
-)
+FRAME_VAE = Autoencoder(make_vae=make_vae, draw=draw_frame, as_frames=lambda pixels: pixels)
 
 
 def main() -> None:

@@ -24,7 +24,7 @@ from transformers import T5Tokenizer, UMT5Config, UMT5EncoderModel
 
 from benchmarks.tiny_world.base_training import BaseModel, make_parser, train
 from benchmarks.tiny_world.captions import LETTERS, caption_words, check_words
-from benchmarks.tiny_world.latents import NOISE_SHIFT, pair_frames
+from benchmarks.tiny_world.latents import NOISE_SHIFT, NOISE_SPREAD, pair_frames
 
 
 NUM_FRAMES = 17  # the first alone, and 8 pairs
@@ -85,29 +85,29 @@ def make_pipeline(vae: AutoencoderKLWan, patch_size: int = 1, given_channels: in
 
 def flow_matching_loss(
     pipe: WanPipeline | WanImageToVideoPipeline,
-    thumbnails: torch.Tensor,
+    frames: torch.Tensor,
     prompts: list[str],
     given: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """The loss of one batch.
 
     Noise levels are drawn from a logit-normal distribution (arXiv 2403.03206), then shifted: mostly those at which
-    shapes are decided. A weight on the object's latents would blur just these.
+    motion and outlines are decided.
 
     Args:
         pipe: With `transformer`, `text_encoder`, `tokenizer` and `scheduler`.
-        thumbnails: Scaled, (clips, channels, frames, height, width).
+        frames: Latents of frames, (clips, channels, frames, height, width).
         prompts: One for each clip.
         given: Channels that the transformer gets beside the noisy latents, (clips, channels, latent frames, height,
             width).
     """
-    latents = pair_frames(thumbnails)
+    latents = pair_frames(frames)
     is_clip = latents.shape[2] > 1
     long_text = is_clip and torch.rand(()) < LONG_TEXT_SHARE
     length = DEFAULT_SEQUENCE_LENGTH if long_text else MAX_SEQUENCE_LENGTH
     text, _ = pipe.encode_prompt(prompts, do_classifier_free_guidance=False, max_sequence_length=length)
     noise = torch.randn_like(latents)
-    level = torch.sigmoid(torch.randn(len(latents)))
+    level = torch.sigmoid(NOISE_SPREAD * torch.randn(len(latents)))
     shift = pipe.scheduler.config.flow_shift
     sigma = shift * level / (1 + (shift - 1) * level)
     wide_sigma = sigma.view(-1, 1, 1, 1, 1)
@@ -134,7 +134,6 @@ def main() -> None:
         "--patch_size", type=int, default=1, help="Of tokens, in latents; 2 takes a quarter of the work."
     )
     options = parser.parse_args()
-    torch.set_float32_matmul_precision("medium")  # products in bfloat16, where the processor multiplies these faster
     train(replace(TINY_WAN, make_pipeline=partial(make_pipeline, patch_size=options.patch_size)), options)
 
 

@@ -23,26 +23,26 @@ def make_pipeline(vae: AutoencoderKLWan) -> WanImageToVideoPipeline:
     return WanImageToVideoPipeline(**text_to_video.components)
 
 
-def first_frame(thumbnails: torch.Tensor) -> torch.Tensor:
+def first_frame(frames: torch.Tensor) -> torch.Tensor:
     """What the pipeline gives of a first frame: a mask, and the latents of a clip that is gray after it.
 
     Args:
-        thumbnails: Scaled, (clips, channels, frames, height, width).
+        frames: Latents of frames, (clips, channels, frames, height, width).
 
     Returns:
-        (clips, 2 + 24, latent frames, height, width).
+        (clips, 2 + 40, latent frames, height, width).
     """
-    known = torch.zeros_like(thumbnails)
-    known[:, :, :1] = thumbnails[:, :, :1]
+    known = torch.zeros_like(frames)
+    known[:, :, :1] = frames[:, :, :1]
     latents = pair_frames(known)
     mask = torch.zeros_like(latents[:, :MASK_CHANNELS])
     mask[:, :, 0] = 1
     return torch.cat([mask, latents], dim=1)
 
 
-def image_to_video_loss(pipe: WanImageToVideoPipeline, thumbnails: torch.Tensor, prompts: list[str]) -> torch.Tensor:
+def image_to_video_loss(pipe: WanImageToVideoPipeline, frames: torch.Tensor, prompts: list[str]) -> torch.Tensor:
     """That of `train_wan`, with the clips' own first frames given."""
-    return train_wan.flow_matching_loss(pipe, thumbnails, prompts, first_frame(thumbnails))
+    return train_wan.flow_matching_loss(pipe, frames, prompts, first_frame(frames))
 
 
 TINY_WAN_I2V = BaseModel(

@@ -14,13 +14,14 @@ import torch.nn.functional as F
 from diffusers import AutoencoderKLWan
 from diffusers.models.autoencoders.autoencoder_kl_wan import WanCausalConv3d
 
-from benchmarks.tiny_world.latents import LATENT_CHANNELS, SCALING_FACTOR, pair_frames, thumbnail_latents
+from benchmarks.tiny_world.latents import LATENT_CHANNELS, pair_frames, scene_latents
 from benchmarks.tiny_world.training_clips import random_scene
 from benchmarks.tiny_world.vae_training import Autoencoder, fix_spread, parse_options, train
 
 
 Z_DIM = 2 * LATENT_CHANNELS  # a latent shows two frames
 NUM_FRAMES = 5  # the fewest beside 1 that the class encodes whole
+FIRST_FRAME_SHARE = 1 / 10  # of clips that are gray after the first frame, as image-to-video pipelines encode them
 
 
 def make_vae() -> AutoencoderKLWan:
@@ -29,9 +30,9 @@ def make_vae() -> AutoencoderKLWan:
         z_dim=Z_DIM,
         dim_mult=[1, 2, 3, 4],
         num_res_blocks=1,
-        temperal_downsample=[False, True, False],  # where frames have the size of thumbnails
+        temperal_downsample=[False, True, False],
         latents_mean=[0.0] * Z_DIM,
-        latents_std=[1 / SCALING_FACTOR] * Z_DIM,
+        latents_std=[1.0] * Z_DIM,
         scale_factor_temporal=2,
         scale_factor_spatial=8,
     )
@@ -60,9 +61,14 @@ def convolve_frames(conv: WanCausalConv3d, x: torch.Tensor, cache_x: torch.Tenso
     return convolved.unflatten(0, (x.shape[0], x.shape[2])).transpose(1, 2)
 
 
-def draw_clip(rng: np.random.Generator) -> torch.Tensor:
-    """A random clip, (3, frames, size, size)."""
-    return torch.from_numpy(random_scene(rng, NUM_FRAMES).render()).permute(3, 0, 1, 2) * 2 - 1
+def draw_clip(rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+    """A random clip, (3, frames, size, size), and its latents, (40, latent frames, 8, 8)."""
+    scene = random_scene(rng, NUM_FRAMES)
+    pixels = torch.from_numpy(scene.render()).permute(3, 0, 1, 2) * 2 - 1
+    frames = scene_latents(scene).transpose(0, 1)
+    if rng.uniform() < FIRST_FRAME_SHARE:
+        pixels[:, 1:], frames[:, 1:] = 0.0, 0.0
+    return pixels, pair_frames(frames[None])[0]
 
 
 def as_frames(pixels: torch.Tensor) -> torch.Tensor:
@@ -70,13 +76,7 @@ def as_frames(pixels: torch.Tensor) -> torch.Tensor:
     return pixels.transpose(1, 2).flatten(0, 1)
 
 
-def clip_latents(pixels: torch.Tensor) -> torch.Tensor:
-    """The unscaled latents of clips (clips, 3, frames, size, size): (clips, 24, latent frames, 8, 8)."""
-    thumbnails = thumbnail_latents(as_frames(pixels)).unflatten(0, (len(pixels), -1)).transpose(1, 2)
-    return pair_frames(thumbnails)
-
-
-CLIP_VAE = Autoencoder(make_vae=make_vae, draw_pixels=draw_clip, latents=clip_latents, as_frames=as_frames)
+CLIP_VAE = Autoencoder(make_vae=make_vae, draw=draw_clip, as_frames=as_frames)
 
 
 def main() -> None:

@@ -44,7 +44,7 @@ def random_scene(rng: np.random.Generator, num_frames: int = NUM_FRAMES) -> Scen
         motion = _until_it_fits(
             lambda strength: _with_paths(rng, num_frames, moving, number, radius, strength), radius
         )
-    return Scene(appearance, motion, radius)
+    return Scene(appearance, _somewhere(rng, motion), radius)
 
 
 def random_portrait(rng: np.random.Generator) -> Scene:
@@ -56,10 +56,10 @@ def random_portrait(rng: np.random.Generator) -> Scene:
     if rng.uniform() < TWO_OBJECTS:
         radius = rng.uniform(*RADII[2])
         motion = _until_it_fits(lambda strength: _with_paths(rng, 1, False, 2, radius, strength), radius)
-        return Scene(random_appearance(rng, two_objects=True), motion, radius)
+        return Scene(random_appearance(rng, two_objects=True), _somewhere(rng, motion), radius)
     radius = rng.uniform(*RADII[1])
     center = rng.uniform(0.0, 1.0) ** 2 * rng.uniform(-1, 1, 2) * (1 - MAX_EXTENT * radius)
-    return Scene(random_appearance(rng), Motion.of_object(center[None]), radius)
+    return Scene(random_appearance(rng), _somewhere(rng, Motion.of_object(center[None])), radius)
 
 
 def random_appearance(rng: np.random.Generator, two_objects: bool = False) -> Appearance:
@@ -136,6 +136,17 @@ def _separate_paths(rng: np.random.Generator, room: float, clearance: np.ndarray
     distances = np.linalg.norm(paths[:, None] - paths, axis=-1)
     pairs = np.argwhere((distances >= clearance).all(-1))
     return list(paths[rng.choice(pairs) if len(pairs) else [0, 1]])
+
+
+def _somewhere(rng: np.random.Generator, motion: Motion) -> Motion:
+    """The same in the frame, in another part of the world, so that patterns are anywhere.
+
+    If patterns before resting cameras were all in one place, captions would tell of it, and guidance would pull every
+    clip there and hold it still.
+    """
+    shift = rng.uniform(-0.5, 0.5, 2)  # as far as patterns take to repeat
+    second = None if motion.second_center is None else motion.second_center + shift
+    return replace(motion, center=motion.center + shift, camera_shift=motion.camera_shift + shift, second_center=second)
 
 
 def _until_it_fits(draw: Callable[[float], Motion], radius: float) -> Motion:

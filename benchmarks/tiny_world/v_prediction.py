@@ -6,7 +6,7 @@ from diffusers import DDIMScheduler, DiffusionPipeline
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from benchmarks.tiny_world.captions import LETTERS, caption_words, check_words
-from benchmarks.tiny_world.latents import NOISE_SHIFT
+from benchmarks.tiny_world.latents import NOISE_SHIFT, NOISE_SPREAD
 
 
 def make_tokenizer() -> CLIPTokenizer:
@@ -56,7 +56,7 @@ def make_scheduler() -> DDIMScheduler:
 
 def draw_timesteps(scheduler: DDIMScheduler, number: int) -> torch.Tensor:
     """Random timesteps, (number,), at which there is as much noise beside the signal as in `flow_matching_loss`."""
-    noise = NOISE_SHIFT * torch.randn(number).exp()
+    noise = NOISE_SHIFT * (NOISE_SPREAD * torch.randn(number)).exp()
     noise_of_timesteps = (1 / scheduler.alphas_cumprod - 1).sqrt()
     return torch.searchsorted(noise_of_timesteps, noise).clamp(max=len(noise_of_timesteps) - 1)
 
@@ -68,7 +68,7 @@ def v_prediction_loss(
 
     Args:
         pipe: With `unet`, `text_encoder`, `tokenizer` and `scheduler`.
-        latents: Scaled, (clips, channels, frames, height, width).
+        latents: (clips, channels, frames, height, width).
         prompts: One for each clip.
         text_per_frame: Whether the UNet wants the text features of each frame rather than of each clip.
     """

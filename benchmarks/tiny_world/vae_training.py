@@ -20,8 +20,11 @@ from tqdm import tqdm
 from benchmarks.tiny_world.checkpoints import load_checkpoint, save_checkpoint
 
 
-LATENT_NOISE = 0.05  # generated latents are not quite thumbnails
+LATENT_NOISE = 0.15  # generated latents are not quite those of a scene
 OBJECT_WEIGHT = 8.0  # the object covers a twentieth of the frame, and everybody looks at it
+
+
+Example = tuple[torch.Tensor, torch.Tensor]
 
 
 @dataclass(frozen=True)
@@ -30,28 +33,26 @@ class Autoencoder:
 
     Args:
         make_vae: With random weights.
-        draw_pixels: Random pixels, (3, ...), float32 from -1 to 1.
-        latents: The unscaled latents of a batch of pixels.
+        draw: Random pixels, (3, ...), float32 from -1 to 1, and their latents.
         as_frames: From a batch of pixels to its frames, (frames, 3, size, size).
     """
 
     make_vae: Callable[[], ModelMixin]
-    draw_pixels: Callable[[np.random.Generator], torch.Tensor]
-    latents: Callable[[torch.Tensor], torch.Tensor]
+    draw: Callable[[np.random.Generator], Example]
     as_frames: Callable[[torch.Tensor], torch.Tensor]
 
 
-class Pixels(IterableDataset):
-    """Endless random pixels."""
+class Examples(IterableDataset):
+    """Endless random pixels and their latents."""
 
-    def __init__(self, draw_pixels: Callable[[np.random.Generator], torch.Tensor], seed: int):
-        self.draw_pixels = draw_pixels
+    def __init__(self, draw: Callable[[np.random.Generator], Example], seed: int):
+        self.draw = draw
         self.seed = seed
 
     def __iter__(self):
         rng = np.random.default_rng(self.seed)
         while True:
-            yield self.draw_pixels(rng)
+            yield self.draw(rng)
 
 
 def parse_options(description: str, **defaults: float) -> argparse.Namespace:
@@ -91,13 +92,12 @@ def train(autoencoder: Autoencoder, options: argparse.Namespace) -> None:
     checkpoint = options.output_dir / "checkpoint.pt"
     parts = {"vae": vae, "optimizer": optimizer, "schedule": schedule}
     first_step = load_checkpoint(checkpoint, parts)
-    dataset = Pixels(autoencoder.draw_pixels, options.seed + first_step)
+    dataset = Examples(autoencoder.draw, options.seed + first_step)
     loader = iter(DataLoader(dataset, batch_size=options.train_batch_size))
 
     progress = tqdm(range(first_step, options.max_train_steps), desc="VAE", mininterval=5)
     for step in progress:
-        pixels = next(loader)
-        latents = autoencoder.latents(pixels)
+        pixels, latents = next(loader)
         noisy_latents = latents + LATENT_NOISE * torch.randn_like(latents)
         with torch.autocast("cpu", torch.bfloat16):
             encoded = vae.encode(pixels).latent_dist.mean.float()
@@ -115,7 +115,7 @@ def train(autoencoder: Autoencoder, options: argparse.Namespace) -> None:
         if (step + 1) % 500 == 0 or step + 1 == options.max_train_steps:
             save_checkpoint(checkpoint, parts, step + 1)
 
-    pixels = torch.cat([next(loader) for _ in range(32)])
+    pixels = torch.cat([next(loader)[0] for _ in range(32)])
     with torch.no_grad():
         error = F.l1_loss(vae.decode(vae.encode(pixels).latent_dist.mean).sample, pixels)
     vae.save_pretrained(options.output_dir)

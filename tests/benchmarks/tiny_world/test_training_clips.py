@@ -45,3 +45,13 @@ def test_one_in_five_clips_shows_two_objects_on_paths_of_their_own(scenes):
     assert len(pairs) / len(scenes) == pytest.approx(0.2, abs=0.06)
     extents = [np.ptp(path, axis=0).max() for pair in pairs for path in pair]
     assert np.median(extents) > 0.8
+
+
+def test_patterns_are_anywhere_also_before_a_camera_at_rest(scenes):
+    # Or guidance pulls every clip to where they all are, and holds it still.
+    rng = np.random.default_rng(0)
+    at_rest = [scene for scene in scenes if np.ptp(scene.motion.camera_shift, 0).max() == 0]
+    for each in (at_rest, [random_portrait(rng) for _ in range(200)]):
+        dots = np.exp(4j * np.pi * np.stack([scene.motion.camera_shift[0] for scene in each]))
+        assert len(each) > 100
+        assert np.abs(dots.mean(0)).max() < 0.2
