@@ -27,9 +27,11 @@ from benchmarks.tiny_world.checkpoints import load_checkpoint, save_checkpoint
 from benchmarks.tiny_world.latents import scene_latents
 from benchmarks.tiny_world.muon import Muon
 from benchmarks.tiny_world.portable import make_portable
+from benchmarks.tiny_world.scene import Scene
 from benchmarks.tiny_world.training_clips import random_portrait, random_scene
 
 
+LatentsOf = Callable[[Scene, slice], torch.Tensor]  # of chosen frames, (frames, channels, height, width)
 CAPTION_DROPOUT = 0.1  # share of clips trained with an empty prompt, for classifier-free guidance
 
 
@@ -44,6 +46,7 @@ class BaseModel:
         loss: From the pipeline, latents of frames (clips, channels, frames, height, width) and prompts.
         num_frames: Of a clip.
         stills_per_clip: As many single frames are trained in the time of a clip.
+        latents_of: The latents that the VAE knows.
     """
 
     vae_class: type[ModelMixin]
@@ -52,6 +55,7 @@ class BaseModel:
     loss: Callable[[DiffusionPipeline, torch.Tensor, list[str]], torch.Tensor]
     num_frames: int
     stills_per_clip: int
+    latents_of: LatentsOf = scene_latents
 
     def trained(self, pipe: DiffusionPipeline) -> dict[str, torch.nn.Module]:
         """The components that are trained, by name."""
@@ -79,31 +83,34 @@ def make_parser(description: str, **defaults: float) -> argparse.ArgumentParser:
     return parser
 
 
-def draw_batch(
-    rng: np.random.Generator, num_frames: int, num_clips: int, num_stills: int
+def draw_clips(
+    rng: np.random.Generator, latents_of: LatentsOf, num_frames: int, num_clips: int
 ) -> tuple[torch.Tensor, list[str]]:
-    """Latents of random clips, or of single frames if there are to be any, and captions, some of them empty.
+    """Latents of random clips, (clips, channels, frames, height, width), and their captions."""
+    scenes = [random_scene(rng, num_frames) for _ in range(num_clips)]
+    latents = torch.stack([latents_of(scene, slice(None)) for scene in scenes])
+    return latents.transpose(1, 2), [scene.appearance.prompt for scene in scenes]
 
-    Single frames show many more appearances at the cost of a clip, and appearance is most of what there is to learn.
-    Half are frames of clips, half portraits.
 
-    Args:
-        rng: The source of all chance.
-        num_frames: Of a clip.
-        num_clips: Of the batch, if it is one of clips.
-        num_stills: Of the batch, if it is one of single frames.
+def draw_stills(
+    rng: np.random.Generator, latents_of: LatentsOf, num_frames: int, num_stills: int
+) -> tuple[torch.Tensor, list[str]]:
+    """The same of single frames: half are portraits, half are of clips of so many frames.
 
-    Returns:
-        Latents, (clips, channels, frames, height, width), and as many captions.
+    They show many more appearances at the cost of a clip, and appearance is most of what there is to learn.
     """
     latents, captions = [], []
-    for number in range(num_stills or num_clips):
-        is_portrait = bool(num_stills) and number % 2 == 0
-        scene = random_portrait(rng) if is_portrait else random_scene(rng, num_frames)
-        first = int(rng.integers(len(scene.motion.center))) if num_stills else 0
-        latents.append(scene_latents(scene, slice(first, first + 1) if num_stills else slice(None)))
-        captions.append("" if rng.uniform() < CAPTION_DROPOUT else scene.appearance.prompt)
+    for number in range(num_stills):
+        scene = random_portrait(rng) if number % 2 == 0 else random_scene(rng, num_frames)
+        index = int(rng.integers(len(scene.motion.center)))
+        latents.append(latents_of(scene, slice(index, index + 1)))
+        captions.append(scene.appearance.prompt)
     return torch.stack(latents).transpose(1, 2), captions
+
+
+def without_some(captions: list[str], rng: np.random.Generator) -> list[str]:
+    """The captions, some of them left empty."""
+    return ["" if rng.uniform() < CAPTION_DROPOUT else caption for caption in captions]
 
 
 def widened(weight: torch.Tensor, shape: torch.Size) -> torch.Tensor:
@@ -208,9 +215,9 @@ def train(model: BaseModel, options: argparse.Namespace) -> None:
         set_rates(optimizers, step, options)
         num_clips = options.train_batch_size // num_processes
         on_stills = options.stills_every and step % options.stills_every == 0
-        stills = num_clips * model.stills_per_clip if on_stills else 0
-        batch, captions = draw_batch(rng, model.num_frames, num_clips, stills)
-        loss = model.loss(pipe, batch, captions)
+        draw, number = (draw_stills, num_clips * model.stills_per_clip) if on_stills else (draw_clips, num_clips)
+        batch, captions = draw(rng, model.latents_of, model.num_frames, number)
+        loss = model.loss(pipe, batch, without_some(captions, rng))
         loss.backward()
         average_gradients(parameters)
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)

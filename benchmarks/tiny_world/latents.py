@@ -1,4 +1,4 @@
-"""The latent space of the tiny world, which is chosen rather than learned: what each place of a frame shows.
+"""The next latent space of the tiny world, which is chosen rather than learned: what each place of a frame shows.
 
 A denoiser this small learns from such latents within an hour on two cores what it does not learn in a day from those
 that an autoencoder found by itself, nor from small pictures: there, outlines and the phase of a pattern are fine
@@ -18,16 +18,19 @@ BLOB_RADIUS = 0.22  # of the places that tell of an object, in half frame widths
 NOISE_SHIFT = 3.0  # of noise levels, towards those at which a clip's motion is decided
 NOISE_SPREAD = 1.5  # standard deviation of their logits
 
-# By background: which side of plain. By pattern: waves whose phases say where its features are, as rows.
+# By pattern: which side of plain it is, and pairs of waves, as rows, whose phases say where its features are. The
+# waves of dots turn half way round from one place to the next, so that neighbours hardly know of each other. The first
+# pair, twice as short, stands still from place to place before a camera that does not zoom.
 PATTERN_KINDS = {"plain": 0.0, "checkered": 1.0, "dotted": -1.0}
 PATTERN_WAVES = {
-    "checkered": np.pi / CHECKER_CELL * np.array([[1.0, 1.0], [1.0, -1.0]]),
-    "dotted": 2 * np.pi / DOT_SPACING * np.eye(2),
+    "plain": (),
+    "checkered": (np.pi / CHECKER_CELL * np.array([[1.0, 1.0], [1.0, -1.0]]),),
+    "dotted": (4 * np.pi / DOT_SPACING * np.eye(2), 2 * np.pi / DOT_SPACING * np.eye(2)),
 }
 # How wide it is, and how solid: of bars and pillars also how they lie.
 SHAPE_CODES = {"circle": (0.0, 1.0), "ring": (0.0, -1.0), "bar": (1.0, 0.0), "pillar": (-1.0, 0.0)}
-# What makes the channels about equally large. Of the background: its colour, kind of pattern, phases, zoom, roll.
-BACKGROUND_GAINS = np.array([1.5, 1.5, 1.5, 1.0, 1.2, 1.2, 1.2, 1.2, 6.0, 6.0])
+# What makes the channels about equally large. Of the background: its colour, kind of pattern, zoom, roll, phases.
+BACKGROUND_GAINS = np.array([1.5, 1.5, 1.5, 1.0, 6.0, 6.0, *[1.2] * 8])
 # Of an object: presence, direction to its centre, colour, how it lies, how solid it is, size.
 OBJECT_GAINS = np.array([3.0, 4.0, 4.0, 3.0, 3.0, 3.0, 3.0, 3.0, 3.0, 8.0])
 LATENT_CHANNELS = len(BACKGROUND_GAINS) + len(OBJECT_GAINS)
@@ -37,7 +40,7 @@ def scene_latents(scene: Scene, frame: slice = slice(None)) -> torch.Tensor:
     """The latents of the chosen frames, all by default.
 
     Returns:
-        Latents, (frames, 20, 8, 8), float32: ten channels of the background and ten of objects, each within about -3 to 3.
+        Latents, (frames, 24, 8, 8), float32, each within about -3 to 3: 14 channels of the background, ten of objects.
     """
     appearance, motion = scene.appearance, scene.motion[frame]
     num_frames = len(motion.center)
@@ -48,10 +51,11 @@ def scene_latents(scene: Scene, frame: slice = slice(None)) -> torch.Tensor:
     size, roll = np.log(motion.camera_zoom)[:, None, None], motion.roll[:, None, None]
     of_background[..., :3] = _signed(BACKGROUND_COLORS[appearance.background][0])
     of_background[..., 3] = PATTERN_KINDS[appearance.pattern]
-    if appearance.pattern in PATTERN_WAVES:
-        phases = motion.to_world(places) @ PATTERN_WAVES[appearance.pattern].T
-        of_background[..., 4:8] = np.concatenate([np.cos(phases), np.sin(phases)], -1)
-        of_background[..., 8], of_background[..., 9] = size, roll
+    if appearance.pattern != "plain":
+        of_background[..., 4], of_background[..., 5] = size, roll
+    for number, waves in enumerate(PATTERN_WAVES[appearance.pattern]):
+        phases = motion.to_world(places) @ waves.T
+        of_background[..., 6 + 4 * number : 10 + 4 * number] = np.concatenate([np.cos(phases), np.sin(phases)], -1)
     of_background *= BACKGROUND_GAINS
 
     for thing, center in zip(appearance.things, motion.screen_centers, strict=True):

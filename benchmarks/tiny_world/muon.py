@@ -35,7 +35,7 @@ class Muon(torch.optim.Optimizer):
     """Momentum whose updates are orthogonalized, as large in their root mean square as Adam's usually are.
 
     Args:
-        parameters: Matrices.
+        parameters: Matrices; kernels of convolutions count as matrices of one row for each output.
         lr: Learning rate, of the order of Adam's.
         momentum: Share of the old momentum that stays.
         weight_decay: As in AdamW.
@@ -53,10 +53,10 @@ class Muon(torch.optim.Optimizer):
                 if parameter.grad is not None:
                     by_shape[parameter.shape].append(parameter)
             for shape, parameters in by_shape.items():
-                momenta = [self._momentum(parameter, group["momentum"]) for parameter in parameters]
-                size = group["lr"] * 0.2 * max(shape) ** 0.5
+                momenta = [self._momentum(parameter, group["momentum"]).flatten(1) for parameter in parameters]
+                size = group["lr"] * 0.2 * max(momenta[0].shape) ** 0.5
                 for parameter, update in zip(parameters, orthogonalized(torch.stack(momenta)), strict=True):
-                    parameter.mul_(1 - group["lr"] * group["weight_decay"]).sub_(update, alpha=size)
+                    parameter.mul_(1 - group["lr"] * group["weight_decay"]).sub_(update.view(shape), alpha=size)
 
     def _momentum(self, parameter: Tensor, momentum: float) -> Tensor:
         """Nesterov's momentum after this gradient."""

@@ -32,7 +32,7 @@ BACKGROUND_COLORS = {
     "beige": ((224, 208, 180), (180, 164, 138)),
     "navy": ((34, 44, 76), (74, 86, 120)),
 }
-# Shapes that differ in where most of their area is, not in corners: thumbnails of 16 x 16 pixels tell them apart.
+# Shapes that differ in where most of their area is, not in corners, which few pixels show.
 SHAPES = ("circle", "ring", "bar", "pillar")
 MAX_EXTENT = 1.25  # of a shape of unit radius, from its centre along x or y
 PATTERNS = ("plain", "checkered", "dotted")

@@ -10,6 +10,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from diffusers import FlowMatchEulerDiscreteScheduler, WanPipeline
@@ -18,12 +19,12 @@ from peft import LoraConfig, get_peft_model_state_dict
 from torch import Tensor
 from tqdm import tqdm
 
-from benchmarks.tiny_world.base_training import draw_clips, render_scenes, set_rates
+from benchmarks.tiny_world.base_training import draw_clips, set_rates
 from benchmarks.tiny_world.checkpoints import load_checkpoint, save_checkpoint
 from benchmarks.tiny_world.latents import pair_frames
 from benchmarks.tiny_world.pipelines import FEW_STEPS, GENERATION, TINY_WAN, load_tiny_pipeline, use_one_thread
+from benchmarks.tiny_world.thumbnails import scene_thumbnails
 from benchmarks.tiny_world.train_wan import MAX_SEQUENCE_LENGTH, NUM_FRAMES
-from benchmarks.tiny_world.training_clips import random_scene
 
 
 ADAPTER = "few-steps"
@@ -110,7 +111,6 @@ def save_lora(pipe: WanPipeline, parameters: list[torch.nn.Parameter], average: 
 def train(pipe: WanPipeline, options: argparse.Namespace) -> None:
     """Train the LoRA and write it; the options are those of `make_parser`."""
     torch.manual_seed(options.seed)
-    clips = render_scenes(lambda rng: random_scene(rng, NUM_FRAMES), options.num_clips, options.seed + 1)
     for model in (pipe.transformer, pipe.text_encoder):
         model.requires_grad_(False)
     pipe.transformer.add_adapter(LoraConfig(r=options.rank, lora_alpha=options.rank, target_modules=TARGETS), ADAPTER)
@@ -124,12 +124,13 @@ def train(pipe: WanPipeline, options: argparse.Namespace) -> None:
     }
     first_step = load_checkpoint(options.output_dir / "checkpoint.pt", parts)
     torch.manual_seed(options.seed + first_step)
-    generator = torch.Generator().manual_seed(options.seed + first_step)
+    rng = np.random.default_rng(options.seed + first_step)
     teacher = Teacher(pipe, options.teacher_steps)
     progress = tqdm(range(first_step, options.max_train_steps), "few steps", mininterval=10)
     for step in progress:
         set_rates([optimizer], step, options)
-        loss = distillation_loss(pipe, teacher, *draw_clips(*clips, options.train_batch_size, generator))
+        clips = draw_clips(rng, scene_thumbnails, NUM_FRAMES, options.train_batch_size)
+        loss = distillation_loss(pipe, teacher, *clips)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
@@ -146,7 +147,6 @@ def make_parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--pretrained_model_name_or_path", type=Path, default=TINY_WAN)
     add("--output_dir", type=Path, required=True)
-    add("--num_clips", type=int, default=2048)
     add("--max_train_steps", type=int, default=600)
     add("--lr_decay_steps", type=int, default=300, help="Last steps, over which the rate falls to 0.")
     add("--train_batch_size", type=int, default=4)

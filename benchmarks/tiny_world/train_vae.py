@@ -31,7 +31,7 @@ def make_vae() -> AutoencoderKL:
 
 
 def draw_frame(rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-    """One frame of a random clip, (3, size, size), and its latents, (20, 8, 8)."""
+    """One frame of a random clip, (3, size, size), and its latents, (24, 8, 8)."""
     index = int(rng.integers(NUM_FRAMES))
     scene, frame = random_scene(rng), slice(index, index + 1)
     return torch.from_numpy(scene.render(frame)[0]).permute(2, 0, 1) * 2 - 1, scene_latents(scene, frame)[0]
@@ -41,7 +41,7 @@ FRAME_VAE = Autoencoder(make_vae=make_vae, draw=draw_frame, as_frames=lambda pix
 
 
 def main() -> None:
-    train(FRAME_VAE, parse_options(__doc__, max_train_steps=4000, train_batch_size=16))
+    train(FRAME_VAE, parse_options(__doc__, max_train_steps=2000, train_batch_size=16))
 
 
 if __name__ == "__main__":

@@ -27,10 +27,11 @@ FIRST_FRAME_SHARE = 1 / 10  # of clips that are gray after the first frame, as i
 def make_vae() -> AutoencoderKLWan:
     vae = AutoencoderKLWan(
         base_dim=12,
+        decoder_base_dim=16,
         z_dim=Z_DIM,
         dim_mult=[1, 2, 3, 4],
         num_res_blocks=1,
-        temperal_downsample=[False, True, False],
+        temperal_downsample=[False, False, True],  # frames share channels only where they have the size of latents
         latents_mean=[0.0] * Z_DIM,
         latents_std=[1.0] * Z_DIM,
         scale_factor_temporal=2,
@@ -62,7 +63,7 @@ def convolve_frames(conv: WanCausalConv3d, x: torch.Tensor, cache_x: torch.Tenso
 
 
 def draw_clip(rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-    """A random clip, (3, frames, size, size), and its latents, (40, latent frames, 8, 8)."""
+    """A random clip, (3, frames, size, size), and its latents, (48, latent frames, 8, 8)."""
     scene = random_scene(rng, NUM_FRAMES)
     pixels = torch.from_numpy(scene.render()).permute(3, 0, 1, 2) * 2 - 1
     frames = scene_latents(scene).transpose(0, 1)
@@ -80,7 +81,7 @@ CLIP_VAE = Autoencoder(make_vae=make_vae, draw=draw_clip, as_frames=as_frames)
 
 
 def main() -> None:
-    train(CLIP_VAE, parse_options(__doc__, max_train_steps=4000, train_batch_size=6))
+    train(CLIP_VAE, parse_options(__doc__, max_train_steps=2000, train_batch_size=6))
 
 
 if __name__ == "__main__":

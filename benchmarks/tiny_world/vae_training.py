@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader, IterableDataset
 from tqdm import tqdm
 
 from benchmarks.tiny_world.checkpoints import load_checkpoint, save_checkpoint
+from benchmarks.tiny_world.muon import Muon
 
 
 LATENT_NOISE = 0.15  # generated latents are not quite those of a scene
@@ -85,12 +86,22 @@ def train(autoencoder: Autoencoder, options: argparse.Namespace) -> None:
     """Train an autoencoder, write its folder and print its error; the options are those of `parse_options`."""
     torch.manual_seed(options.seed)
     vae = autoencoder.make_vae()
-    optimizer = torch.optim.AdamW(vae.parameters(), lr=options.learning_rate, weight_decay=0.0)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, options.learning_rate, total_steps=options.max_train_steps + 1, pct_start=0.05
-    )
+    kernels = [parameter for parameter in vae.parameters() if parameter.ndim >= 4]
+    rest = [parameter for parameter in vae.parameters() if parameter.ndim < 4]
+    optimizers = [
+        Muon(kernels, lr=options.learning_rate, weight_decay=0.0),
+        torch.optim.AdamW(rest, lr=options.learning_rate, weight_decay=0.0),
+    ]
+    schedules = [
+        torch.optim.lr_scheduler.OneCycleLR(
+            each, options.learning_rate, total_steps=options.max_train_steps + 1, pct_start=0.05, cycle_momentum=False
+        )
+        for each in optimizers
+    ]
     checkpoint = options.output_dir / "checkpoint.pt"
-    parts = {"vae": vae, "optimizer": optimizer, "schedule": schedule}
+    parts = {"vae": vae}
+    for number, (optimizer, schedule) in enumerate(zip(optimizers, schedules, strict=True)):
+        parts |= {f"optimizer_{number}": optimizer, f"schedule_{number}": schedule}
     first_step = load_checkpoint(checkpoint, parts)
     dataset = Examples(autoencoder.draw, options.seed + first_step)
     loader = iter(DataLoader(dataset, batch_size=options.train_batch_size))
@@ -107,9 +118,10 @@ def train(autoencoder: Autoencoder, options: argparse.Namespace) -> None:
         loss = encoding + decoding
         loss.backward()
         torch.nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
-        optimizer.step()
-        schedule.step()
-        optimizer.zero_grad()
+        for optimizer, schedule in zip(optimizers, schedules, strict=True):
+            optimizer.step()
+            schedule.step()
+            optimizer.zero_grad()
         if step % 50 == 0:
             progress.set_postfix(encoding=f"{encoding.item():.4f}", decoding=f"{decoding.item():.4f}")
         if (step + 1) % 500 == 0 or step + 1 == options.max_train_steps:

@@ -39,7 +39,7 @@ def test_the_student_is_used_at_the_noise_levels_that_it_is_trained_at(pipe):
 @torch.no_grad()
 def test_the_teacher_is_the_guided_model_without_the_lora(pipe):
     torch.manual_seed(0)
-    latents, text, no_text = torch.randn(2, 40, 3, 8, 8), torch.randn(2, 16, 64), torch.randn(2, 16, 64)
+    latents, text, no_text = torch.randn(2, 24, 3, 8, 8), torch.randn(2, 16, 64), torch.randn(2, 16, 64)
     begin, end = torch.tensor([1.0, 0.6]), torch.tensor([0.8, 0.2])
     expected = []
     for clip, with_text, without, first, last in zip(latents, text, no_text, begin, end, strict=True):
@@ -59,7 +59,7 @@ def test_the_teacher_is_the_guided_model_without_the_lora(pipe):
 
 @pytest.mark.slow
 def test_a_lora_is_trained_goes_on_and_loads(pipe, tmp_path):
-    words = ["--num_clips", "2", "--train_batch_size", "1", "--rank", "2", "--lr_decay_steps", "1"]
+    words = ["--train_batch_size", "1", "--rank", "2", "--lr_decay_steps", "1"]
     options = make_parser().parse_args([*words, "--teacher_steps", "1", "--output_dir", str(tmp_path)])
     steps = []
     for options.max_train_steps in (1, 2):

@@ -37,18 +37,31 @@ def test_phases_say_where_the_dots_are(angle):
     x, y = np.meshgrid(places, places)
     seen_x, seen_y = np.cos(angle) * x + np.sin(angle) * y, np.cos(angle) * y - np.sin(angle) * x
     found = of_latents(scene(camera_roll=angle, camera_zoom=1.25))
-    expected = [wave(4 * np.pi * each / 1.25) for wave in (np.cos, np.sin) for each in (seen_x, seen_y)]
-    np.testing.assert_allclose(found[4:8] / BACKGROUND_GAINS[4:8, None, None], expected, atol=1e-5)
+    expected = [
+        wave(2 * np.pi / period * each / 1.25)
+        for period in (0.25, 0.5)  # half the distance of two dots, and the whole
+        for wave in (np.cos, np.sin)
+        for each in (seen_x, seen_y)
+    ]
+    np.testing.assert_allclose(found[6:14] / BACKGROUND_GAINS[6:14, None, None], expected, atol=1e-5)
 
 
 def test_phases_of_checks_are_those_of_their_diagonals():
     # Half a period to the right and half down, checks look the same; half to the right alone, they are inverted.
     checks = replace(DOTS, pattern="checkered")
     here, diagonal, beside = (
-        of_latents(scene(appearance=checks, camera_shift=shift))[4:8] for shift in ((0, 0), (0.5, 0.5), (0.5, 0))
+        of_latents(scene(appearance=checks, camera_shift=shift))[6:10] for shift in ((0, 0), (0.5, 0.5), (0.5, 0))
     )
     np.testing.assert_allclose(diagonal, here, atol=1e-5)
     np.testing.assert_allclose(beside, -here, atol=1e-5)
+    assert not of_latents(scene(appearance=checks))[10:14].any()
+
+
+def test_zoom_and_roll_are_told_where_a_pattern_shows_them():
+    camera = {"camera_zoom": 1.2, "camera_roll": -0.1}
+    found = of_latents(scene(**camera))[4:6] / BACKGROUND_GAINS[4:6, None, None]
+    np.testing.assert_allclose(found, np.broadcast_to([[[np.log(1.2)]], [[-0.1]]], (2, 8, 8)), atol=1e-5)
+    assert not of_latents(scene(appearance=replace(DOTS, pattern="plain"), **camera))[4:6].any()
 
 
 def test_what_is_told_of_an_object_is_the_same_wherever_it_stands():

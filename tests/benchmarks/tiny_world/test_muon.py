@@ -28,3 +28,13 @@ def test_it_finds_the_matrix_of_a_linear_map():
         ((inputs @ (weight - target).T) ** 2).mean().backward()
         optimizer.step()
     assert (weight - target).abs().max() < 0.05
+
+
+def test_kernels_are_trained_as_matrices_of_one_row_for_each_output():
+    kernel = torch.randn(6, 4, 3, 3, generator=torch.Generator().manual_seed(0))
+    parameters = [torch.nn.Parameter(kernel.clone()), torch.nn.Parameter(kernel.flatten(1).clone())]
+    for parameter in parameters:
+        parameter.grad = torch.sin(parameter.detach())
+        Muon([parameter], lr=0.1).step()
+    assert not torch.equal(parameters[0], kernel)
+    assert torch.equal(parameters[0].flatten(1), parameters[1])
