@@ -18,13 +18,14 @@ BLOB_RADIUS = 0.22  # of the places that tell of an object, in half frame widths
 NOISE_SHIFT = 3.0  # of noise levels, towards those at which a clip's motion is decided
 NOISE_SPREAD = 1.5  # standard deviation of their logits
 
-# By pattern: which side of plain it is, and pairs of waves, as rows, whose phases say where its features are. The
-# waves of dots turn half way round from one place to the next, so that neighbours hardly know of each other. The first
-# pair, twice as short, stands still from place to place before a camera that does not zoom.
+# By pattern: which side of plain it is, and pairs of waves, as rows, whose phases say where its features are. The last
+# pair has the pattern's own length. Its waves turn a quarter or half way round from one place to the next, so that
+# places have to know where they are to agree. The first pair, four times or twice as short, turns right round: before
+# a camera that neither zooms nor rolls, it is the same everywhere.
 PATTERN_KINDS = {"plain": 0.0, "checkered": 1.0, "dotted": -1.0}
 PATTERN_WAVES = {
     "plain": (),
-    "checkered": (np.pi / CHECKER_CELL * np.array([[1.0, 1.0], [1.0, -1.0]]),),
+    "checkered": tuple(times * np.pi / CHECKER_CELL * np.array([[1.0, 1.0], [1.0, -1.0]]) for times in (4, 1)),
     "dotted": (4 * np.pi / DOT_SPACING * np.eye(2), 2 * np.pi / DOT_SPACING * np.eye(2)),
 }
 # How wide it is, and how solid: of bars and pillars also how they lie.

@@ -26,8 +26,8 @@ FIRST_FRAME_SHARE = 1 / 10  # of clips that are gray after the first frame, as i
 
 def make_vae() -> AutoencoderKLWan:
     vae = AutoencoderKLWan(
-        base_dim=12,
-        decoder_base_dim=16,
+        base_dim=16,
+        decoder_base_dim=18,
         z_dim=Z_DIM,
         dim_mult=[1, 2, 3, 4],
         num_res_blocks=1,

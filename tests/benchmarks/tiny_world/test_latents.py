@@ -50,11 +50,17 @@ def test_phases_of_checks_are_those_of_their_diagonals():
     # Half a period to the right and half down, checks look the same; half to the right alone, they are inverted.
     checks = replace(DOTS, pattern="checkered")
     here, diagonal, beside = (
-        of_latents(scene(appearance=checks, camera_shift=shift))[6:10] for shift in ((0, 0), (0.5, 0.5), (0.5, 0))
+        of_latents(scene(appearance=checks, camera_shift=shift))[10:14] for shift in ((0, 0), (0.5, 0.5), (0.5, 0))
     )
     np.testing.assert_allclose(diagonal, here, atol=1e-5)
     np.testing.assert_allclose(beside, -here, atol=1e-5)
-    assert not of_latents(scene(appearance=checks))[10:14].any()
+
+
+@pytest.mark.parametrize("pattern", ["checkered", "dotted"])
+def test_one_pair_of_waves_is_the_same_everywhere_before_a_camera_that_only_pans(pattern):
+    found = of_latents(scene(appearance=replace(DOTS, pattern=pattern), camera_shift=(0.07, -0.31)))
+    np.testing.assert_allclose(found[6:10], np.broadcast_to(found[6:10, :1, :1], (4, 8, 8)), atol=1e-5)
+    assert np.ptp(found[10:14], axis=(1, 2)).min() > 1
 
 
 def test_zoom_and_roll_are_told_where_a_pattern_shows_them():
