@@ -141,7 +141,7 @@ def _separate_paths(rng: np.random.Generator, room: float, clearance: np.ndarray
 def _somewhere(rng: np.random.Generator, motion: Motion) -> Motion:
     """The same in the frame, in another part of the world, so that patterns are anywhere.
 
-    If patterns before resting cameras were all in one place, captions would tell of it, and guidance would pull every
+    If patterns before resting cameras were all in one place, captions would tell of it, and guidance could pull every
     clip there and hold it still.
     """
     shift = rng.uniform(-0.5, 0.5, 2)  # as far as patterns take to repeat

@@ -48,7 +48,7 @@ def test_three_in_ten_clips_show_two_objects_on_paths_of_their_own(scenes):
 
 
 def test_patterns_are_anywhere_also_before_a_camera_at_rest(scenes):
-    # Or guidance pulls every clip to where they all are, and holds it still.
+    # Or guidance can pull every clip to where they all are, and hold it still.
     rng = np.random.default_rng(0)
     at_rest = [scene for scene in scenes if np.ptp(scene.motion.camera_shift, 0).max() == 0]
     for each in (at_rest, [random_portrait(rng) for _ in range(200)]):
