@@ -24,14 +24,12 @@ from diffusers.training_utils import EMAModel
 from tqdm import tqdm
 
 from benchmarks.tiny_world.checkpoints import load_checkpoint, save_checkpoint
-from benchmarks.tiny_world.latents import scene_latents
+from benchmarks.tiny_world.latent_spaces import LatentsOf, latents_of
 from benchmarks.tiny_world.muon import Muon
 from benchmarks.tiny_world.portable import make_portable
-from benchmarks.tiny_world.scene import Scene
 from benchmarks.tiny_world.training_clips import random_portrait, random_scene
 
 
-LatentsOf = Callable[[Scene, slice], torch.Tensor]  # of chosen frames, (frames, channels, height, width)
 CAPTION_DROPOUT = 0.1  # share of clips trained with an empty prompt, for classifier-free guidance
 
 
@@ -46,7 +44,6 @@ class BaseModel:
         loss: From the pipeline, latents of frames (clips, channels, frames, height, width) and prompts.
         num_frames: Of a clip.
         stills_per_clip: As many single frames are trained in the time of a clip.
-        latents_of: The latents that the VAE knows.
     """
 
     vae_class: type[ModelMixin]
@@ -55,7 +52,6 @@ class BaseModel:
     loss: Callable[[DiffusionPipeline, torch.Tensor, list[str]], torch.Tensor]
     num_frames: int
     stills_per_clip: int
-    latents_of: LatentsOf = scene_latents
 
     def trained(self, pipe: DiffusionPipeline) -> dict[str, torch.nn.Module]:
         """The components that are trained, by name."""
@@ -84,16 +80,16 @@ def make_parser(description: str, **defaults: float) -> argparse.ArgumentParser:
 
 
 def draw_clips(
-    rng: np.random.Generator, latents_of: LatentsOf, num_frames: int, num_clips: int
+    rng: np.random.Generator, make_latents: LatentsOf, num_frames: int, num_clips: int
 ) -> tuple[torch.Tensor, list[str]]:
     """Latents of random clips, (clips, channels, frames, height, width), and their captions."""
     scenes = [random_scene(rng, num_frames) for _ in range(num_clips)]
-    latents = torch.stack([latents_of(scene, slice(None)) for scene in scenes])
+    latents = torch.stack([make_latents(scene, slice(None)) for scene in scenes])
     return latents.transpose(1, 2), [scene.appearance.prompt for scene in scenes]
 
 
 def draw_stills(
-    rng: np.random.Generator, latents_of: LatentsOf, num_frames: int, num_stills: int
+    rng: np.random.Generator, make_latents: LatentsOf, num_frames: int, num_stills: int
 ) -> tuple[torch.Tensor, list[str]]:
     """The same of single frames: half are portraits, half are of clips of so many frames.
 
@@ -103,7 +99,7 @@ def draw_stills(
     for number in range(num_stills):
         scene = random_portrait(rng) if number % 2 == 0 else random_scene(rng, num_frames)
         index = int(rng.integers(len(scene.motion.center)))
-        latents.append(latents_of(scene, slice(index, index + 1)))
+        latents.append(make_latents(scene, slice(index, index + 1)))
         captions.append(scene.appearance.prompt)
     return torch.stack(latents).transpose(1, 2), captions
 
@@ -190,6 +186,7 @@ def train(model: BaseModel, options: argparse.Namespace) -> None:
         rank, num_processes = dist.get_rank(), dist.get_world_size()
     torch.manual_seed(options.seed)
     vae = model.vae_class.from_pretrained(options.vae).requires_grad_(False)
+    make_latents = latents_of(vae)
     vae.register_to_config(_name_or_path="")  # or the path on this machine would be published with the pipeline
     pipe = model.make_pipeline(vae)
     trained = model.trained(pipe)
@@ -216,7 +213,7 @@ def train(model: BaseModel, options: argparse.Namespace) -> None:
         num_clips = options.train_batch_size // num_processes
         on_stills = options.stills_every and step % options.stills_every == 0
         draw, number = (draw_stills, num_clips * model.stills_per_clip) if on_stills else (draw_clips, num_clips)
-        batch, captions = draw(rng, model.latents_of, model.num_frames, number)
+        batch, captions = draw(rng, make_latents, model.num_frames, number)
         loss = model.loss(pipe, batch, without_some(captions, rng))
         loss.backward()
         average_gradients(parameters)

@@ -11,6 +11,7 @@ from benchmarks.tiny_world.scene import Scene
 
 THUMBNAIL_SIZE = 16  # pixels, both sides
 PATCH_SIZE = 2  # thumbnail pixels of one latent, both sides
+THUMBNAIL_CHANNELS = 3 * PATCH_SIZE**2
 SCALING_FACTOR = 1.8  # gives the scaled latents a standard deviation of about 1
 
 

@@ -1,7 +1,7 @@
 """Train the tiny world's text encoder and `UNetMotionModel`, and write the whole `AnimateDiffPipeline` folder.
 
     python -m benchmarks.tiny_world.train_animatediff \
-        --vae examples/tiny-t2v/vae --output_dir outputs/tiny-animatediff
+        --vae outputs/tiny-t2v/vae --output_dir outputs/tiny-animatediff
 
 The VAE is that of tiny-t2v. Image and motion layers learn v-prediction together, from scratch; `base_training.py`
 tells the rest.

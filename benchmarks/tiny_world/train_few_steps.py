@@ -21,9 +21,9 @@ from tqdm import tqdm
 
 from benchmarks.tiny_world.base_training import draw_clips, set_rates
 from benchmarks.tiny_world.checkpoints import load_checkpoint, save_checkpoint
+from benchmarks.tiny_world.latent_spaces import latents_of
 from benchmarks.tiny_world.latents import pair_frames
 from benchmarks.tiny_world.pipelines import FEW_STEPS, GENERATION, TINY_WAN, load_tiny_pipeline, use_one_thread
-from benchmarks.tiny_world.thumbnails import scene_thumbnails
 from benchmarks.tiny_world.train_wan import MAX_SEQUENCE_LENGTH, NUM_FRAMES
 
 
@@ -129,7 +129,7 @@ def train(pipe: WanPipeline, options: argparse.Namespace) -> None:
     progress = tqdm(range(first_step, options.max_train_steps), "few steps", mininterval=10)
     for step in progress:
         set_rates([optimizer], step, options)
-        clips = draw_clips(rng, scene_thumbnails, NUM_FRAMES, options.train_batch_size)
+        clips = draw_clips(rng, latents_of(pipe.vae), NUM_FRAMES, options.train_batch_size)
         loss = distillation_loss(pipe, teacher, *clips)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)

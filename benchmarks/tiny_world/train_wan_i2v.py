@@ -13,7 +13,6 @@ from diffusers import AutoencoderKLWan, WanImageToVideoPipeline
 from benchmarks.tiny_world import train_wan
 from benchmarks.tiny_world.base_training import BaseModel, make_parser, train
 from benchmarks.tiny_world.latents import pair_frames
-from benchmarks.tiny_world.thumbnails import scene_thumbnails
 
 
 MASK_CHANNELS = 2  # one for each of the frames that a latent shows
@@ -31,7 +30,7 @@ def first_frame(frames: torch.Tensor) -> torch.Tensor:
         frames: Latents of frames, (clips, channels, frames, height, width).
 
     Returns:
-        (clips, 2 + 24, latent frames, height, width).
+        (clips, 2 + channels of the VAE, latent frames, height, width).
     """
     known = torch.zeros_like(frames)
     known[:, :, :1] = frames[:, :, :1]
@@ -53,7 +52,6 @@ TINY_WAN_I2V = BaseModel(
     loss=image_to_video_loss,
     num_frames=train_wan.NUM_FRAMES,
     stills_per_clip=train_wan.TINY_WAN.stills_per_clip,
-    latents_of=scene_thumbnails,
 )
 
 

@@ -27,7 +27,8 @@ from benchmarks.tiny_world import (
     train_wan_vae,
 )
 from benchmarks.tiny_world.base_training import load_matching, make_parser, train
-from benchmarks.tiny_world.latents import NOISE_SHIFT, NOISE_SPREAD, pair_frames
+from benchmarks.tiny_world.latent_spaces import latents_of
+from benchmarks.tiny_world.latents import NOISE_SHIFT, NOISE_SPREAD, pair_frames, scene_latents
 from benchmarks.tiny_world.measures import measure_clip, text_fidelity
 from benchmarks.tiny_world.pipelines import (
     GENERATION,
@@ -132,6 +133,20 @@ def test_latents_are_thumbnails(folder):
     assert (decoded - frames).abs().mean() / 2 * 255 < 5
 
 
+@folders
+def test_embedded_models_are_trained_on_thumbnails(folder):
+    assert latents_of(load_tiny_pipeline(folder).vae) is scene_thumbnails
+
+
+@pytest.mark.parametrize("make_vae", [train_vae.make_vae, train_wan_vae.make_vae], ids=["frames", "clips"])
+def test_a_vae_says_which_latents_it_knows(make_vae):
+    vae = make_vae()
+    assert latents_of(vae) is scene_latents
+    vae.register_to_config(**dict.fromkeys({"z_dim", "latent_channels"} & vae.config.keys(), 7))
+    with pytest.raises(ValueError, match="12 or 24"):
+        latents_of(vae)
+
+
 def test_pairs_of_frames_after_the_first():
     frames = torch.arange(5.0).view(1, 1, 5, 1, 1).expand(2, 24, 5, 8, 8)
     pairs = pair_frames(frames)
@@ -194,9 +209,7 @@ def options(model, tmp_path):
     """Of hardly any training, around a VAE of the model's class."""
     skip_before(*TOKENIZERS)
     make_vae = train_vae.make_vae if model.vae_class is AutoencoderKL else train_wan_vae.make_vae
-    of_thumbnails = model.latents_of is scene_thumbnails
-    vae = load_tiny_pipeline(TINY_WAN).vae if of_thumbnails else make_vae()
-    vae.save_pretrained(tmp_path / "vae")
+    make_vae().save_pretrained(tmp_path / "vae")
     words = ["--vae", str(tmp_path / "vae"), "--output_dir", str(tmp_path / "out")]
     words += ["--train_batch_size", "2", "--checkpointing_steps", "1"]
     defaults = {"max_train_steps": 1, "learning_rate": 1e-3, "lr_decay_steps": 1}

@@ -30,8 +30,9 @@ def test_it_finds_the_matrix_of_a_linear_map():
     assert (weight - target).abs().max() < 0.05
 
 
-def test_kernels_are_trained_as_matrices_of_one_row_for_each_output():
-    kernel = torch.randn(6, 4, 3, 3, generator=torch.Generator().manual_seed(0))
+@pytest.mark.parametrize("shape", [(6, 4, 3, 3), (40, 4, 3, 3), (6, 4, 3, 3, 3)], ids=["wide", "tall", "3d"])
+def test_kernels_are_trained_as_matrices_of_one_row_for_each_output(shape):
+    kernel = torch.randn(shape, generator=torch.Generator().manual_seed(0))
     parameters = [torch.nn.Parameter(kernel.clone()), torch.nn.Parameter(kernel.flatten(1).clone())]
     for parameter in parameters:
         parameter.grad = torch.sin(parameter.detach())
