@@ -4,44 +4,52 @@ A denoiser this small learns from such latents within an hour on two cores what 
 that an autoencoder found by itself, nor from small pictures: there, outlines and the phase of a pattern are fine
 differences between large numbers, and noise hides them until it is too late to decide them.
 
-A latent tells what a look at its place tells. Where something moves, its latents move with it.
+Where an object moves, its latents move with it. Where a camera moves, phases turn.
 """
 
 import numpy as np
 import torch
 
-from benchmarks.tiny_world.scene import BACKGROUND_COLORS, CHECKER_CELL, DOT_SPACING, OBJECT_COLORS, Scene, pixel_grid
+from benchmarks.tiny_world.scene import (
+    BACKGROUND_COLORS,
+    CHECKER_CELL,
+    DOT_SPACING,
+    OBJECT_COLORS,
+    Appearance,
+    Scene,
+    pixel_grid,
+)
 
 
 LATENT_SIZE = 8  # places of a frame, both sides
 BLOB_RADIUS = 0.22  # of the places that tell of an object, in half frame widths: a standard deviation
-NOISE_SHIFT = 3.0  # of noise levels, towards those at which a clip's motion is decided
+NOISE_SHIFT = 5.0  # of noise levels, towards those at which a clip's motion is decided
 NOISE_SPREAD = 1.5  # standard deviation of their logits
 
-# By pattern: which side of plain it is, and pairs of waves, as rows, whose phases say where its features are. The last
-# pair has the pattern's own length. Its waves turn a quarter or half way round from one place to the next, so that
-# places have to know where they are to agree. The first pair, four times or twice as short, turns right round: before
-# a camera that neither zooms nor rolls, it is the same everywhere.
+# By pattern: which side of plain it is, and its waves, as rows. Their phases at a place, less those that it has before
+# a camera at rest in the middle of the world, tell how far the background was moved there: the same everywhere before
+# a camera that neither zooms nor rolls, so that places need not know where they are to agree.
+# Where the second tone is the darker one, it is where waves are lowest, so that phases are sums of pixels.
 PATTERN_KINDS = {"plain": 0.0, "checkered": 1.0, "dotted": -1.0}
 PATTERN_WAVES = {
-    "plain": (),
-    "checkered": tuple(times * np.pi / CHECKER_CELL * np.array([[1.0, 1.0], [1.0, -1.0]]) for times in (4, 1)),
-    "dotted": (4 * np.pi / DOT_SPACING * np.eye(2), 2 * np.pi / DOT_SPACING * np.eye(2)),
+    "checkered": np.pi / CHECKER_CELL * np.array([[1.0, 1.0], [1.0, -1.0]]),
+    "dotted": 2 * np.pi / DOT_SPACING * np.eye(2),
 }
 # How wide it is, and how solid: of bars and pillars also how they lie.
 SHAPE_CODES = {"circle": (0.0, 1.0), "ring": (0.0, -1.0), "bar": (1.0, 0.0), "pillar": (-1.0, 0.0)}
 # What makes the channels about equally large. Of the background: its colour, kind of pattern, zoom, roll, phases.
-BACKGROUND_GAINS = np.array([1.5, 1.5, 1.5, 1.0, 6.0, 6.0, *[1.2] * 8])
+BACKGROUND_GAINS = np.array([1.5, 1.5, 1.5, 1.0, 4.0, 4.0, *[1.2] * 4])
 # Of an object: presence, direction to its centre, colour, how it lies, how solid it is, size.
 OBJECT_GAINS = np.array([3.0, 4.0, 4.0, 3.0, 3.0, 3.0, 3.0, 3.0, 3.0, 8.0])
 LATENT_CHANNELS = len(BACKGROUND_GAINS) + len(OBJECT_GAINS)
+HINT_CHANNELS = 12
 
 
 def scene_latents(scene: Scene, frame: slice = slice(None)) -> torch.Tensor:
     """The latents of the chosen frames, all by default.
 
     Returns:
-        Latents, (frames, 24, 8, 8), float32, each within about -3 to 3: 14 channels of the background, ten of objects.
+        Latents, (frames, 20, 8, 8), float32, each within about -3 to 3: 10 channels of the background, ten of objects.
     """
     appearance, motion = scene.appearance, scene.motion[frame]
     num_frames = len(motion.center)
@@ -54,9 +62,7 @@ def scene_latents(scene: Scene, frame: slice = slice(None)) -> torch.Tensor:
     of_background[..., 3] = PATTERN_KINDS[appearance.pattern]
     if appearance.pattern != "plain":
         of_background[..., 4], of_background[..., 5] = size, roll
-    for number, waves in enumerate(PATTERN_WAVES[appearance.pattern]):
-        phases = motion.to_world(places) @ waves.T
-        of_background[..., 6 + 4 * number : 10 + 4 * number] = np.concatenate([np.cos(phases), np.sin(phases)], -1)
+        of_background[..., 6:] = _waves(appearance, motion.to_world(places) - places)
     of_background *= BACKGROUND_GAINS
 
     for thing, center in zip(appearance.things, motion.screen_centers, strict=True):
@@ -72,6 +78,26 @@ def scene_latents(scene: Scene, frame: slice = slice(None)) -> torch.Tensor:
     return torch.from_numpy(latents).permute(0, 3, 1, 2).float()
 
 
+def scene_hints(scene: Scene, frame: slice = slice(None)) -> torch.Tensor:
+    """What leads an autoencoder to `scene_latents`: where a place is, and the phases of the pattern that it shows.
+
+    The phases in the latents are differences of these two. A network of convolutions finds neither that nor, from the
+    edges of the frame, where it is, unless it is asked on the way.
+
+    Returns:
+        (frames, 12, 8, 8), float32, from -1 to 1: waves of both patterns at rest, then the waves of the pattern shown.
+    """
+    motion = scene.motion[frame]
+    places = np.broadcast_to(np.stack(pixel_grid(LATENT_SIZE), -1), (len(motion.center), LATENT_SIZE, LATENT_SIZE, 2))
+    hints = [
+        np.concatenate([np.cos(places @ waves.T), np.sin(places @ waves.T)], -1) for waves in PATTERN_WAVES.values()
+    ]
+    shown = np.zeros_like(hints[0])
+    if scene.appearance.pattern != "plain":
+        shown = _waves(scene.appearance, motion.to_world(places))
+    return torch.from_numpy(np.concatenate([*hints, shown], -1)).permute(0, 3, 1, 2).float()
+
+
 def pair_frames(latents: torch.Tensor) -> torch.Tensor:
     """The first frame twice, then pairs of frames, as the channels of one latent each: half as many frames.
 
@@ -83,6 +109,13 @@ def pair_frames(latents: torch.Tensor) -> torch.Tensor:
     """
     first_twice = torch.cat([latents[:, :, :1], latents], dim=2)
     return first_twice.unflatten(2, (-1, 2)).movedim(3, 1).flatten(1, 2)
+
+
+def _waves(appearance: Appearance, points: np.ndarray) -> np.ndarray:
+    """Cosines, then sines, of the pattern's phases at points of the world, (..., 4); negative for a darker tone."""
+    phases = points @ PATTERN_WAVES[appearance.pattern].T
+    base, second = BACKGROUND_COLORS[appearance.background]
+    return np.sign(sum(second) - sum(base)) * np.concatenate([np.cos(phases), np.sin(phases)], -1)
 
 
 def _signed(color: tuple[int, int, int]) -> np.ndarray:

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from diffusers import AutoencoderKL
 
-from benchmarks.tiny_world.latents import LATENT_CHANNELS, scene_latents
+from benchmarks.tiny_world.latents import HINT_CHANNELS, LATENT_CHANNELS, scene_hints, scene_latents
 from benchmarks.tiny_world.scene import FRAME_SIZE, NUM_FRAMES
 from benchmarks.tiny_world.training_clips import random_scene
-from benchmarks.tiny_world.vae_training import Autoencoder, fix_spread, parse_options, train
+from benchmarks.tiny_world.vae_training import Autoencoder, Example, fix_spread, parse_options, train
 
 
 def make_vae() -> AutoencoderKL:
@@ -30,14 +30,15 @@ def make_vae() -> AutoencoderKL:
     return vae
 
 
-def draw_frame(rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-    """One frame of a random clip, (3, size, size), and its latents, (24, 8, 8)."""
+def draw_frame(rng: np.random.Generator) -> Example:
+    """One frame of a random clip, (3, size, size), its latents, (20, 8, 8), and its hints, (12, 8, 8)."""
     index = int(rng.integers(NUM_FRAMES))
     scene, frame = random_scene(rng), slice(index, index + 1)
-    return torch.from_numpy(scene.render(frame)[0]).permute(2, 0, 1) * 2 - 1, scene_latents(scene, frame)[0]
+    pixels = torch.from_numpy(scene.render(frame)[0]).permute(2, 0, 1) * 2 - 1
+    return pixels, scene_latents(scene, frame)[0], scene_hints(scene, frame)[0]
 
 
-FRAME_VAE = Autoencoder(make_vae=make_vae, draw=draw_frame, as_frames=lambda pixels: pixels)
+FRAME_VAE = Autoencoder(make_vae=make_vae, draw=draw_frame, as_frames=lambda pixels: pixels, num_hints=HINT_CHANNELS)
 
 
 def main() -> None:

@@ -14,9 +14,9 @@ import torch.nn.functional as F
 from diffusers import AutoencoderKLWan
 from diffusers.models.autoencoders.autoencoder_kl_wan import WanCausalConv3d
 
-from benchmarks.tiny_world.latents import LATENT_CHANNELS, pair_frames, scene_latents
+from benchmarks.tiny_world.latents import HINT_CHANNELS, LATENT_CHANNELS, pair_frames, scene_hints, scene_latents
 from benchmarks.tiny_world.training_clips import random_scene
-from benchmarks.tiny_world.vae_training import Autoencoder, fix_spread, parse_options, train
+from benchmarks.tiny_world.vae_training import Autoencoder, Example, fix_spread, parse_options, train
 
 
 Z_DIM = 2 * LATENT_CHANNELS  # a latent shows two frames
@@ -62,14 +62,15 @@ def convolve_frames(conv: WanCausalConv3d, x: torch.Tensor, cache_x: torch.Tenso
     return convolved.unflatten(0, (x.shape[0], x.shape[2])).transpose(1, 2)
 
 
-def draw_clip(rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-    """A random clip, (3, frames, size, size), and its latents, (48, latent frames, 8, 8)."""
+def draw_clip(rng: np.random.Generator) -> Example:
+    """A random clip, (3, frames, size, size), its latents, (40, latent frames, 8, 8), and its hints, (24, ...)."""
     scene = random_scene(rng, NUM_FRAMES)
     pixels = torch.from_numpy(scene.render()).permute(3, 0, 1, 2) * 2 - 1
-    frames = scene_latents(scene).transpose(0, 1)
+    frames = torch.cat([scene_latents(scene), scene_hints(scene)], dim=1).transpose(0, 1)
     if rng.uniform() < FIRST_FRAME_SHARE:
         pixels[:, 1:], frames[:, 1:] = 0.0, 0.0
-    return pixels, pair_frames(frames[None])[0]
+    latents, hints = (pair_frames(each[None])[0] for each in frames.split([LATENT_CHANNELS, HINT_CHANNELS]))
+    return pixels, latents, hints
 
 
 def as_frames(pixels: torch.Tensor) -> torch.Tensor:
@@ -77,7 +78,7 @@ def as_frames(pixels: torch.Tensor) -> torch.Tensor:
     return pixels.transpose(1, 2).flatten(0, 1)
 
 
-CLIP_VAE = Autoencoder(make_vae=make_vae, draw=draw_clip, as_frames=as_frames)
+CLIP_VAE = Autoencoder(make_vae=make_vae, draw=draw_clip, as_frames=as_frames, num_hints=2 * HINT_CHANNELS)
 
 
 def main() -> None:

@@ -1,13 +1,15 @@
 """How the tiny world's autoencoders are trained; `train_*vae.py` say what differs between them.
 
-The latents are given: the encoder learns to make them, the decoder to draw the frames from them. The result is a
-diffusers model folder. Restarting continues from the last checkpoint in the output folder.
+The latents are given: the encoder learns to make them, the decoder to draw the frames from them. Layers on the way are
+asked for hints by heads that are then thrown away. The result is a diffusers model folder. Restarting continues from
+the last checkpoint in the output folder.
 """
 
 import argparse
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +27,7 @@ LATENT_NOISE = 0.15  # generated latents are not quite those of a scene
 OBJECT_WEIGHT = 8.0  # the object covers a twentieth of the frame, and everybody looks at it
 
 
-Example = tuple[torch.Tensor, torch.Tensor]
+Example = tuple[torch.Tensor, torch.Tensor, torch.Tensor]  # pixels, latents, hints
 
 
 @dataclass(frozen=True)
@@ -34,17 +36,19 @@ class Autoencoder:
 
     Args:
         make_vae: With random weights.
-        draw: Random pixels, (3, ...), float32 from -1 to 1, and their latents.
+        draw: Random pixels, (3, ...), float32 from -1 to 1, their latents, and hints of the latents' height and width.
         as_frames: From a batch of pixels to its frames, (frames, 3, size, size).
+        num_hints: Channels of the hints.
     """
 
     make_vae: Callable[[], ModelMixin]
     draw: Callable[[np.random.Generator], Example]
     as_frames: Callable[[torch.Tensor], torch.Tensor]
+    num_hints: int
 
 
 class Examples(IterableDataset):
-    """Endless random pixels and their latents."""
+    """Endless random pixels, their latents and hints."""
 
     def __init__(self, draw: Callable[[np.random.Generator], Example], seed: int):
         self.draw = draw
@@ -74,6 +78,41 @@ def fix_spread(quant_conv: torch.nn.Module, latent_channels: int) -> None:
     torch.nn.init.constant_(quant_conv.bias[latent_channels:].data, 2 * math.log(0.01))
 
 
+class HintHeads(torch.nn.Module):
+    """What two layers of an autoencoder say of the hints: one in the encoder and one in the decoder.
+
+    Both see the places of latents from edge to edge, and layers that can use what they say come after them.
+
+    Args:
+        vae: The autoencoder, whose layers are listened to from now on.
+        num_hints: Number of hints at each place.
+    """
+
+    def __init__(self, vae: ModelMixin, num_hints: int):
+        super().__init__()
+        layers = {"encoder": vae.encoder.mid_block.resnets[0], "decoder": vae.decoder.up_blocks[0].resnets[0]}
+        self.heads = torch.nn.ModuleDict()
+        self.heard: dict[str, list[torch.Tensor]] = {name: [] for name in layers}
+        for name, layer in layers.items():
+            width = layer.conv2.weight.shape[0]
+            self.heads[name] = torch.nn.Linear(width, num_hints)
+            layer.register_forward_hook(partial(self._listen, name))
+
+    def _listen(self, name: str, layer: torch.nn.Module, inputs: tuple, output: torch.Tensor) -> None:
+        self.heard[name].append(output)
+
+    def error(self, hints: torch.Tensor) -> torch.Tensor:
+        """Mean absolute error of what was said since the last call; clips may have come in several pieces of time."""
+        errors = []
+        for name, head in self.heads.items():
+            features = self.heard[name]
+            features = torch.cat(features, dim=2) if features[0].ndim == 5 else features[0]
+            said = head(features.float().movedim(1, -1)).movedim(-1, 1)
+            errors.append(F.l1_loss(said, hints))
+            self.heard[name].clear()
+        return torch.stack(errors).mean()
+
+
 def weighted_error(decoded: torch.Tensor, pixels: torch.Tensor) -> torch.Tensor:
     """Mean of absolute and squared error, with more weight on and around the object: the saturated pixels."""
     saturated = (pixels.amax(1, keepdim=True) - pixels.amin(1, keepdim=True) > 0.6).float()
@@ -87,7 +126,8 @@ def train(autoencoder: Autoencoder, options: argparse.Namespace) -> None:
     torch.manual_seed(options.seed)
     vae = autoencoder.make_vae()
     kernels = [parameter for parameter in vae.parameters() if parameter.ndim >= 4]
-    rest = [parameter for parameter in vae.parameters() if parameter.ndim < 4]
+    heads = HintHeads(vae, autoencoder.num_hints)
+    rest = [parameter for parameter in [*vae.parameters(), *heads.parameters()] if parameter.ndim < 4]
     optimizers = [
         Muon(kernels, lr=options.learning_rate, weight_decay=0.0),
         torch.optim.AdamW(rest, lr=options.learning_rate, weight_decay=0.0),
@@ -99,7 +139,7 @@ def train(autoencoder: Autoencoder, options: argparse.Namespace) -> None:
         for each in optimizers
     ]
     checkpoint = options.output_dir / "checkpoint.pt"
-    parts = {"vae": vae}
+    parts = {"vae": vae, "heads": heads}
     for number, (optimizer, schedule) in enumerate(zip(optimizers, schedules, strict=True)):
         parts |= {f"optimizer_{number}": optimizer, f"schedule_{number}": schedule}
     first_step = load_checkpoint(checkpoint, parts)
@@ -108,14 +148,15 @@ def train(autoencoder: Autoencoder, options: argparse.Namespace) -> None:
 
     progress = tqdm(range(first_step, options.max_train_steps), desc="VAE", mininterval=5)
     for step in progress:
-        pixels, latents = next(loader)
+        pixels, latents, hints = next(loader)
         noisy_latents = latents + LATENT_NOISE * torch.randn_like(latents)
         with torch.autocast("cpu", torch.bfloat16):
             encoded = vae.encode(pixels).latent_dist.mean.float()
             decoded = vae.decode(noisy_latents).sample.float()
         encoding = F.l1_loss(encoded, latents)
         decoding = weighted_error(autoencoder.as_frames(decoded), autoencoder.as_frames(pixels))
-        loss = encoding + decoding
+        hinting = heads.error(hints)
+        loss = encoding + decoding + hinting
         loss.backward()
         torch.nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
         for optimizer, schedule in zip(optimizers, schedules, strict=True):
@@ -123,7 +164,9 @@ def train(autoencoder: Autoencoder, options: argparse.Namespace) -> None:
             schedule.step()
             optimizer.zero_grad()
         if step % 50 == 0:
-            progress.set_postfix(encoding=f"{encoding.item():.4f}", decoding=f"{decoding.item():.4f}")
+            progress.set_postfix(
+                encoding=f"{encoding.item():.4f}", decoding=f"{decoding.item():.4f}", hints=f"{hinting.item():.4f}"
+            )
         if (step + 1) % 500 == 0 or step + 1 == options.max_train_steps:
             save_checkpoint(checkpoint, parts, step + 1)
 

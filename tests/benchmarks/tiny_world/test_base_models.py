@@ -28,7 +28,7 @@ from benchmarks.tiny_world import (
 )
 from benchmarks.tiny_world.base_training import load_matching, make_parser, train
 from benchmarks.tiny_world.latent_spaces import latents_of
-from benchmarks.tiny_world.latents import NOISE_SHIFT, NOISE_SPREAD, pair_frames, scene_latents
+from benchmarks.tiny_world.latents import LATENT_CHANNELS, NOISE_SHIFT, NOISE_SPREAD, pair_frames, scene_latents
 from benchmarks.tiny_world.measures import measure_clip, text_fidelity
 from benchmarks.tiny_world.pipelines import (
     GENERATION,
@@ -143,22 +143,22 @@ def test_a_vae_says_which_latents_it_knows(make_vae):
     vae = make_vae()
     assert latents_of(vae) is scene_latents
     vae.register_to_config(**dict.fromkeys({"z_dim", "latent_channels"} & vae.config.keys(), 7))
-    with pytest.raises(ValueError, match="12 or 24"):
+    with pytest.raises(ValueError, match="12 or 20"):
         latents_of(vae)
 
 
 def test_pairs_of_frames_after_the_first():
-    frames = torch.arange(5.0).view(1, 1, 5, 1, 1).expand(2, 24, 5, 8, 8)
+    frames = torch.arange(5.0).view(1, 1, 5, 1, 1).expand(2, 6, 5, 8, 8)
     pairs = pair_frames(frames)
-    assert pairs.shape == (2, 48, 3, 8, 8)
-    assert pairs[0, :24, :, 0, 0].tolist() == [[0, 1, 3]] * 24
-    assert pairs[0, 24:, :, 0, 0].tolist() == [[0, 2, 4]] * 24
+    assert pairs.shape == (2, 12, 3, 8, 8)
+    assert pairs[0, :6, :, 0, 0].tolist() == [[0, 1, 3]] * 6
+    assert pairs[0, 6:, :, 0, 0].tolist() == [[0, 2, 4]] * 6
 
 
 def test_the_clip_autoencoder_learns_what_the_class_then_computes():
     torch.manual_seed(0)
     trained = train_wan_vae.make_vae()
-    pixels, latents = (each[None] for each in train_wan_vae.draw_clip(np.random.default_rng(0)))
+    pixels, latents, _ = (each[None] for each in train_wan_vae.draw_clip(np.random.default_rng(0)))
     decoded = trained.decode(latents).sample
     (decoded.square().mean() + trained.encode(pixels).latent_dist.mean.square().mean()).backward()
     torch.optim.AdamW(trained.parameters(), lr=1e-2, weight_decay=0.0).step()
@@ -240,7 +240,7 @@ def test_single_frames_are_as_rare_as_asked(model, options, stills_every, expect
 
     options.max_train_steps, options.stills_every = 3, stills_every
     train(replace(model, loss=loss), options)
-    of_stills, of_clips = (18, 24, 1, 8, 8), (2, 24, train_wan.NUM_FRAMES, 8, 8)
+    of_stills, of_clips = (18, LATENT_CHANNELS, 1, 8, 8), (2, LATENT_CHANNELS, train_wan.NUM_FRAMES, 8, 8)
     assert shapes == [of_stills if is_stills else of_clips for is_stills in expected]
 
 

@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.tiny_world.latents import BACKGROUND_GAINS, LATENT_CHANNELS, OBJECT_GAINS, pair_frames, scene_latents
+from benchmarks.tiny_world.latents import (
+    BACKGROUND_GAINS,
+    HINT_CHANNELS,
+    LATENT_CHANNELS,
+    OBJECT_GAINS,
+    pair_frames,
+    scene_hints,
+    scene_latents,
+)
 from benchmarks.tiny_world.scene import Appearance, Motion, Scene, Thing
 
 
@@ -24,43 +32,68 @@ def of_latents(one):
     return scene_latents(one)[0].numpy()
 
 
+def as_complex(waves):
+    """Cosines and then sines of two waves at a time."""
+    cosines, sines = waves.reshape(-1, 2, 2, 8, 8).swapaxes(0, 1)
+    return (cosines + 1j * sines).reshape(-1, 8, 8)
+
+
 @pytest.mark.parametrize("pattern", ["plain", "checkered", "dotted"])
 def test_latents_move_with_what_they_show(pattern):
     before = scene(appearance=replace(DOTS, pattern=pattern))
     after = scene(appearance=replace(DOTS, pattern=pattern), camera_shift=(-CELL, -2 * CELL))  # right, and down
-    np.testing.assert_allclose(of_latents(after)[:, 2:, 1:], of_latents(before)[:, :-2, :-1], atol=1e-5)
+    found, expected = of_latents(after)[:, 2:, 1:], of_latents(before)[:, :-2, :-1]
+    all_but_phases = [*range(6), *range(10, LATENT_CHANNELS)]
+    np.testing.assert_allclose(found[all_but_phases], expected[all_but_phases], atol=1e-5)
 
 
 @pytest.mark.parametrize("angle", [0.0, 0.3])
-def test_phases_say_where_the_dots_are(angle):
+def test_phases_say_how_far_dots_were_moved(angle):
     places = -1 + CELL * (np.arange(8) + 0.5)
     x, y = np.meshgrid(places, places)
-    seen_x, seen_y = np.cos(angle) * x + np.sin(angle) * y, np.cos(angle) * y - np.sin(angle) * x
-    found = of_latents(scene(camera_roll=angle, camera_zoom=1.25))
-    expected = [
-        wave(2 * np.pi / period * each / 1.25)
-        for period in (0.25, 0.5)  # half the distance of two dots, and the whole
-        for wave in (np.cos, np.sin)
-        for each in (seen_x, seen_y)
-    ]
-    np.testing.assert_allclose(found[6:14] / BACKGROUND_GAINS[6:14, None, None], expected, atol=1e-5)
+    moved_x = (np.cos(angle) * x + np.sin(angle) * y) / 1.25 + 0.1 - x
+    moved_y = (np.cos(angle) * y - np.sin(angle) * x) / 1.25 - 0.3 - y
+    found = of_latents(scene(camera_roll=angle, camera_zoom=1.25, camera_shift=(0.1, -0.3)))
+    expected = [wave(2 * np.pi / 0.5 * moved) for wave in (np.cos, np.sin) for moved in (moved_x, moved_y)]
+    np.testing.assert_allclose(found[6:10] / BACKGROUND_GAINS[6:, None, None], expected, atol=1e-5)
 
 
 def test_phases_of_checks_are_those_of_their_diagonals():
     # Half a period to the right and half down, checks look the same; half to the right alone, they are inverted.
     checks = replace(DOTS, pattern="checkered")
     here, diagonal, beside = (
-        of_latents(scene(appearance=checks, camera_shift=shift))[10:14] for shift in ((0, 0), (0.5, 0.5), (0.5, 0))
+        of_latents(scene(appearance=checks, camera_shift=shift))[6:10] for shift in ((0, 0), (0.5, 0.5), (0.5, 0))
     )
     np.testing.assert_allclose(diagonal, here, atol=1e-5)
     np.testing.assert_allclose(beside, -here, atol=1e-5)
 
 
 @pytest.mark.parametrize("pattern", ["checkered", "dotted"])
-def test_one_pair_of_waves_is_the_same_everywhere_before_a_camera_that_only_pans(pattern):
+def test_phases_are_the_same_everywhere_before_a_camera_that_only_pans(pattern):
     found = of_latents(scene(appearance=replace(DOTS, pattern=pattern), camera_shift=(0.07, -0.31)))
     np.testing.assert_allclose(found[6:10], np.broadcast_to(found[6:10, :1, :1], (4, 8, 8)), atol=1e-5)
-    assert np.ptp(found[10:14], axis=(1, 2)).min() > 1
+
+
+@pytest.mark.parametrize(("pattern", "tone"), [("checkered", "navy"), ("dotted", "navy"), ("dotted", "white")])
+def test_phases_are_those_shown_less_those_at_rest(pattern, tone):
+    looks = replace(DOTS, pattern=pattern, background=tone)
+    one = scene(appearance=looks, camera_shift=(0.07, -0.31), camera_roll=0.2, camera_zoom=1.2)
+    hints = as_complex(scene_hints(one)[0].numpy())
+    at_rest = hints[:2] if pattern == "checkered" else hints[2:4]
+    found = as_complex(of_latents(one)[6:10] / BACKGROUND_GAINS[6:, None, None])
+    np.testing.assert_allclose(found, hints[4:] / at_rest, atol=1e-5)
+
+
+def test_hints_at_plain_places_say_only_where_they_are():
+    hints = scene_hints(scene(appearance=replace(DOTS, pattern="plain")))[0]
+    assert hints.shape == (HINT_CHANNELS, 8, 8)
+    assert not hints[8:].any()
+    np.testing.assert_array_equal(hints[:8], scene_hints(scene())[0, :8])
+
+
+def test_a_darker_second_tone_turns_waves_over():
+    light, dark = (of_latents(scene(appearance=replace(DOTS, background=tone))) for tone in ("navy", "white"))
+    np.testing.assert_array_equal(light[6:10], -dark[6:10])
 
 
 def test_zoom_and_roll_are_told_where_a_pattern_shows_them():
