@@ -1,4 +1,4 @@
-"""Which latents a VAE of the tiny world knows: thumbnails, as those in `examples/`, or what each place shows."""
+"""Which latents a VAE of the tiny world knows: thumbnails, or what each place shows."""
 
 from collections.abc import Callable
 

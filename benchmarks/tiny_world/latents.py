@@ -1,4 +1,4 @@
-"""The next latent space of the tiny world, which is chosen rather than learned: what each place of a frame shows.
+"""The latent space of tiny-wan, and of the models that are trained next, which is chosen rather than learned: what each place of a frame shows.
 
 A denoiser this small learns from such latents within an hour on two cores what it does not learn in a day from those
 that an autoencoder found by itself, nor from small pictures: there, outlines and the phase of a pattern are fine
@@ -38,11 +38,11 @@ PATTERN_WAVES = {
 # How wide it is, and how solid: of bars and pillars also how they lie.
 SHAPE_CODES = {"circle": (0.0, 1.0), "ring": (0.0, -1.0), "bar": (1.0, 0.0), "pillar": (-1.0, 0.0)}
 # What makes the channels about equally large. Of the background: its colour, kind of pattern, zoom, roll, phases.
-BACKGROUND_GAINS = np.array([1.5, 1.5, 1.5, 1.0, 4.0, 4.0, *[1.2] * 4])
+BACKGROUND_GAINS = np.array([1.5, 1.5, 1.5, 1.0, 4.0, 4.0, *[3.0] * 4])
 # Of an object: presence, direction to its centre, colour, how it lies, how solid it is, size.
 OBJECT_GAINS = np.array([3.0, 4.0, 4.0, 3.0, 3.0, 3.0, 3.0, 3.0, 3.0, 8.0])
 LATENT_CHANNELS = len(BACKGROUND_GAINS) + len(OBJECT_GAINS)
-HINT_CHANNELS = 12
+HINT_CHANNELS = 12  # cosines and sines of two waves: of both patterns at rest, and of the one shown
 
 
 def scene_latents(scene: Scene, frame: slice = slice(None)) -> torch.Tensor:

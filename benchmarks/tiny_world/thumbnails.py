@@ -1,6 +1,6 @@
-"""The latent space of the models in `examples/`: a latent is a thumbnail of the frame.
+"""The latent space of tiny-t2v and tiny-animatediff: a latent is a thumbnail of the frame.
 
-`latents.py` has that of the models that are trained next.
+`latents.py` has that of tiny-wan, and of the models that are trained next.
 """
 
 import torch

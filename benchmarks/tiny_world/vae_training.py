@@ -1,8 +1,8 @@
 """How the tiny world's autoencoders are trained; `train_*vae.py` say what differs between them.
 
-The latents are given: the encoder learns to make them, the decoder to draw the frames from them. Layers on the way are
-asked for hints by heads that are then thrown away. The result is a diffusers model folder. Restarting continues from
-the last checkpoint in the output folder.
+The latents are given: the encoder learns to make them, the decoder to draw the frames from them, and neither needs
+the other. Layers on the way are asked for hints by heads that are then thrown away. The result is a diffusers model
+folder. Restarting continues from the last checkpoint in the output folder.
 """
 
 import argparse
@@ -24,6 +24,7 @@ from benchmarks.tiny_world.muon import Muon
 
 
 LATENT_NOISE = 0.15  # generated latents are not quite those of a scene
+PARTS = ("encoder", "decoder")
 OBJECT_WEIGHT = 8.0  # the object covers a twentieth of the frame, and everybody looks at it
 
 
@@ -67,6 +68,8 @@ def parse_options(description: str, **defaults: float) -> argparse.Namespace:
     parser.add_argument("--max_train_steps", type=int)
     parser.add_argument("--train_batch_size", type=int, help="Frames or clips per step.")
     parser.add_argument("--learning_rate", type=float, default=2e-3, help="Peak; cosine to 0.")
+    parser.add_argument("--initial_weights", type=Path, help="Folder of an autoencoder to start from.")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="What is trained.")
     parser.add_argument("--seed", type=int, default=0)
     parser.set_defaults(**defaults)
     return parser.parse_args()
@@ -104,13 +107,20 @@ class HintHeads(torch.nn.Module):
     def error(self, hints: torch.Tensor) -> torch.Tensor:
         """Mean absolute error of what was said since the last call; clips may have come in several pieces of time."""
         errors = []
-        for name, head in self.heads.items():
-            features = self.heard[name]
-            features = torch.cat(features, dim=2) if features[0].ndim == 5 else features[0]
-            said = head(features.float().movedim(1, -1)).movedim(-1, 1)
-            errors.append(F.l1_loss(said, hints))
-            self.heard[name].clear()
+        for name, pieces in self.heard.items():
+            if pieces:
+                features = torch.cat(pieces, dim=2) if pieces[0].ndim == 5 else pieces[0]
+                said = self.heads[name](features.float().movedim(1, -1)).movedim(-1, 1)
+                errors.append(F.l1_loss(said, hints))
+                pieces.clear()
         return torch.stack(errors).mean()
+
+
+def relative_error(encoded: torch.Tensor, latents: torch.Tensor) -> torch.Tensor:
+    """Mean of absolute and squared error in units of each channel's size, or channels that mostly are 0 stay there."""
+    size = latents.square().mean([axis for axis in range(latents.ndim) if axis != 1], keepdim=True).sqrt()
+    error = (encoded - latents) / size.clamp(min=0.05)
+    return (error.abs() + error**2).mean()
 
 
 def weighted_error(decoded: torch.Tensor, pixels: torch.Tensor) -> torch.Tensor:
@@ -125,6 +135,8 @@ def train(autoencoder: Autoencoder, options: argparse.Namespace) -> None:
     """Train an autoencoder, write its folder and print its error; the options are those of `parse_options`."""
     torch.manual_seed(options.seed)
     vae = autoencoder.make_vae()
+    if options.initial_weights:
+        vae.load_state_dict(type(vae).from_pretrained(options.initial_weights).state_dict())
     kernels = [parameter for parameter in vae.parameters() if parameter.ndim >= 4]
     heads = HintHeads(vae, autoencoder.num_hints)
     rest = [parameter for parameter in [*vae.parameters(), *heads.parameters()] if parameter.ndim < 4]
@@ -149,14 +161,15 @@ def train(autoencoder: Autoencoder, options: argparse.Namespace) -> None:
     progress = tqdm(range(first_step, options.max_train_steps), desc="VAE", mininterval=5)
     for step in progress:
         pixels, latents, hints = next(loader)
-        noisy_latents = latents + LATENT_NOISE * torch.randn_like(latents)
+        losses = {}
         with torch.autocast("cpu", torch.bfloat16):
-            encoded = vae.encode(pixels).latent_dist.mean.float()
-            decoded = vae.decode(noisy_latents).sample.float()
-        encoding = F.l1_loss(encoded, latents)
-        decoding = weighted_error(autoencoder.as_frames(decoded), autoencoder.as_frames(pixels))
-        hinting = heads.error(hints)
-        loss = encoding + decoding + hinting
+            if "encoder" in options.parts:
+                losses["encoder"] = relative_error(vae.encode(pixels).latent_dist.mean.float(), latents)
+            if "decoder" in options.parts:
+                decoded = vae.decode(latents + LATENT_NOISE * torch.randn_like(latents)).sample.float()
+                losses["decoder"] = weighted_error(autoencoder.as_frames(decoded), autoencoder.as_frames(pixels))
+        losses["hints"] = heads.error(hints)
+        loss = torch.stack(list(losses.values())).sum()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
         for optimizer, schedule in zip(optimizers, schedules, strict=True):
@@ -164,9 +177,7 @@ def train(autoencoder: Autoencoder, options: argparse.Namespace) -> None:
             schedule.step()
             optimizer.zero_grad()
         if step % 50 == 0:
-            progress.set_postfix(
-                encoding=f"{encoding.item():.4f}", decoding=f"{decoding.item():.4f}", hints=f"{hinting.item():.4f}"
-            )
+            progress.set_postfix({name: f"{each.item():.4f}" for name, each in losses.items()})
         if (step + 1) % 500 == 0 or step + 1 == options.max_train_steps:
             save_checkpoint(checkpoint, parts, step + 1)
 

@@ -39,7 +39,8 @@ def test_the_student_is_used_at_the_noise_levels_that_it_is_trained_at(pipe):
 @torch.no_grad()
 def test_the_teacher_is_the_guided_model_without_the_lora(pipe):
     torch.manual_seed(0)
-    latents, text, no_text = torch.randn(2, 24, 3, 8, 8), torch.randn(2, 16, 64), torch.randn(2, 16, 64)
+    latents = torch.randn(2, pipe.vae.config.z_dim, 3, 8, 8)
+    text, no_text = torch.randn(2, 16, 64), torch.randn(2, 16, 64)
     begin, end = torch.tensor([1.0, 0.6]), torch.tensor([0.8, 0.2])
     expected = []
     for clip, with_text, without, first, last in zip(latents, text, no_text, begin, end, strict=True):
