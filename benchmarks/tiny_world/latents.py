@@ -52,9 +52,8 @@ def scene_latents(scene: Scene, frame: slice = slice(None)) -> torch.Tensor:
         Latents, (frames, 20, 8, 8), float32, each within about -3 to 3: 10 channels of the background, ten of objects.
     """
     appearance, motion = scene.appearance, scene.motion[frame]
-    num_frames = len(motion.center)
-    places = np.broadcast_to(np.stack(pixel_grid(LATENT_SIZE), -1), (num_frames, LATENT_SIZE, LATENT_SIZE, 2))
-    latents = np.zeros((num_frames, LATENT_SIZE, LATENT_SIZE, LATENT_CHANNELS))
+    places = _places(len(motion.center))
+    latents = np.zeros((*places.shape[:-1], LATENT_CHANNELS))
     of_background, of_objects = np.split(latents, [len(BACKGROUND_GAINS)], axis=-1)
 
     size, roll = np.log(motion.camera_zoom)[:, None, None], motion.roll[:, None, None]
@@ -88,10 +87,8 @@ def scene_hints(scene: Scene, frame: slice = slice(None)) -> torch.Tensor:
         (frames, 12, 8, 8), float32, from -1 to 1: waves of both patterns at rest, then the waves of the pattern shown.
     """
     motion = scene.motion[frame]
-    places = np.broadcast_to(np.stack(pixel_grid(LATENT_SIZE), -1), (len(motion.center), LATENT_SIZE, LATENT_SIZE, 2))
-    hints = [
-        np.concatenate([np.cos(places @ waves.T), np.sin(places @ waves.T)], -1) for waves in PATTERN_WAVES.values()
-    ]
+    places = _places(len(motion.center))
+    hints = [_cosines_and_sines(places @ waves.T) for waves in PATTERN_WAVES.values()]
     shown = np.zeros_like(hints[0])
     if scene.appearance.pattern != "plain":
         shown = _waves(scene.appearance, motion.to_world(places))
@@ -111,11 +108,21 @@ def pair_frames(latents: torch.Tensor) -> torch.Tensor:
     return first_twice.unflatten(2, (-1, 2)).movedim(3, 1).flatten(1, 2)
 
 
+def _places(num_frames: int) -> np.ndarray:
+    """Centres of all places in so many frames, (frames, 8, 8, 2), x then y."""
+    return np.broadcast_to(np.stack(pixel_grid(LATENT_SIZE), -1), (num_frames, LATENT_SIZE, LATENT_SIZE, 2))
+
+
 def _waves(appearance: Appearance, points: np.ndarray) -> np.ndarray:
     """Cosines, then sines, of the pattern's phases at points of the world, (..., 4); negative for a darker tone."""
     phases = points @ PATTERN_WAVES[appearance.pattern].T
     base, second = BACKGROUND_COLORS[appearance.background]
-    return np.sign(sum(second) - sum(base)) * np.concatenate([np.cos(phases), np.sin(phases)], -1)
+    return np.sign(sum(second) - sum(base)) * _cosines_and_sines(phases)
+
+
+def _cosines_and_sines(phases: np.ndarray) -> np.ndarray:
+    """Of phases in radians, (..., n): (..., 2n)."""
+    return np.concatenate([np.cos(phases), np.sin(phases)], -1)
 
 
 def _signed(color: tuple[int, int, int]) -> np.ndarray:

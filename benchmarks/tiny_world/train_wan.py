@@ -1,11 +1,10 @@
 r"""Train the tiny world's text encoder and `WanTransformer3DModel`, and write the whole `WanPipeline` folder.
 
-    python -m benchmarks.tiny_world.train_wan --vae outputs/tiny-wan/vae --output_dir outputs/coarse --patch_size 2
-    python -m benchmarks.tiny_world.train_wan --vae outputs/tiny-wan/vae --initial_weights outputs/coarse \
-        --output_dir outputs/tiny-wan
+    python -m benchmarks.tiny_world.train_wan --vae outputs/tiny-wan/vae --output_dir outputs/tiny-wan \
+        --muon --compile --learning_rate 2e-3
 
-The model learns flow matching on latents of two frames each, first with coarse tokens, which are fewer; the card of
-`examples/tiny-wan` has the numbers, `base_training.py` tells the rest.
+The model learns flow matching on latents of two frames each. The card of `examples/tiny-wan` has the numbers,
+`base_training.py` tells the rest.
 """
 
 from dataclasses import replace
