@@ -2,8 +2,8 @@
 
     python -m examples.demo
 
-Writes videos, a moving picture of all of them, a contact sheet, the paths of what moves and metrics.json under
-outputs/demo, and prints a table.
+A motion of the collection then moves pictures, with a tiny image-to-video model. Writes videos, a moving picture of
+all of them, a contact sheet, the paths of what moves and metrics.json under outputs/demo, and prints a table.
 """
 
 import argparse
@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 from diffusers import DiffusionPipeline
+from PIL import Image
 
 from diffusers_motion_embed import enable_motion_embedding, read_video
 from diffusers_motion_embed.metrics import appearance_leakage, as_clip, track, track_fidelity
@@ -27,6 +28,8 @@ from examples.pictures import draw_paths, moving_path, write_clip
 EXAMPLES = Path(__file__).parent
 SIZE = {"num_frames": 16, "height": 64, "width": 64}  # what the embedded model draws
 GENERATION = {"guidance_scale": 2.0, "output_type": "np"}
+IMAGE_TO_VIDEO = EXAMPLES / "tiny-wan-i2v"
+PICTURES, PICTURES_MOTION = EXAMPLES / "assets/pictures", EXAMPLES / "collection/tiny-wan-i2v-figure-eight"
 FRAMES_PER_SECOND = 8
 # None has the colour, the shape and the background of the reference.
 PROMPTS = [
@@ -71,7 +74,10 @@ def main() -> None:
     print(f"Generating {len(PROMPTS)} prompts without it ...")
     plain = generate(pipe, options.num_inference_steps, options.seed)
 
-    write_clips(options.output_dir, options.prompt, reference, plain, moved)
+    print(f"Moving {len(PROMPTS)} pictures as {PICTURES_MOTION.name} does ...")
+    begun = move_pictures(options.num_inference_steps, options.seed)
+
+    write_clips(options.output_dir, options.prompt, reference, plain, moved, begun)
     metrics = {
         "training_seconds": round(seconds, 1),
         "embedding_bytes": (embedding / "adapter_model.safetensors").stat().st_size,
@@ -89,18 +95,48 @@ def generate(pipe: Any, num_inference_steps: int, seed: int) -> np.ndarray:
     return np.stack([as_clip(clip) for clip in drawn.frames])
 
 
-def write_clips(folder: Path, title: str, reference: np.ndarray, plain: np.ndarray, moved: np.ndarray) -> None:
+def picture_of(prompt: str) -> Image.Image:
+    """What the prompt says, with the object in the middle."""
+    return Image.open(PICTURES / f"{prompt.removeprefix('a ').replace(' ', '_')}.png")
+
+
+def move_pictures(num_inference_steps: int, seed: int) -> list[np.ndarray]:
+    """Clips that begin with the prompts' pictures, each (frames, height, width, 3), uint8."""
+    pipe: Any = DiffusionPipeline.from_pretrained(IMAGE_TO_VIDEO, dtype=torch.float32)
+    pipe.set_progress_bar_config(disable=True)
+    enable_motion_embedding(pipe)
+    pipe.load_motion_embedding(PICTURES_MOTION)
+    settings: dict[str, Any] = {**GENERATION, **SIZE, "num_inference_steps": num_inference_steps}
+    settings |= {"num_frames": SIZE["num_frames"] + 1, "max_sequence_length": 16}  # the first alone, then pairs
+    clips = []
+    for number, prompt in enumerate(PROMPTS):
+        noise = torch.Generator().manual_seed(seed + number)
+        drawn = pipe(image=picture_of(prompt), prompt=prompt, generator=noise, **settings)
+        clips.append(as_clip(drawn.frames[0])[: SIZE["num_frames"]])
+    return clips
+
+
+def write_clips(
+    folder: Path,
+    title: str,
+    reference: np.ndarray,
+    plain: np.ndarray,
+    moved: np.ndarray,
+    begun: list[np.ndarray],
+) -> None:
     """Every clip as a video, and all of them as a moving picture and on a contact sheet."""
     write_clip(reference, folder / "reference", FRAMES_PER_SECOND)
     rows = [(f"reference: {title}", reference)]
     for number, prompt in enumerate(PROMPTS):
-        for kind, clips in (("without", plain), ("with", moved)):
+        for kind, clips in (("without", plain), ("with", moved), ("picture", begun)):
             name = prompt.removeprefix("a ").replace(" ", "_")
             write_clip(clips[number], folder / f"{name}-{kind}", FRAMES_PER_SECOND)
             rows.append((f"{kind}: {prompt}", clips[number]))
     contact_sheet(rows).save(folder / "contact_sheet.png")
-    without, moving = zip(PROMPTS, plain, strict=True), (("with its motion", clip) for clip in moved)
-    compared = [[("reference", reference), *clips] for clips in (without, moving)]
+    without = list(zip(PROMPTS, plain, strict=True))
+    moving = [("with its motion", clip) for clip in moved]
+    pictured = [("from a picture", clip) for clip in begun]
+    compared = [[("reference", reference), *clips] for clips in (without, moving, pictured)]
     write_comparison(compared, folder / "comparison.webp", FRAMES_PER_SECOND)
 
 

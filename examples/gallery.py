@@ -17,17 +17,18 @@ import torch
 from diffusers import DiffusionPipeline
 
 from diffusers_motion_embed import enable_motion_embedding, read_video
+from diffusers_motion_embed.architectures.conditioning import call_parameters
 from diffusers_motion_embed.commands import card, train
 from diffusers_motion_embed.metrics import as_clip
 from diffusers_motion_embed.storage.files import CONFIG_NAME, WEIGHTS_NAME
 from diffusers_motion_embed.storage.model_card import preview_files
 from diffusers_motion_embed.training.fleet import is_done
 from diffusers_motion_embed.video.sheets import write_comparison
-from examples.demo import EXAMPLES, PROMPTS
+from examples.demo import EXAMPLES, PROMPTS, picture_of
 
 
 SIDE, FRAMES_PER_SECOND, WIDTH = 64, 8, 96  # pixels of the clips; pixels of a clip in the pictures
-NUM_FRAMES = {"tiny-t2v": 16, "tiny-animatediff": 16, "tiny-wan": 17}
+NUM_FRAMES = {"tiny-t2v": 16, "tiny-animatediff": 16, "tiny-wan": 17, "tiny-wan-i2v": 17}
 NUM_SECONDS = 2  # of the references, in which bases of more frames find some twice
 GUIDANCE_SCALE = 2.0
 SCALES = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5)
@@ -66,6 +67,7 @@ MOTIONS = [
     Motion("tiny-t2v", "spiral", "a green ring on a beige background"),
     Motion("tiny-animatediff", "figure_eight", "a red bar on a black background"),
     Motion("tiny-wan", "zigzag", "a blue circle on a white background"),
+    Motion("tiny-wan-i2v", "figure_eight", "a red bar on a black background"),
 ]
 TOGETHER = [("tiny-t2v-figure-eight", "tiny-t2v-zigzag"), ("tiny-t2v-bounce", "tiny-t2v-spiral")]
 TOGETHER_SCALE = 0.7
@@ -122,10 +124,14 @@ class Pictures:
             self.pipe.load_motion_embedding(self.options.collection_dir / name, name)
 
     def clip(self, prompt: str) -> np.ndarray:
-        """A clip, (frames, height, width, 3), uint8, from the same noise for the same prompt."""
+        """A clip, (frames, height, width, 3), uint8, from the same noise for the same prompt.
+
+        Pipelines that begin with a picture get that of the prompt.
+        """
         steps, noise = self.options.num_inference_steps, torch.Generator().manual_seed(PROMPTS.index(prompt))
         settings = {"num_inference_steps": steps, "guidance_scale": GUIDANCE_SCALE, "output_type": "np"}
-        drawn = self.pipe(prompt, generator=noise, **settings, **self.size)
+        picture = {"image": picture_of(prompt)} if "image" in call_parameters(self.pipe) else {}
+        drawn = self.pipe(prompt=prompt, generator=noise, **picture, **settings, **self.size)
         return as_clip(drawn.frames[0])
 
     def reference(self, motion: Motion) -> np.ndarray:

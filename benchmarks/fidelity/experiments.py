@@ -108,7 +108,13 @@ GROUPS: dict[str, dict[str, Experiment]] = {
     },
     "arithmetic": QUESTIONS,
     "arithmetic of paths": PATH_QUESTIONS,
-    "few steps": {"four steps": FewSteps(MotionEmbedding(), Path("outputs/tiny-wan-few-steps"))},
+    "few steps": {
+        "four steps": FewSteps(
+            MotionEmbedding(),
+            Path("outputs/tiny-wan-few-steps"),
+            uses={f"scale {scale}": scaled(scale) for scale in (0.5, 0.75, 1.0)},
+        )
+    },
     "regions": {"sides": Regions()},
     "trackers": {"known answers": KnownAnswers()},
 }

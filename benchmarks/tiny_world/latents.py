@@ -38,7 +38,7 @@ PATTERN_WAVES = {
 # How wide it is, and how solid: of bars and pillars also how they lie.
 SHAPE_CODES = {"circle": (0.0, 1.0), "ring": (0.0, -1.0), "bar": (1.0, 0.0), "pillar": (-1.0, 0.0)}
 # What makes the channels about equally large. Of the background: its colour, kind of pattern, zoom, roll, phases.
-BACKGROUND_GAINS = np.array([1.5, 1.5, 1.5, 1.0, 4.0, 4.0, *[3.0] * 4])
+BACKGROUND_GAINS = np.array([1.5, 1.5, 1.5, 1.0, 10.0, 10.0, *[4.0] * 4])
 # Of an object: presence, direction to its centre, colour, how it lies, how solid it is, size.
 OBJECT_GAINS = np.array([3.0, 4.0, 4.0, 3.0, 3.0, 3.0, 3.0, 3.0, 3.0, 8.0])
 LATENT_CHANNELS = len(BACKGROUND_GAINS) + len(OBJECT_GAINS)

@@ -16,6 +16,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 TINY_T2V = EXAMPLES / "tiny-t2v"
 TINY_ANIMATEDIFF = EXAMPLES / "tiny-animatediff"
 TINY_WAN = EXAMPLES / "tiny-wan"
+TINY_WAN_I2V = EXAMPLES / "tiny-wan-i2v"
 
 # With which the tiny models are used wherever this project shows or measures them.
 GENERATION = {"num_inference_steps": 12, "guidance_scale": 2.0}

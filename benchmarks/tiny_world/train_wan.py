@@ -11,7 +11,6 @@ from dataclasses import replace
 from functools import partial
 
 import torch
-import torch.nn.functional as F
 from diffusers import (
     AutoencoderKLWan,
     UniPCMultistepScheduler,
@@ -87,6 +86,7 @@ def flow_matching_loss(
     frames: torch.Tensor,
     prompts: list[str],
     given: torch.Tensor | None = None,
+    first_weight: float = 1.0,
 ) -> torch.Tensor:
     """The loss of one batch.
 
@@ -99,6 +99,7 @@ def flow_matching_loss(
         prompts: One for each clip.
         given: Channels that the transformer gets beside the noisy latents, (clips, channels, latent frames, height,
             width).
+        first_weight: What the first latent frame's errors count for.
     """
     latents = pair_frames(frames)
     is_clip = latents.shape[2] > 1
@@ -114,7 +115,9 @@ def flow_matching_loss(
     timesteps = sigma * pipe.scheduler.config.num_train_timesteps
     model_input = noisy_latents if given is None else torch.cat([noisy_latents, given], dim=1)
     prediction = pipe.transformer(model_input, timesteps, encoder_hidden_states=text).sample
-    return F.mse_loss(prediction, noise - latents)
+    error = (prediction - noise + latents).square().mean((0, 1, 3, 4))  # of each latent frame
+    error[0] *= first_weight
+    return error.mean()
 
 
 TINY_WAN = BaseModel(

@@ -26,10 +26,10 @@ RADII = {1: (0.30, 0.38), 2: (0.27, 0.32)}  # by the number of objects
 CLEARANCE = 2.2  # least distance of two objects' centres, in radii
 MAX_STEP = 0.2  # of a camera in one frame, in half frame widths: less than half the distance of two dots
 # What moves, and how often.
-KINDS = {"object": 0.3, "camera": 0.25, "object and camera": 0.15, "two objects": 0.2, "two objects and camera": 0.1}
+KINDS = {"object": 0.25, "camera": 0.25, "object and camera": 0.15, "two objects": 0.2, "two objects and camera": 0.15}
 # What a camera does, and how often: each may come with the others.
 CAMERA_MOVES = {"pan": 0.6, "zoom": 0.4, "roll": 0.3}
-TWO_OBJECTS = 0.35  # share of the portraits that show two
+TWO_OBJECTS = 0.5  # share of the portraits that show two
 
 
 def random_scene(rng: np.random.Generator, num_frames: int = NUM_FRAMES) -> Scene:

@@ -15,7 +15,7 @@ from packaging.requirements import Requirement
 ROOT = Path(__file__).parents[2]
 APP = Path("examples/app")
 AT_THE_ROOT = ("README.md", "app.py")
-OTHER_MODELS = ("tiny-animatediff", "tiny-wan")
+OTHER_MODELS = ("tiny-animatediff", "tiny-wan", "tiny-wan-i2v")
 
 
 def write_space(folder: Path) -> None:

@@ -31,7 +31,7 @@ def test_the_demo_writes_what_it_says(tmp_path):
     assert all(abs(row["leakage"]) < 0.1 for row in metrics["prompts"])
     for kind in ("mp4", "gif"):
         clips = sorted(tmp_path.glob(f"*.{kind}"))
-        assert len(clips) == 1 + 2 * len(metrics["prompts"])
+        assert len(clips) == 1 + 3 * len(metrics["prompts"])
         assert all(read_video(clip, 16).shape == (16, 256, 256, 3) for clip in clips)
     for picture in ("comparison.webp", "contact_sheet.png", "paths.png"):
         with Image.open(tmp_path / picture) as image:

@@ -14,6 +14,7 @@ from diffusers import (
     AutoencoderKLWan,
     DiffusionPipeline,
     TextToVideoSDPipeline,
+    WanImageToVideoPipeline,
     WanPipeline,
 )
 from safetensors.torch import load_file
@@ -35,6 +36,8 @@ from benchmarks.tiny_world.pipelines import (
     TINY_ANIMATEDIFF,
     TINY_T2V,
     TINY_WAN,
+    TINY_WAN_I2V,
+    begins_with_picture,
     call_arguments,
     generate,
     load_tiny_pipeline,
@@ -45,10 +48,16 @@ from benchmarks.tiny_world.scene import Appearance
 from benchmarks.tiny_world.thumbnails import scene_thumbnails
 from benchmarks.tiny_world.training_clips import random_scene
 from benchmarks.tiny_world.v_prediction import draw_timesteps, make_scheduler, make_tokenizer
+from examples.demo import picture_of
 from tests.versions import skip_before
 
 
-FOLDERS = {TINY_T2V: TextToVideoSDPipeline, TINY_ANIMATEDIFF: AnimateDiffPipeline, TINY_WAN: WanPipeline}
+FOLDERS = {
+    TINY_T2V: TextToVideoSDPipeline,
+    TINY_ANIMATEDIFF: AnimateDiffPipeline,
+    TINY_WAN: WanPipeline,
+    TINY_WAN_I2V: WanImageToVideoPipeline,
+}
 TOKENIZERS = ("transformers", "5.0", "makes no tokenizer of words in memory")
 MODELS = [
     train_unet.TINY_T2V,
@@ -76,8 +85,9 @@ def test_an_embedded_model_generates_without_a_dtype(folder):
     pipe = DiffusionPipeline.from_pretrained(folder)
     assert type(pipe) is FOLDERS[folder]
     assert {part.dtype for part in pipe.components.values() if isinstance(part, torch.nn.Module)} == {torch.float32}
-    clip = pipe(PROMPTS[0].prompt, **{**call_arguments(pipe), "num_inference_steps": 1}, output_type="np").frames
-    assert np.isfinite(clip).all()
+    picture = {"image": picture_of(PROMPTS[0].prompt)} if begins_with_picture(pipe) else {}
+    arguments = {**call_arguments(pipe), **picture, "num_inference_steps": 1}
+    assert np.isfinite(pipe(prompt=PROMPTS[0].prompt, **arguments, output_type="np").frames).all()
 
 
 @folders
@@ -96,7 +106,10 @@ def test_an_embedded_model_is_stored_in_the_form_that_all_versions_read(folder, 
 def test_an_embedded_model_draws_what_the_prompt_says(folder):
     # The real measurement is benchmarks/tiny_world/evaluate_base.py; this would notice a broken file.
     pipe = load_tiny_pipeline(folder)
-    clips = generate(pipe, [appearance.prompt for appearance in PROMPTS], list(range(len(PROMPTS))))
+    pictures = None
+    if begins_with_picture(pipe):
+        pictures = np.stack([np.asarray(picture_of(look.prompt)) for look in PROMPTS])
+    clips = generate(pipe, [look.prompt for look in PROMPTS], list(range(len(PROMPTS))), pictures=pictures)
     assert clips.shape == (len(PROMPTS), call_arguments(pipe)["num_frames"], 64, 64, 3)
     found = text_fidelity([measure_clip(clip, look) for clip, look in zip(clips, PROMPTS, strict=True)])
     assert found["color"] >= 5 / 6
@@ -119,7 +132,7 @@ def test_latents_are_those_that_were_chosen(folder):
     scene = random_scene(np.random.default_rng(5), num_frames)
     frames = torch.from_numpy(scene.render()).permute(0, 3, 1, 2) * 2 - 1
     expected = latents_of(vae)(scene, slice(None))
-    if folder == TINY_WAN:
+    if folder in (TINY_WAN, TINY_WAN_I2V):
         latents = vae.encode(frames.transpose(0, 1)[None]).latent_dist.mode()
         mean, spread = (
             torch.tensor(each).view(1, -1, 1, 1, 1) for each in (vae.config.latents_mean, vae.config.latents_std)
@@ -136,7 +149,7 @@ def test_latents_are_those_that_were_chosen(folder):
 
 @folders
 def test_embedded_models_know_the_latents_of_their_day(folder):
-    expected = scene_latents if folder == TINY_WAN else scene_thumbnails
+    expected = scene_latents if folder in (TINY_WAN, TINY_WAN_I2V) else scene_thumbnails
     assert latents_of(load_tiny_pipeline(folder).vae) is expected
 
 
@@ -309,6 +322,22 @@ def test_what_the_pipeline_gives_of_a_picture_is_what_training_gives(image_to_vi
     given = inputs[0][:, image_to_video.vae.config.z_dim :]
     assert torch.equal(given[:, :2], expected[:, :2])
     assert (given - expected).abs().mean() < 0.1 * expected.std()
+
+
+def test_the_first_latent_frame_counts_as_much_as_asked():
+    pipe = load_tiny_pipeline(TINY_WAN)
+    scene = random_scene(np.random.default_rng(5), train_wan.NUM_FRAMES)
+    frames = scene_latents(scene).transpose(0, 1)[None]
+    seen, losses = {}, []
+    pipe.transformer.register_forward_hook(lambda model, inputs, output: seen.update(found=output.sample))
+    for weight in (1.0, 8.0):
+        torch.manual_seed(0)
+        losses.append(train_wan.flow_matching_loss(pipe, frames, [scene.appearance.prompt], first_weight=weight))
+    torch.manual_seed(0)
+    torch.rand(())  # the draw of the text's length
+    velocity = torch.randn_like(pair_frames(frames)) - pair_frames(frames)
+    expected = (seen["found"] - velocity)[:, :, 0].square().mean() / velocity.shape[2]
+    torch.testing.assert_close(losses[1] - losses[0], 7 * expected, rtol=1e-3, atol=1e-5)
 
 
 def test_a_picture_has_no_effect_before_training(image_to_video):

@@ -65,10 +65,7 @@ def test_bars_may_tilt(shape, degrees):
 def test_what_the_autoencoders_make_of_rendered_clips_is_right(vae_class, folder):
     vae = vae_class.from_pretrained(folder, subfolder="vae", torch_dtype=torch.float32)
     rng = np.random.default_rng(4)
-    scenes = (random_scene(rng, 5) for _ in range(20))
-    level = [each for each in scenes if not np.ptp(each.motion.camera_zoom) and not np.ptp(each.motion.roll)]
-    assert len(level) >= 5
-    for scene in level[:5]:  # as the card of tiny-wan says, its encoder hardly finds zoom and roll
+    for scene in (random_scene(rng, 5) for _ in range(5)):
         pixels = torch.from_numpy(scene.render()).permute(0, 3, 1, 2) * 2 - 1
         with torch.no_grad():
             pixels = pixels if folder == TINY_T2V else pixels.transpose(0, 1)[None]
