@@ -4,7 +4,7 @@ import contextlib
 import hashlib
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +45,7 @@ class FewSteps:
 
     method: Method
     lora: Path
-    uses: Uses = field(default_factory=lambda: {"few steps": scaled(1.0)})
+    uses: Uses
     num_samples: int = BUDGET
 
     @property
