@@ -155,7 +155,7 @@ def test_objects_and_cameras_are_told_together(tmp_path):
 
 def test_a_missing_lora_for_few_steps_is_told_with_the_command_that_trains_it(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"python -m benchmarks\.tiny_world\.train_few_steps --output_dir"):
-        _ = FewSteps(MotionEmbedding(), tmp_path).settings
+        _ = FewSteps(MotionEmbedding(), tmp_path, {"whole": scaled(1.0)}).settings
 
 
 def test_figures_of_rows():
