@@ -95,9 +95,14 @@ def generate(pipe: Any, num_inference_steps: int, seed: int) -> np.ndarray:
     return np.stack([as_clip(clip) for clip in drawn.frames])
 
 
+def file_name(prompt: str) -> str:
+    """What files of a prompt are called, without a suffix."""
+    return prompt.removeprefix("a ").replace(" ", "_")
+
+
 def picture_of(prompt: str) -> Image.Image:
     """What the prompt says, with the object in the middle."""
-    return Image.open(PICTURES / f"{prompt.removeprefix('a ').replace(' ', '_')}.png")
+    return Image.open(PICTURES / f"{file_name(prompt)}.png")
 
 
 def move_pictures(num_inference_steps: int, seed: int) -> list[np.ndarray]:
@@ -129,7 +134,7 @@ def write_clips(
     rows = [(f"reference: {title}", reference)]
     for number, prompt in enumerate(PROMPTS):
         for kind, clips in (("without", plain), ("with", moved), ("picture", begun)):
-            name = prompt.removeprefix("a ").replace(" ", "_")
+            name = file_name(prompt)
             write_clip(clips[number], folder / f"{name}-{kind}", FRAMES_PER_SECOND)
             rows.append((f"{kind}: {prompt}", clips[number]))
     contact_sheet(rows).save(folder / "contact_sheet.png")

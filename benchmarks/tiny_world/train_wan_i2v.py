@@ -15,7 +15,7 @@ from benchmarks.tiny_world.base_training import BaseModel, make_parser, train
 from benchmarks.tiny_world.latents import pair_frames
 
 
-FIRST_WEIGHT = 8.0  # of the loss on the given frame, whose small errors guidance makes twice as large
+FIRST_WEIGHT = 8.0  # of the loss on the given frame, which is nearly known, so that errors that show are small there
 MASK_CHANNELS = 2  # one for each of the frames that a latent shows
 
 

@@ -13,6 +13,7 @@ from PIL import Image
 from benchmarks.tiny_world.references import CAMERA_REFERENCES, OBJECT_REFERENCES, PROMPTS, as_video
 from benchmarks.tiny_world.scene import FRAMES_PER_SECOND, Motion, Scene
 from diffusers_motion_embed.video.sheets import scaled
+from examples.demo import file_name
 
 
 def main() -> None:
@@ -27,7 +28,7 @@ def main() -> None:
     pictures.mkdir(exist_ok=True)
     for look in PROMPTS:  # the object in the middle, which the figure of eight starts from
         picture = as_video(Scene(look, Motion.of_object(np.zeros((1, 2)))))[0]
-        Image.fromarray(picture).save(pictures / f"{look.prompt.removeprefix('a ').replace(' ', '_')}.png")
+        Image.fromarray(picture).save(pictures / f"{file_name(look.prompt)}.png")
 
 
 if __name__ == "__main__":
