@@ -72,7 +72,7 @@ def make_parser(description: str, **defaults: float) -> argparse.ArgumentParser:
     parser.add_argument(
         "--stills_every", type=int, default=2, help="One step in so many is on single frames; 0 for none."
     )
-    parser.add_argument("--muon", action="store_true", help="Muon for the matrices of the denoiser's blocks.")
+    parser.add_argument("--muon", action="store_true", help="Muon for the matrices and kernels of the denoiser's blocks.")
     parser.add_argument("--compile", action="store_true", help="Minutes to start, a third faster steps.")
     parser.add_argument("--seed", type=int, default=0)
     parser.set_defaults(**defaults)
@@ -140,8 +140,8 @@ def load_matching(trained: dict[str, torch.nn.Module], pipe: DiffusionPipeline, 
 def make_optimizers(
     denoiser: torch.nn.Module, parameters: list[torch.nn.Parameter], learning_rate: float, muon: bool
 ) -> list[torch.optim.Optimizer]:
-    """AdamW for everything, or Muon for the matrices of the denoiser's blocks and AdamW for the rest."""
-    matrices = [p for name, p in denoiser.named_parameters() if muon and p.ndim == 2 and "block" in name]
+    """AdamW for everything, or Muon for the matrices and kernels of the denoiser's blocks and AdamW for the rest."""
+    matrices = [p for name, p in denoiser.named_parameters() if muon and p.ndim in (2, 4, 5) and "block" in name]
     chosen = set(map(id, matrices))
     rest = [parameter for parameter in parameters if id(parameter) not in chosen]
     optimizers: list[torch.optim.Optimizer] = [torch.optim.AdamW(rest, lr=learning_rate, weight_decay=1e-2)]

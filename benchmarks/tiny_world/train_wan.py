@@ -87,6 +87,7 @@ def flow_matching_loss(
     prompts: list[str],
     given: torch.Tensor | None = None,
     first_weight: float = 1.0,
+    noise_spread: float = NOISE_SPREAD,
 ) -> torch.Tensor:
     """The loss of one batch.
 
@@ -100,6 +101,7 @@ def flow_matching_loss(
         given: Channels that the transformer gets beside the noisy latents, (clips, channels, latent frames, height,
             width).
         first_weight: What the first latent frame's errors count for.
+        noise_spread: Standard deviation of the logit-normal distribution.
     """
     latents = pair_frames(frames)
     is_clip = latents.shape[2] > 1
@@ -107,7 +109,7 @@ def flow_matching_loss(
     length = DEFAULT_SEQUENCE_LENGTH if long_text else MAX_SEQUENCE_LENGTH
     text, _ = pipe.encode_prompt(prompts, do_classifier_free_guidance=False, max_sequence_length=length)
     noise = torch.randn_like(latents)
-    level = torch.sigmoid(NOISE_SPREAD * torch.randn(len(latents)))
+    level = torch.sigmoid(noise_spread * torch.randn(len(latents)))
     shift = pipe.scheduler.config.flow_shift
     sigma = shift * level / (1 + (shift - 1) * level)
     wide_sigma = sigma.view(-1, 1, 1, 1, 1)

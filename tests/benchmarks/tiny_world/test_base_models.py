@@ -259,13 +259,20 @@ def test_single_frames_are_as_rare_as_asked(model, options, stills_every, expect
     assert shapes == [of_stills if is_stills else of_clips for is_stills in expected]
 
 
-@pytest.mark.parametrize("model", [train_wan.TINY_WAN], ids=["wan"])
-def test_muon_trains_the_matrices_of_the_blocks(model, options, tmp_path):
+@pytest.mark.parametrize(
+    ("model", "dimensions"),
+    [(train_wan.TINY_WAN, {2}), (train_unet.TINY_T2V, {2, 4, 5})],  # matrices, kernels of frames and of time
+    ids=["wan", "t2v"],
+)
+def test_muon_trains_the_matrices_and_kernels_of_the_blocks(model, dimensions, options, tmp_path):
     options.muon = True
     train(model, options)
-    state = torch.load(tmp_path / "out/checkpoint.pt", weights_only=True)
-    assert all(each["momentum"].ndim == 2 for each in state["optimizer_1"]["state"].values())
-    assert len(state["optimizer_1"]["state"]) == 6 * 10  # projections of both attentions and of the feed-forward
+    denoiser = model.make_pipeline(model.vae_class.from_pretrained(options.vae)).components[model.denoiser]
+    expected = [value for name, value in denoiser.named_parameters() if "block" in name and name.endswith("weight")]
+    expected = [value for value in expected if value.ndim > 1]  # no gains of normalizations
+    states = torch.load(tmp_path / "out/checkpoint.pt", weights_only=True)["optimizer_1"]["state"]
+    assert {state["momentum"].ndim for state in states.values()} == dimensions
+    assert [states[number]["momentum"].shape for number in sorted(states)] == [value.shape for value in expected]
 
 
 @models
