@@ -72,7 +72,9 @@ def make_parser(description: str, **defaults: float) -> argparse.ArgumentParser:
     parser.add_argument(
         "--stills_every", type=int, default=2, help="One step in so many is on single frames; 0 for none."
     )
-    parser.add_argument("--muon", action="store_true", help="Muon for the matrices and kernels of the denoiser's blocks.")
+    parser.add_argument(
+        "--muon", action="store_true", help="Muon for the matrices and kernels of the denoiser's blocks."
+    )
     parser.add_argument("--compile", action="store_true", help="Minutes to start, a third faster steps.")
     parser.add_argument("--seed", type=int, default=0)
     parser.set_defaults(**defaults)

@@ -43,7 +43,7 @@ def first_frame(frames: torch.Tensor) -> torch.Tensor:
 
 
 def image_to_video_loss(pipe: WanImageToVideoPipeline, frames: torch.Tensor, prompts: list[str]) -> torch.Tensor:
-    """That of `train_wan`, with the clips' own first frames given, which count more, at noise levels of a wider spread."""
+    """That of `train_wan`, with the clips' own first frames given, which count more, at more levels of noise."""
     return train_wan.flow_matching_loss(pipe, frames, prompts, first_frame(frames), FIRST_WEIGHT, WIDE_SPREAD)
 
 
