@@ -53,9 +53,10 @@ class BaseModel:
     num_frames: int
     stills_per_clip: int
 
-    def trained(self, pipe: DiffusionPipeline) -> dict[str, torch.nn.Module]:
+    def trained(self, pipe: DiffusionPipeline, *, frozen_text_encoder: bool = False) -> dict[str, torch.nn.Module]:
         """The components that are trained, by name."""
-        return {self.denoiser: getattr(pipe, self.denoiser), "text_encoder": pipe.text_encoder}
+        trained = {self.denoiser: getattr(pipe, self.denoiser)}
+        return trained if frozen_text_encoder else {**trained, "text_encoder": pipe.text_encoder}
 
 
 def make_parser(description: str, **defaults: float) -> argparse.ArgumentParser:
@@ -74,6 +75,9 @@ def make_parser(description: str, **defaults: float) -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--muon", action="store_true", help="Muon for the matrices and kernels of the denoiser's blocks."
+    )
+    parser.add_argument(
+        "--frozen_text_encoder", action="store_true", help="Train the denoiser alone, so that words stay as they are."
     )
     parser.add_argument("--compile", action="store_true", help="Minutes to start, a third faster steps.")
     parser.add_argument("--seed", type=int, default=0)
@@ -175,7 +179,8 @@ def write_pipeline(
     """Write the pipeline with the averaged weights, in float16, in a form that loads everywhere."""
     averaged = torch.nn.ModuleDict(copy.deepcopy(trained))
     average.copy_to(averaged.parameters())
-    components = {**pipe.components, **averaged, "vae": copy.deepcopy(pipe.vae)}
+    frozen = {name: copy.deepcopy(getattr(pipe, name)) for name in ("vae", "text_encoder") if name not in trained}
+    components = {**pipe.components, **averaged, **frozen}
     type(pipe)(**components).to(dtype=torch.float16).save_pretrained(folder)
     make_portable(folder)
 
@@ -191,9 +196,11 @@ def train(model: BaseModel, options: argparse.Namespace) -> None:
     make_latents = latents_of(vae)
     vae.register_to_config(_name_or_path="")  # or the path on this machine would be published with the pipeline
     pipe = model.make_pipeline(vae)
-    trained = model.trained(pipe)
     if options.initial_weights:
-        load_matching(trained, pipe, type(pipe).from_pretrained(options.initial_weights, dtype=torch.float32))
+        other = type(pipe).from_pretrained(options.initial_weights, dtype=torch.float32)
+        load_matching(model.trained(pipe), pipe, other)
+    trained = model.trained(pipe, frozen_text_encoder=options.frozen_text_encoder)
+    pipe.text_encoder.requires_grad_("text_encoder" in trained)
     parameters = list(torch.nn.ModuleDict(trained).parameters())
     if options.compile:
         trained[model.denoiser].compile(dynamic=False)  # once for clips, once for single frames

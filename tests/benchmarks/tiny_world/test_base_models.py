@@ -275,6 +275,18 @@ def test_muon_trains_the_matrices_and_kernels_of_the_blocks(model, dimensions, o
     assert [states[number]["momentum"].shape for number in sorted(states)] == [value.shape for value in expected]
 
 
+@pytest.mark.parametrize("model", [train_unet.TINY_T2V], ids=["t2v"])
+def test_a_frozen_text_encoder_stays_as_it_is_while_the_denoiser_learns(model, options, tmp_path):
+    initial = model.make_pipeline(model.vae_class.from_pretrained(options.vae))
+    initial.save_pretrained(tmp_path / "initial")
+    options.initial_weights, options.frozen_text_encoder, options.max_train_steps = tmp_path / "initial", True, 2
+    train(model, options)  # a checkpoint after each step, which stores in half precision
+    pipe = DiffusionPipeline.from_pretrained(tmp_path / "out")
+    for name, kept in (("text_encoder", True), ("unet", False)):
+        pairs = zip(getattr(initial, name).parameters(), getattr(pipe, name).parameters(), strict=True)
+        assert all(torch.equal(before.half().float(), after) for before, after in pairs) is kept
+
+
 @models
 def test_words_keep_what_was_learned_of_them(model, options):
     vae = model.vae_class.from_pretrained(options.vae)
