@@ -43,6 +43,7 @@ from diffusers_motion_embed.commands.training_arguments import (
     make_configs,
     parse_with_recipe,
     preview_fps,
+    stored_form,
 )
 from diffusers_motion_embed.metrics import ClipFeatures, as_clip, measure_clip, track
 from diffusers_motion_embed.storage.atomic import replace_files
@@ -104,7 +105,7 @@ def learn(options: argparse.Namespace, pipe: Any, name: str, clip: ReferenceClip
         embedding.generation |= generation_settings(options, pipe) | {"fps": preview_fps(options, clip)}
         settings = {"embedding_config": embedding, "call_arguments": options.call_arguments}
         train_motion_embedding(pipe, clip.frames, prompt, training, adapter_name=ADAPTER_NAME, **settings)
-        pipe.save_motion_embedding(folder, ADAPTER_NAME)
+        pipe.save_motion_embedding(folder, ADAPTER_NAME, **stored_form(options))
         pipe.unload_motion_embedding()
     return str(folder)
 

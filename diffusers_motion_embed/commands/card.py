@@ -4,6 +4,7 @@ diffusers-motion-embed card skateboard-motion --repo_id you/skateboard-motion --
 """
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 from diffusers_motion_embed.storage.files import read_embedding
@@ -19,6 +20,9 @@ def main(arguments: list[str] | None = None) -> None:
     )
     parser.add_argument("folder", type=Path, help="A folder that training or save_motion_embedding wrote.")
     parser.add_argument("--repo_id", help="Its repository, user/name; by default the folder's name.")
+    parser.add_argument(
+        "--base_model_name_or_path", help="Where others find its base model; by default where training found it."
+    )
     parser.add_argument("--license", default="other", help="Identifier of the license, as on the Hub.")
     parser.add_argument("--overwrite", action="store_true", help="Replace a card that is there already.")
     options = parser.parse_args(arguments)
@@ -26,6 +30,8 @@ def main(arguments: list[str] | None = None) -> None:
     if path.exists() and not options.overwrite:
         parser.error(f"{path} exists; --overwrite replaces it.")
     config = read_embedding(options.folder).config
+    if options.base_model_name_or_path:
+        config = replace(config, base_model_name_or_path=options.base_model_name_or_path)
     repo_id = options.repo_id or options.folder.resolve().name
     previews = [(file.name, str(config.generation.get("prompt", ""))) for file in preview_files(options.folder)]
     make_model_card(config, repo_id, previews, options.license).save(path)

@@ -28,6 +28,7 @@ from diffusers_motion_embed.commands.training_arguments import (
     make_configs,
     parse_arguments,
     preview_fps,
+    stored_form,
     take_accelerate_settings,
 )
 from diffusers_motion_embed.config import MotionEmbeddingConfig
@@ -141,8 +142,7 @@ def write_results(
     """The embedding's folder: its files, validation videos, a report, a preview; on request on the Hub too."""
 
     def save(**arguments: Any) -> None:
-        stored = {"dtype": getattr(torch, options.save_dtype), "max_error": options.max_error}
-        pipe.save_motion_embedding(output_dir, ADAPTER_NAME, **stored, **arguments)
+        pipe.save_motion_embedding(output_dir, ADAPTER_NAME, **stored_form(options), **arguments)
 
     save()
     if options.save_inverted_noise:

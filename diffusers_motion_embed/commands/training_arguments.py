@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import diffusers
+import torch
 from accelerate import Accelerator, init_empty_weights
 from diffusers import DiffusionPipeline
 
@@ -124,6 +125,11 @@ def make_configs(options: argparse.Namespace) -> tuple[TrainingConfig, MotionEmb
         },
     )
     return training, embedding
+
+
+def stored_form(options: argparse.Namespace) -> dict[str, Any]:
+    """The arguments of `save_motion_embedding` that the arguments ask for."""
+    return {"dtype": getattr(torch, options.save_dtype), "max_error": options.max_error}
 
 
 def take_accelerate_settings(options: argparse.Namespace, accelerator: Accelerator) -> None:

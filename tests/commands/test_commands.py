@@ -83,5 +83,8 @@ def test_card_writes_a_card_once(unet, embedding_folder, capsys):
         main(["card", str(folder)])
     assert "--overwrite replaces it" in capsys.readouterr().err
     assert (folder / "README.md").read_text(encoding="utf-8") == text
-    main(["card", str(folder), "--license", "apache-2.0", "--overwrite"])
-    assert "license: apache-2.0" in (folder / "README.md").read_text(encoding="utf-8")
+    main(["card", str(folder), "--license", "apache-2.0", "--overwrite", "--base_model_name_or_path", "you/other"])
+    text = (folder / "README.md").read_text(encoding="utf-8")
+    assert "license: apache-2.0" in text
+    assert "base_model: you/other" in text
+    assert "from_pretrained('you/other'" in text

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from diffusers import DiffusionPipeline
+from safetensors.torch import load_file
 
 from diffusers_motion_embed import enable_motion_embedding, read_video
 from diffusers_motion_embed.commands.base_pipeline import load_pipeline
@@ -65,12 +66,15 @@ def clip(pipe, prompt, seed=0):
 
 @pytest.mark.slow
 def test_learned_embeddings_are_measured_and_nothing_is_done_twice(video, tmp_path):
-    training = ("--max_train_steps", 3, "--gradient_accumulation_steps", 1)
+    training = ("--max_train_steps", 3, "--gradient_accumulation_steps", 1, "--save_dtype", "float16")
     page = command(tmp_path / "out", "--reference_videos", video, "--motion_scales", 1, 0.5, *training)
     whole, of_reference = tables(page)
     assert whole == of_reference  # of the only reference
     assert {name: row["clips"] for name, row in whole.items()} == {"without": 2, "scale 1": 2, "scale 0.5": 2}
     assert (whole["without"]["leakage (color_histogram)"]) == 0
+
+    stored = load_file(tmp_path / "out/embeddings/eight/adapter_model.safetensors")
+    assert {tensor.dtype for tensor in stored.values()} == {torch.float16}  # as asked
 
     reference, pipe = read_video(video, **SIZE), load_base()
     plain = [clip(pipe, prompt) for prompt in PROMPTS]
