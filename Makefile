@@ -68,7 +68,7 @@ benchmark: install
 # where it stopped.
 report: install
 	$(BIN)/python -m benchmarks.fidelity methods --num_seeds 2
-	$(BIN)/python -m benchmarks.fidelity ablations sizes steps scales --references figure_eight zigzag
+	$(BIN)/python -m benchmarks.fidelity ablations sizes steps scales --references figure_eight
 	$(BIN)/python -m benchmarks.fidelity.report
 
 # The site, in build/site; a broken link or a name that does not exist fails.

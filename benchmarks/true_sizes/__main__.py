@@ -30,7 +30,8 @@ def rows(base: Base, dtype: str) -> Iterator[tuple[str, ...]]:
         small = _estimated(folder, base.small, DTYPES[dtype])
         usual = _estimated(folder, base.usual, torch.bfloat16)
     expected = {run: small.stages[run][-2 if run == "generation" else -1].activations for run in RUNS}
-    for each in measure(base, DTYPES[dtype]):
+    stages, embedding_bytes = measure(base, DTYPES[dtype])
+    for each in stages:
         share = f"{expected[each.stage] / each.allocated:.3f}" if each.stage in expected else ""
         yield base.name, dtype, each.stage, f"{each.allocated / 1e6:.1f} MB", share, f"{each.seconds:.0f}"
     weights = ", ".join(f"{name} {gigabytes(size)}" for name, size in usual.weights.items())
@@ -39,7 +40,8 @@ def rows(base: Base, dtype: str) -> Iterator[tuple[str, ...]]:
         for offload in ("none", "model")
         for run in RUNS
     )
-    for fact in (f"weights: {weights}", f"{_shown(base.usual)} would need: {needs}"):
+    file = f"the embedding's file, of {_shown(base.small)}: {embedding_bytes / 1e6:.2f} MB"
+    for fact in (f"weights: {weights}; {file}", f"{_shown(base.usual)} would need: {needs}"):
         yield base.name, "bfloat16", fact, "", "", ""
 
 

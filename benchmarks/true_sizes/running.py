@@ -17,6 +17,7 @@ from diffusers_motion_embed.architectures.encoding import encode_frames
 from diffusers_motion_embed.estimate.inputs import Subject, conditioning_of
 from diffusers_motion_embed.estimate.live_bytes import stored_bytes
 from diffusers_motion_embed.estimate.stages import num_text_tokens
+from diffusers_motion_embed.storage.files import WEIGHTS_NAME
 from diffusers_motion_embed.training import TrainingConfig, TrainingProgress, train_motion_embedding
 from diffusers_motion_embed.training.features import source_of, write_features
 from diffusers_motion_embed.training.optimization import Optimization
@@ -41,8 +42,8 @@ class Measured:
     seconds: float
 
 
-def measure(base: Base, dtype: torch.dtype) -> list[Measured]:
-    """Every stage on the base's small clip."""
+def measure(base: Base, dtype: torch.dtype) -> tuple[list[Measured], int]:
+    """Every stage on the base's small clip, and the bytes of the file of the embedding that it learns."""
     pipe: Any = enable_motion_embedding(base.pipe(dtype))
     frames = np.random.default_rng(0).integers(0, 256, (*base.small, 3), dtype=np.uint8)
     stages = [_measured("VAE encoding", lambda: encode_frames(pipe, frames))]
@@ -53,11 +54,13 @@ def measure(base: Base, dtype: torch.dtype) -> list[Measured]:
             features = Path(folder, "features.safetensors")
             text = _stand_in_for_text(pipe, base, frames, features)
         stages += [_training(pipe, frames, recompute, features) for recompute in (False, True)]
+        pipe.save_motion_embedding(folder)
+        embedding_bytes = Path(folder, WEIGHTS_NAME).stat().st_size
     size = dict(zip(("num_frames", "height", "width"), base.small, strict=True))
     settings = {"guidance_scale": 1.0, "num_inference_steps": STEPS, "output_type": "latent", **size, **text}
     generation = _measured("generation", lambda: pipe(**settings))
     given = stored_bytes([value for value in text.values() if isinstance(value, torch.Tensor)])
-    return [*stages, replace(generation, allocated=generation.allocated + given)]
+    return [*stages, replace(generation, allocated=generation.allocated + given)], embedding_bytes
 
 
 def _stand_in_for_text(pipe: Any, base: Base, frames: np.ndarray, path: Path) -> dict[str, torch.Tensor]:

@@ -48,7 +48,7 @@ def test_every_stage_is_measured_and_estimated(dtype, monkeypatch, capsys):
         assert float(allocated.removesuffix(" MB")) > 0
         assert float(seconds) >= 0
         assert not share or 0.5 < float(share) < 2
-    assert cells[-2][2].startswith("weights: transformer ")
+    assert "the embedding's file, of 9 frames of 64 x 64: " in cells[-2][2]
     assert "17 frames of 64 x 64 would need: training" in cells[-1][2]
 
 
