@@ -6,10 +6,12 @@
 """
 
 import argparse
+import io
 from pathlib import Path
 
 import torch
 
+from diffusers_motion_embed.storage.atomic import replace_files
 from diffusers_motion_embed.storage.convert import from_authors_checkpoint, to_authors_checkpoint
 from diffusers_motion_embed.storage.files import read_embedding, write_embedding
 
@@ -32,7 +34,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--to_authors", action="store_true", help="The other way round.")
     options = parser.parse_args(arguments)
     if options.to_authors:
-        torch.save(to_authors_checkpoint(read_embedding(options.source)), options.target)
+        contents = io.BytesIO()
+        torch.save(to_authors_checkpoint(read_embedding(options.source)), contents)
+        replace_files(options.target.parent, {options.target.name: contents.getvalue()})
         return
     embedding = from_authors_checkpoint(
         options.source,
