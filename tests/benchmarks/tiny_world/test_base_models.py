@@ -29,7 +29,14 @@ from benchmarks.tiny_world import (
 )
 from benchmarks.tiny_world.base_training import load_matching, make_parser, train
 from benchmarks.tiny_world.latent_spaces import latents_of
-from benchmarks.tiny_world.latents import LATENT_CHANNELS, NOISE_SHIFT, NOISE_SPREAD, pair_frames, scene_latents
+from benchmarks.tiny_world.latents import (
+    LATENT_CHANNELS,
+    LATENT_VARIANCES,
+    NOISE_SHIFT,
+    NOISE_SPREAD,
+    pair_frames,
+    scene_latents,
+)
 from benchmarks.tiny_world.measures import measure_clip, text_fidelity
 from benchmarks.tiny_world.pipelines import (
     GENERATION,
@@ -47,7 +54,7 @@ from benchmarks.tiny_world.references import PROMPTS
 from benchmarks.tiny_world.scene import Appearance
 from benchmarks.tiny_world.thumbnails import scene_thumbnails
 from benchmarks.tiny_world.training_clips import random_scene
-from benchmarks.tiny_world.v_prediction import draw_timesteps, make_scheduler, make_tokenizer
+from benchmarks.tiny_world.v_prediction import draw_timesteps, make_scheduler, make_tokenizer, v_prediction_loss
 from examples.demo import picture_of
 from tests.versions import skip_before
 
@@ -198,6 +205,24 @@ def test_both_kinds_of_models_are_trained_at_the_same_noise_levels():
     assert torch.quantile(of_flow, torch.tensor([0.1, 0.5, 0.9])).tolist() == pytest.approx(
         expected.tolist(), abs=0.02
     )
+
+
+def test_errors_of_velocities_count_in_units_of_each_channels_size():
+    pipe = train_unet.make_pipeline(train_vae.make_vae())
+    clean = torch.randn(2, LATENT_CHANNELS, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    predicted = {}
+
+    def keep(module, inputs, output):
+        predicted.update(noisy=inputs[0], timesteps=inputs[1], velocity=output.sample)
+
+    pipe.unet.register_forward_hook(keep)
+    loss = v_prediction_loss(pipe, clean, ["a red ring", ""])
+    signal = pipe.scheduler.alphas_cumprod[predicted["timesteps"]].view(-1, 1, 1, 1, 1).sqrt()
+    amount = (1 - signal**2).sqrt()
+    noise = (predicted["noisy"] - signal * clean) / amount
+    errors = (predicted["velocity"] - (signal * noise - amount * clean)) ** 2
+    expected = sum(errors[:, channel].mean() / size for channel, size in enumerate(LATENT_VARIANCES))
+    assert loss.item() == pytest.approx(expected.item() / LATENT_CHANNELS, rel=1e-4)
 
 
 @pytest.mark.parametrize("make", [make_tokenizer, train_wan.make_tokenizer], ids=["clip", "t5"])

@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks.tiny_world.base_training import draw_stills
 from benchmarks.tiny_world.latents import (
     BACKGROUND_GAINS,
     HINT_CHANNELS,
     LATENT_CHANNELS,
+    LATENT_VARIANCES,
     OBJECT_GAINS,
     pair_frames,
     scene_hints,
@@ -138,3 +140,13 @@ def test_all_latents_of_some_frames():
     assert latents.dtype == torch.float32
     assert torch.equal(scene_latents(whole, slice(2, 4)), latents[2:4])
     assert pair_frames(latents.transpose(0, 1)[None]).shape == (1, 2 * LATENT_CHANNELS, 3, 8, 8)
+
+
+def test_the_variance_of_each_channel_is_about_the_one_that_losses_are_measured_by():
+    rng = np.random.default_rng(0)
+    frames, _ = draw_stills(rng, scene_latents, 16, 400)
+    shares = frames.var((0, 2, 3, 4)).numpy() / LATENT_VARIANCES
+    seldom = 17  # how bars lie before a camera that rolls is 0 in nearly all frames
+    assert shares[seldom] < 0.1
+    assert np.delete(shares, seldom).min() > 0.25
+    assert shares.max() < 2
