@@ -5,7 +5,7 @@ from diffusers import DDIMScheduler, DiffusionPipeline
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from benchmarks.tiny_world.captions import LETTERS, caption_words, check_words
-from benchmarks.tiny_world.latents import LATENT_VARIANCES, NOISE_SHIFT, NOISE_SPREAD
+from benchmarks.tiny_world.latents import LATENT_SIZES, NOISE_SHIFT, NOISE_SPREAD
 
 
 def make_tokenizer() -> CLIPTokenizer:
@@ -65,8 +65,9 @@ def v_prediction_loss(
 ) -> torch.Tensor:
     """The loss of one batch, at the noise levels of `draw_timesteps`.
 
-    Errors are in units of each channel's size. Otherwise four of five parts of the loss would be phases of patterns,
-    of which a prompt says nothing, and shapes would be learned late.
+    Squared errors are divided by each channel's size. Otherwise three quarters of the loss would be phases of
+    patterns, of which a prompt says nothing, and shapes would be learned late. Divided by its square, they would leave
+    phases too little to become exact.
 
     Args:
         pipe: With `unet`, `text_encoder`, `tokenizer` and `scheduler`.
@@ -83,4 +84,4 @@ def v_prediction_loss(
         text = text.repeat_interleave(latents.shape[2], dim=0)
     prediction = pipe.unet(noisy_latents, timesteps, encoder_hidden_states=text).sample
     errors = (prediction - pipe.scheduler.get_velocity(latents, noise, timesteps)).square().mean((0, 2, 3, 4))
-    return (errors / torch.from_numpy(LATENT_VARIANCES)).mean()
+    return (errors / torch.from_numpy(LATENT_SIZES)).mean()

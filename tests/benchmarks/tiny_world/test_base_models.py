@@ -31,7 +31,7 @@ from benchmarks.tiny_world.base_training import load_matching, make_parser, trai
 from benchmarks.tiny_world.latent_spaces import latents_of
 from benchmarks.tiny_world.latents import (
     LATENT_CHANNELS,
-    LATENT_VARIANCES,
+    LATENT_SIZES,
     NOISE_SHIFT,
     NOISE_SPREAD,
     pair_frames,
@@ -207,7 +207,7 @@ def test_both_kinds_of_models_are_trained_at_the_same_noise_levels():
     )
 
 
-def test_errors_of_velocities_count_in_units_of_each_channels_size():
+def test_errors_of_velocities_are_divided_by_each_channels_size():
     pipe = train_unet.make_pipeline(train_vae.make_vae())
     clean = torch.randn(2, LATENT_CHANNELS, 1, 8, 8, generator=torch.Generator().manual_seed(0))
     predicted = {}
@@ -221,7 +221,7 @@ def test_errors_of_velocities_count_in_units_of_each_channels_size():
     amount = (1 - signal**2).sqrt()
     noise = (predicted["noisy"] - signal * clean) / amount
     errors = (predicted["velocity"] - (signal * noise - amount * clean)) ** 2
-    expected = sum(errors[:, channel].mean() / size for channel, size in enumerate(LATENT_VARIANCES))
+    expected = sum(errors[:, channel].mean() / size for channel, size in enumerate(LATENT_SIZES))
     assert loss.item() == pytest.approx(expected.item() / LATENT_CHANNELS, rel=1e-4)
 
 
