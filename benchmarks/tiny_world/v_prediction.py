@@ -66,8 +66,7 @@ def v_prediction_loss(
     """The loss of one batch, at the noise levels of `draw_timesteps`.
 
     Squared errors are divided by each channel's size. Otherwise three quarters of the loss would be phases of
-    patterns, of which a prompt says nothing, and shapes would be learned late. Divided by its square, they would leave
-    phases too little to become exact.
+    patterns, of which a prompt says nothing, and shapes would be learned late.
 
     Args:
         pipe: With `unet`, `text_encoder`, `tokenizer` and `scheduler`.
