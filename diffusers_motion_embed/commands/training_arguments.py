@@ -250,6 +250,7 @@ def add_training(group: argparse._ActionsContainer) -> None:
     switch = argparse.BooleanOptionalAction
     add("antithetic_noise", action=switch, help="Every second sample gets the opposite of the noise before.")
     add("color_negative", action=switch, help="Half of the samples show the colour negative, with an empty prompt.")
+    add("center_qk", action=switch, help="Leave out of the query-key part what all frames share.")
     add("debias_in_training", action=switch, help="Train the value part through its debiasing.")
     add("train_batch_size", type=int, help="Samples in one pass, each with a noise level of its own.")
     add("gradient_accumulation_steps", type=int, help="Passes to a step; by default accelerate's or TrainingConfig's.")

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from diffusers_motion_embed.config import LAYER_PARTS
 from diffusers_motion_embed.reports.validation import Measures
 
 
@@ -13,9 +14,14 @@ GAIN = 0.1  # by which it must exceed the clips without the motion
 LEAKS = 0.1  # leakage from which the reference's look shows
 FALLING = 0.05  # share by which the loss fell between the last two quarters of a run that was too short
 
+LESS_OF_VALUES = 'less of the value part alone, pipe.set_motion_scale({"v": 0.5}), or a run with --recipe gentle.'
+
 
 def advise(
-    measures: Sequence[Measures], losses: Sequence[tuple[int, float]], training: Mapping[str, Any] | None = None
+    measures: Sequence[Measures],
+    losses: Sequence[tuple[int, float]],
+    training: Mapping[str, Any] | None = None,
+    parts: Sequence[str] = LAYER_PARTS,
 ) -> list[str]:
     """Sentences on what to try next.
 
@@ -23,6 +29,7 @@ def advise(
         measures: Of each validation prompt.
         losses: Steps and losses, in the order of the run.
         training: Options of the run, as the embedding's settings hold them.
+        parts: Parts of the embedding.
     """
     without, moved, leakage = np.array([(m.fidelity_without, m.fidelity_with, m.leakage) for m in measures]).T
     if np.isnan(moved).all():
@@ -39,17 +46,19 @@ def advise(
         )
     else:
         advice.append(f"The motion did not arrive: fidelity {moved:.2f}, {moved - gain:.2f} without it.")
-        advice.append(_more_motion(losses, training or {}, leaks))
+        advice.append(_more_motion(losses, training or {}, parts, leaks))
     if leaks:
+        less = LESS_OF_VALUES if "v" in parts else "or a shorter time, pipe.set_motion_timing(0.0, 0.4)."
         advice.append(
             f"Clips take on the reference's look (leakage {leakage.mean():.2f}). Try a weaker scale, "
-            'pipe.set_motion_scale(0.7), less of the value part alone, pipe.set_motion_scale({"v": 0.5}), or a run '
-            "with --recipe gentle."
+            f"pipe.set_motion_scale(0.7), {less}"
         )
     return advice
 
 
-def _more_motion(losses: Sequence[tuple[int, float]], training: Mapping[str, Any], leaks: bool) -> str:
+def _more_motion(
+    losses: Sequence[tuple[int, float]], training: Mapping[str, Any], parts: Sequence[str], leaks: bool
+) -> str:
     if training.get("tracked"):
         return "Try a larger motion, pipe.set_motion_scale(1.3), or train: leave out --tracked."
     steps = training.get("max_train_steps", losses[-1][0] if losses else 0)
@@ -57,9 +66,10 @@ def _more_motion(losses: Sequence[tuple[int, float]], training: Mapping[str, Any
         return f"The loss was still falling. Try a longer run, --max_train_steps {2 * steps}."
     if leaks and not training.get("color_negative"):
         return "What was learned is the look rather than the motion. Try --recipe full_attention."
+    more = "finer value grids, --value_grid 4 4" if "v" in parts else "a value part, --parts qk v p --value_grid 3 3"
     return (
-        "The loss has settled. Try a stronger scale, pipe.set_motion_scale(1.3), finer value grids, --value_grid 4 4, "
-        "or more layers, --target_modules '.*'."
+        f"The loss has settled. Try a stronger scale, pipe.set_motion_scale(1.3), {more}, or more layers, "
+        "--target_modules '.*'."
     )
 
 

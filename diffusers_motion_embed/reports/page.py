@@ -62,7 +62,7 @@ def write_report(
     text = page.render(
         title=f"Motion embedding: {config.training.get('prompt') or 'one clip'}",
         subtitle=_subtitle(config),
-        advice=advise(measures, losses, config.training),
+        advice=advise(measures, losses, config.training, config.parts),
         rows=[_row(*parts, picture, fps) for parts in zip(validations, measures, strict=True)],
         curve=_curve(losses, loss_title),
         rendering="pixelated" if reference.shape[2] < CLIP_WIDTH else "auto",

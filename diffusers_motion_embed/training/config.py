@@ -41,6 +41,8 @@ class TrainingConfig:
             level. Chance then largely cancels out in the gradients, so fewer steps are needed.
         color_negative: Half of the samples show the clip's colour negative, with an empty prompt. The embedding then
             learns where something moves rather than where it is bright or dark.
+        center_qk: Leave out of the query-key part what all frames share. That is of the reference's look, such as
+            whether its background has a pattern; what changes from frame to frame is motion.
         debias_in_training: Whether the value part is trained through the debiasing that it is used with later, so that
             it fits. False trains it as it is, as in the paper.
         train_batch_size: Samples in one pass, each with its own noise level and noise.
@@ -70,6 +72,7 @@ class TrainingConfig:
     timestep_power: float = 1.0
     antithetic_noise: bool = True
     color_negative: bool = False
+    center_qk: bool = False
     debias_in_training: bool = True
     train_batch_size: int = 1
     gradient_accumulation_steps: int = 4

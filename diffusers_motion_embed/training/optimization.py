@@ -3,7 +3,7 @@
 import hashlib
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -73,6 +73,8 @@ class Optimization:
             for part in PARTS
         ]
         self.parameters = [parameter for group in groups for parameter in group["params"]]
+        parts_qk = [parts["qk"] for parts in tensors.values() if "qk" in parts]
+        self.centered = parts_qk if config.center_qk else []
         groups.append({"params": list(spatial.values()), "lr": config.spatial_learning_rate})
         groups = [group for group in groups if group["params"]]
         self.optimizer = torch.optim.AdamW(groups, weight_decay=config.weight_decay)
@@ -100,11 +102,13 @@ class Optimization:
                 self._backward(self._spatial_loss(samples) / passes, list(self.spatial.values()))
         trained = [*self.parameters, *self.spatial.values()]
         self._average_gradients(trained)
+        _center([parameter.grad for parameter in self.centered])
         with in_units(self.parameters, self.units):
             if self.config.max_grad_norm is not None:
                 self.scaler.unscale_(self.optimizer)
                 nn.utils.clip_grad_norm_(trained, self.config.max_grad_norm)
             self.scaler.step(self.optimizer)
+        _center(self.centered)
         self.scaler.update()
         self.schedule.step()
         self.optimizer.zero_grad()
@@ -304,6 +308,14 @@ class Optimization:
             "references": digest.hexdigest(),
             "layers": hashlib.sha256(json.dumps(shapes).encode()).hexdigest(),
         }
+
+
+@torch.no_grad()
+def _center(parts: Sequence[Tensor | None]) -> None:
+    """Take from each part, (..., f, c), its mean over the frames."""
+    for part in parts:
+        if part is not None:
+            part -= part.mean(dim=-2, keepdim=True)
 
 
 def _short(value: Any) -> str:

@@ -31,10 +31,10 @@ RECIPES = {
     "full_attention": Recipe(
         {"learning_rate": 0.15, "color_negative": True}, {"value_grid": (3, 3), "timing": (0.0, 0.4)}
     ),
-    # where, besides, positions are rotary: places say where things go, and vectors what to move
+    # where, besides, positions are rotary: places say where things go, so nothing has to be said of what is there
     "position": Recipe(
-        {"learning_rate": 0.15, "color_negative": True, "timestep_sampling": (0.65, 1.0)},
-        {"parts": ("qk", "v", "p"), "value_grid": (3, 3), "timing": (0.0, 0.4)},
+        {"learning_rate": 0.3, "color_negative": True, "center_qk": True, "timestep_sampling": (0.65, 1.0)},
+        {"parts": ("qk", "p"), "timing": (0.0, 0.6)},
     ),
     # arXiv 2403.20193 and its code: all noise levels, the value part as it is and of full grids, acting always
     "paper": Recipe(

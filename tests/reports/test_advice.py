@@ -33,3 +33,12 @@ def test_measures_become_advice(measures, losses, training, said, unsaid):
         assert part in text
     for part in unsaid:
         assert part not in text
+
+
+def test_advice_names_no_part_that_the_embedding_lacks():
+    leaking, weak = [Measures(0.2, 0.9, 0.3)], [Measures(0.2, 0.3, 0.0)]
+    for measures in (leaking, weak):
+        assert "value" in "\n".join(advise(measures, SETTLED))
+    assert "value part alone" not in "\n".join(advise(leaking, SETTLED, parts=("qk", "p")))
+    assert "set_motion_timing(0.0, 0.4)" in "\n".join(advise(leaking, SETTLED, parts=("qk", "p")))
+    assert "--parts qk v p" in "\n".join(advise(weak, SETTLED, parts=("qk", "p")))

@@ -56,6 +56,21 @@ def test_accumulated_passes_are_one_large_batch(text_to_video):
     assert largest_difference(whole, train(text_to_video, train_batch_size=2, **options)) > 1e-3
 
 
+def test_what_all_frames_share_is_left_out_of_the_query_key_part(text_to_video):
+    options = {"learning_rate": 0.1, "weight_decay": 0}
+    centered = train(text_to_video, center_qk=True, **options)
+    for (_, part), tensor in centered.items():
+        mean = tensor.mean(dim=-2).abs().max()
+        assert mean < 1e-6 if part == "qk" else mean > 1e-3
+        assert tensor.abs().max() > 0.05
+
+    # Neither does it count in the gradients, by whose size Adam divides.
+    once, plain = (train(text_to_video, max_train_steps=1, center_qk=on, **options) for on in (True, False))
+    only_after = {key: value - value.mean(-2, keepdim=True) for key, value in plain.items() if key[1] == "qk"}
+    assert largest_difference(only_after, once) > 0.05
+    assert all(torch.equal(once[key], plain[key]) for key in plain if key[1] == "v")
+
+
 def test_parts_follow_their_own_rates(text_to_video):
     # Adam's first step is as long as the rate, whatever the gradient.
     for name, tensor in train(

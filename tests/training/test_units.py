@@ -80,4 +80,4 @@ def test_every_class_of_models_has_a_recipe_and_learns_by_it_without_options():
     pipe, raised = wan(), []
     with pytest.raises(EnoughError):
         train_motion_embedding(pipe, clip(5, 32), "a red circle", callback=stop, progress_bar=False)
-    assert raised == [(TrainingConfig(**RECIPES["position"].training), ("qk", "v", "p"), (3, 3))]
+    assert raised == [(TrainingConfig(**RECIPES["position"].training), ("qk", "p"), (1, 1))]
