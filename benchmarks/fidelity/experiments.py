@@ -10,6 +10,7 @@ from benchmarks.fidelity.known_answers import KnownAnswers
 from benchmarks.fidelity.lab import Experiment
 from benchmarks.fidelity.learned import (
     PATH_ALONE,
+    WITH_VALUES,
     Learned,
     Plain,
     as_it_is,
@@ -88,6 +89,7 @@ GROUPS: dict[str, dict[str, Experiment]] = {
         "tracked path": Learned(TrackedPath()),
         "path alone": by_recipe(PATH_ALONE),
         "position": recipe("position"),
+        "with a value part": by_recipe(WITH_VALUES),
     },
     "cameras": {  # with `--references swing arc breathe rush`
         "own recipe": Learned(MotionEmbedding()),
@@ -109,10 +111,14 @@ GROUPS: dict[str, dict[str, Experiment]] = {
     "arithmetic": QUESTIONS,
     "arithmetic of paths": PATH_QUESTIONS,
     "few steps": {
-        "four steps": FewSteps(
-            MotionEmbedding(),
+        name: FewSteps(
+            method,
             Path("outputs/tiny-wan-few-steps"),
             uses={f"scale {scale}": scaled(scale) for scale in (0.5, 0.75, 1.0)},
+        )
+        for name, method in (
+            ("four steps", MotionEmbedding()),
+            ("with a value part", by_recipe(WITH_VALUES).method),
         )
     },
     "regions": {"sides": Regions()},

@@ -88,7 +88,7 @@ def test_an_embedding_is_learned_and_nothing_else_changes(family, pipe, model, t
     moved = family.generate(pipe)
     assert not torch.equal(moved, plain)
 
-    settings = {"timing": (0.0, 0.9), "debias": "identity", "frame_policy": "hold"}
+    settings = {"timing": (0.1, 0.9), "debias": "identity", "frame_policy": "hold"}
     pipe.set_motion_timing(*settings["timing"])
     pipe.set_motion_debias(settings["debias"])
     pipe.set_motion_frame_policy(settings["frame_policy"])
