@@ -3,7 +3,8 @@
 Every function takes a pipeline or a bare model first. `pipelines.MotionEmbeddingLoaderMixin` has the same as methods.
 """
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from torch import Tensor
 from diffusers_motion_embed.adapter.choice import choose_embeddings, models_of
 from diffusers_motion_embed.adapter.registry import registry_of, sync
 from diffusers_motion_embed.adapter.scales import Scale
+from diffusers_motion_embed.config import PARTS
 from diffusers_motion_embed.errors import AdapterNameError, MotionScaleError
 from diffusers_motion_embed.functional import Debias, FramePolicy
 
@@ -44,6 +46,8 @@ def set_motion_embeddings(
     _check_scales(chosen, scales)
     for model, here in chosen:
         registry_of(model).activate({name: scale_of[name] for name in here})
+    for name, scale in scale_of.items():
+        _warn_of_missing([(model, [name]) for model, here in chosen if name in here], _parts_of(scale), "its scale")
 
 
 def set_motion_scale(pipe_or_model: Any, scale: Scale, adapter_name: str | None = None) -> None:
@@ -65,6 +69,7 @@ def set_motion_scale(pipe_or_model: Any, scale: Scale, adapter_name: str | None 
     _check_scales(chosen, [scale])
     for model, names in chosen:
         registry_of(model).set_scale(names, scale)
+    _warn_of_missing(chosen, _parts_of(scale), "its scale")
 
 
 def set_motion_timing(
@@ -104,8 +109,10 @@ def set_motion_debias(pipe_or_model: Any, debias: Debias, adapter_name: str | No
         AdapterNameError: If the name is unknown, or nothing is loaded.
         ValueError: If there is no such mode.
     """
-    for model, names in choose_embeddings(pipe_or_model, adapter_name):
+    chosen = choose_embeddings(pipe_or_model, adapter_name)
+    for model, names in chosen:
         registry_of(model).update(names, debias=debias)
+    _warn_of_missing(chosen, ["v"], "debiasing it")
 
 
 def set_motion_frame_policy(pipe_or_model: Any, policy: FramePolicy, adapter_name: str | None = None) -> None:
@@ -201,3 +208,16 @@ def _set_enabled(pipe_or_model: Any, enabled: bool) -> None:
     for model in models_of(pipe_or_model).values():
         registry_of(model).enable(enabled)
         sync(model)
+
+
+def _parts_of(scale: Scale) -> list[str]:
+    """The parts that a scale names for the whole model."""
+    return [part for part in PARTS if part in scale] if isinstance(scale, Mapping) else []
+
+
+def _warn_of_missing(chosen: list[tuple[ModelMixin, list[str]]], parts: list[str], what: str) -> None:
+    """Say that a call changes nothing, because no embedding that it is for has the part."""
+    configs = [registry_of(model).loaded[name].config for model, names in chosen for name in names]
+    for part in parts if configs else ():
+        if not any(part in config.parts for config in configs):
+            warnings.warn(f'No motion embedding here has the part "{part}", so {what} changes nothing.', stacklevel=3)

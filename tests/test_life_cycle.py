@@ -200,6 +200,29 @@ def test_a_scale_is_all_there_is_to_say(enabled_pipe, embedding_dict):
     assert torch.equal(generate(pipe), moved)
 
 
+def test_a_call_for_a_part_that_no_embedding_has_says_so(enabled_pipe, embedding_dict):
+    pipe = enabled_pipe
+    whole = embedding_dict(pipe.unet)
+    pipe.load_motion_embedding({key: tensor for key, tensor in whole.items() if key.endswith("_qk")}, "attention")
+    calls = [
+        lambda: pipe.set_motion_scale({"v": 0.5}),
+        lambda: pipe.set_motion_embeddings("attention", {"v": 0.5}),
+        lambda: pipe.set_motion_debias("centered"),
+    ]
+    for call in calls:
+        with pytest.warns(UserWarning, match='has the part "v"'):
+            call()
+    with pytest.warns(UserWarning, match='has the part "p"'):
+        pipe.set_motion_scale({"qk": 0.5, "p": 1.0})
+    pipe.load_motion_embedding(whole, "whole")
+    pipe.set_motion_embeddings(["attention", "whole"])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        pipe.set_motion_scale({"v": 0.5})
+        pipe.set_motion_debias("centered")
+        pipe.set_motion_embeddings(["attention", "whole"], [1.0, {"v": 0.5}])
+
+
 def test_a_failing_scale_changes_nothing(enabled_pipe, embedding_dict):
     pipe = enabled_pipe
     for name in ("first", "second"):
