@@ -14,6 +14,7 @@ GAIN = 0.1  # by which it must exceed the clips without the motion
 LEAKS = 0.1  # leakage from which the reference's look shows
 FALLING = 0.05  # share by which the loss fell between the last two quarters of a run that was too short
 
+A_VALUE_PART = "a value part, --learning_rate 0.1 --parts qk v p --value_grid 3 3"
 LESS_OF_VALUES = 'less of the value part alone, pipe.set_motion_scale({"v": 0.5}), or a run with --recipe gentle.'
 
 
@@ -66,7 +67,7 @@ def _more_motion(
         return f"The loss was still falling. Try a longer run, --max_train_steps {2 * steps}."
     if leaks and not training.get("color_negative"):
         return "What was learned is the look rather than the motion. Try --recipe full_attention."
-    more = "finer value grids, --value_grid 4 4" if "v" in parts else "a value part, --parts qk v p --value_grid 3 3"
+    more = "finer value grids, --value_grid 4 4" if "v" in parts else A_VALUE_PART
     return (
         f"The loss has settled. Try a stronger scale, pipe.set_motion_scale(1.3), {more}, or more layers, "
         "--target_modules '.*'."

@@ -1,5 +1,6 @@
 """What works without the extras, and what is said when one is missing."""
 
+import inspect
 import json
 import os
 import subprocess
@@ -7,6 +8,7 @@ import sys
 import tomllib
 from pathlib import Path
 
+import diffusers
 import pytest
 
 
@@ -49,6 +51,13 @@ def without_extras():
 def test_the_extras_bring_what_is_missing_here(extra):
     others = [entry for entry in EXTRAS[extra] if not entry.startswith("diffusers_motion_embed[")]
     assert [entry.partition(">")[0] for entry in others] == list(MODULES[extra])
+
+
+@pytest.mark.parametrize("folder", sorted((ROOT / "examples").glob("tiny-*")), ids=lambda folder: folder.name)
+def test_the_demo_brings_what_pipelines_of_embedded_models_clean_prompts_with(folder):
+    name = json.loads((folder / "model_index.json").read_text(encoding="utf-8"))["_class_name"]
+    source = inspect.getsource(inspect.getmodule(getattr(diffusers, name)))
+    assert "is_ftfy_available" not in source or "ftfy" in {entry.partition(">")[0] for entry in EXTRAS["demo"]}
 
 
 # Metrics, and what measures with them: a run of training ends with a report.
