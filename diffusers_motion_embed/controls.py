@@ -112,7 +112,7 @@ def set_motion_debias(pipe_or_model: Any, debias: Debias, adapter_name: str | No
     chosen = choose_embeddings(pipe_or_model, adapter_name)
     for model, names in chosen:
         registry_of(model).update(names, debias=debias)
-    _warn_of_missing(chosen, ["v"], "debiasing it")
+    _warn_of_missing(chosen, {"v"}, "debiasing it")
 
 
 def set_motion_frame_policy(pipe_or_model: Any, policy: FramePolicy, adapter_name: str | None = None) -> None:
@@ -210,14 +210,16 @@ def _set_enabled(pipe_or_model: Any, enabled: bool) -> None:
         sync(model)
 
 
-def _parts_of(scale: Scale) -> list[str]:
-    """The parts that a scale names for the whole model."""
-    return [part for part in PARTS if part in scale] if isinstance(scale, Mapping) else []
+def _parts_of(scale: Any) -> set[str]:
+    """The parts that a scale names, of the whole model or of its blocks."""
+    if isinstance(scale, Mapping):
+        return {part for part in PARTS if part in scale}.union(*map(_parts_of, scale.values()))
+    return set().union(*map(_parts_of, scale)) if isinstance(scale, (list, tuple)) else set()
 
 
-def _warn_of_missing(chosen: list[tuple[ModelMixin, list[str]]], parts: list[str], what: str) -> None:
+def _warn_of_missing(chosen: list[tuple[ModelMixin, list[str]]], parts: set[str], what: str) -> None:
     """Say that a call changes nothing, because no embedding that it is for has the part."""
     configs = [registry_of(model).loaded[name].config for model, names in chosen for name in names]
-    for part in parts if configs else ():
+    for part in sorted(parts) if configs else ():
         if not any(part in config.parts for config in configs):
             warnings.warn(f'No motion embedding here has the part "{part}", so {what} changes nothing.', stacklevel=3)

@@ -206,6 +206,7 @@ def test_a_call_for_a_part_that_no_embedding_has_says_so(enabled_pipe, embedding
     pipe.load_motion_embedding({key: tensor for key, tensor in whole.items() if key.endswith("_qk")}, "attention")
     calls = [
         lambda: pipe.set_motion_scale({"v": 0.5}),
+        lambda: pipe.set_motion_scale({"up": {"v": 0.5}}),
         lambda: pipe.set_motion_embeddings("attention", {"v": 0.5}),
         lambda: pipe.set_motion_debias("centered"),
     ]

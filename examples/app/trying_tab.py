@@ -31,8 +31,14 @@ class TryingTab:
 
     def _more(self, options: argparse.Namespace) -> None:
         self.seed = gr.Number(0, label="Seed", precision=0, minimum=0)
-        of_some = "Motions of the recipe position have none."
-        self.value = gr.Slider(0, 2, 1, step=0.05, label="Value part, relative to the scale", info=of_some)
+        self.value = gr.Slider(
+            0,
+            2,
+            1,
+            step=0.05,
+            label="Value part, relative to the scale",
+            info="Motions of the recipe position have none.",
+        )
         has_path = self.common.workshop.has_path
         self.path = gr.Slider(0, 2, 1, step=0.05, label="Position part, relative to the scale", visible=has_path)
         self.start = gr.Slider(0, 1, 0, step=0.01, label="Acts from", info="0 is noise, 1 is the finished clip.")
