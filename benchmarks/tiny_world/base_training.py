@@ -5,8 +5,9 @@ portraits), with captions of appearance only.
 Restarting continues from the last checkpoint. The averaged weights are written as the pipeline folder at every
 checkpoint, so that a run can be tried while it goes on.
 
-With torchrun, one process for each core, of one thread: that is faster than one process of several threads, and it
-does not come to a halt when something else runs. Plain `python -m` works as well.
+On processors, with torchrun, one process for each core, of one thread: that is faster than one process of several
+threads, and it does not come to a halt when something else runs. Plain `python -m` works as well, and is what an
+accelerator takes; there `--dataloader_num_workers` keeps it busy.
 """
 
 import argparse
@@ -21,11 +22,13 @@ import torch
 import torch.distributed as dist
 from diffusers import DiffusionPipeline, ModelMixin
 from diffusers.training_utils import EMAModel
+from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from benchmarks.tiny_world.checkpoints import load_checkpoint, save_checkpoint
 from benchmarks.tiny_world.latent_spaces import LatentsOf, latents_of
 from benchmarks.tiny_world.muon import Muon
+from benchmarks.tiny_world.pipelines import best_device
 from benchmarks.tiny_world.portable import make_portable
 from benchmarks.tiny_world.training_clips import random_portrait, random_scene
 
@@ -80,6 +83,9 @@ def make_parser(description: str, **defaults: float) -> argparse.ArgumentParser:
         "--frozen_text_encoder", action="store_true", help="Train the denoiser alone, so that words stay as they are."
     )
     parser.add_argument("--compile", action="store_true", help="Minutes to start, a third faster steps.")
+    parser.add_argument(
+        "--dataloader_num_workers", type=int, default=0, help="Processes that draw clips; 0 draws them between steps."
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.set_defaults(**defaults)
     return parser
@@ -113,6 +119,32 @@ def draw_stills(
 def without_some(captions: list[str], rng: np.random.Generator) -> list[str]:
     """The captions, some of them left empty."""
     return ["" if rng.uniform() < CAPTION_DROPOUT else caption for caption in captions]
+
+
+@dataclass(frozen=True)
+class Batches(Dataset):
+    """What each step is trained on: latents and captions, the same whatever process draws them.
+
+    Args:
+        model: The base model.
+        make_latents: Of the VAE's kind.
+        num_clips: Of a step, in this process.
+        stills_every: One step in so many is on single frames; 0 for none.
+        seed: One for each training, and each of its processes.
+    """
+
+    model: BaseModel
+    make_latents: LatentsOf
+    num_clips: int
+    stills_every: int
+    seed: tuple[int, int]
+
+    def __getitem__(self, step: int) -> tuple[torch.Tensor, list[str]]:
+        rng = np.random.default_rng([*self.seed, step])
+        on_stills = self.stills_every and step % self.stills_every == 0
+        draw, per_clip = (draw_stills, self.model.stills_per_clip) if on_stills else (draw_clips, 1)
+        latents, captions = draw(rng, self.make_latents, self.model.num_frames, self.num_clips * per_clip)
+        return latents, without_some(captions, rng)
 
 
 def widened(weight: torch.Tensor, shape: torch.Size) -> torch.Tensor:
@@ -201,29 +233,31 @@ def train(model: BaseModel, options: argparse.Namespace) -> None:
         load_matching(model.trained(pipe), pipe, other)
     trained = model.trained(pipe, frozen_text_encoder=options.frozen_text_encoder)
     pipe.text_encoder.requires_grad_("text_encoder" in trained)
+    torch.backends.cuda.matmul.allow_tf32 = True  # as for convolutions
+    device = best_device()
+    pipe.to(device)
     parameters = list(torch.nn.ModuleDict(trained).parameters())
     if options.compile:
         trained[model.denoiser].compile(dynamic=False)  # once for clips, once for single frames
 
     optimizers = make_optimizers(trained[model.denoiser], parameters, options.learning_rate, options.muon)
-    average = EMAModel(parameters, decay=0.999, use_ema_warmup=True)
+    average = EMAModel(parameters, decay=0.999, use_ema_warmup=True, foreach=True)
     parts = {"trained": torch.nn.ModuleDict(trained), "average": average}
     parts |= {f"optimizer_{number}": optimizer for number, optimizer in enumerate(optimizers)}
     checkpoint = options.output_dir / "checkpoint.pt"
     first_step = load_checkpoint(checkpoint, parts)
-    seed = (options.seed + first_step) * num_processes + rank
-    rng = np.random.default_rng(seed)
-    torch.manual_seed(seed)
+    average.to(device)
+    torch.manual_seed((options.seed + first_step) * num_processes + rank)
+    num_clips = options.train_batch_size // num_processes
+    batches = Batches(model, make_latents, num_clips, options.stills_every, (options.seed, rank))
+    steps = range(first_step, options.max_train_steps)
+    loader = DataLoader(batches, batch_size=None, sampler=steps, num_workers=options.dataloader_num_workers)
 
-    progress = tqdm(range(first_step, options.max_train_steps), desc="base", mininterval=10, disable=rank > 0)
-    losses: list[float] = []
-    for step in progress:
+    progress = tqdm(zip(steps, loader, strict=True), "base", len(steps), mininterval=10, disable=rank > 0)
+    losses: list[torch.Tensor] = []
+    for step, (latents, captions) in progress:
         set_rates(optimizers, step, options)
-        num_clips = options.train_batch_size // num_processes
-        on_stills = options.stills_every and step % options.stills_every == 0
-        draw, number = (draw_stills, num_clips * model.stills_per_clip) if on_stills else (draw_clips, num_clips)
-        batch, captions = draw(rng, make_latents, model.num_frames, number)
-        loss = model.loss(pipe, batch, without_some(captions, rng))
+        loss = model.loss(pipe, latents.to(device), captions)
         loss.backward()
         average_gradients(parameters)
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
@@ -231,9 +265,9 @@ def train(model: BaseModel, options: argparse.Namespace) -> None:
             optimizer.step()
             optimizer.zero_grad()
         average.step(parameters)
-        losses.append(loss.item())
+        losses.append(loss.detach())
         if rank == 0 and len(losses) == 100:
-            progress.write(f"step {step + 1}: loss {sum(losses) / 100:.4f}")
+            progress.write(f"step {step + 1}: loss {torch.stack(losses).mean().item():.4f}")
             losses.clear()
         done = step + 1 == options.max_train_steps
         if rank == 0 and (done or (step + 1) % options.checkpointing_steps == 0):

@@ -17,7 +17,7 @@ def load_checkpoint(path: Path, parts: dict) -> int:
     """Restore every part, if the file is there, and return the number of steps done."""
     if not path.exists():
         return 0
-    state = torch.load(path, weights_only=True)
+    state = torch.load(path, map_location="cpu", weights_only=True)
     for name, part in parts.items():
         part.load_state_dict(state[name])
     return state["step"]

@@ -26,6 +26,7 @@ from benchmarks.tiny_world.measures import (
 from benchmarks.tiny_world.pipelines import (
     GENERATION,
     TINY_T2V,
+    best_device,
     call_arguments,
     generate,
     load_tiny_pipeline,
@@ -121,7 +122,7 @@ def main(arguments: list[str] | None = None) -> None:
     add("--output", type=Path, default=Path("outputs/base.json"))
     options = parser.parse_args(arguments)
     use_one_thread()
-    pipe = load_tiny_pipeline(options.pretrained_model_name_or_path)
+    pipe = load_tiny_pipeline(options.pretrained_model_name_or_path).to(best_device())
     result = {
         PROMPTS[number]: evaluate(pipe, number, options.num_clips, options.batch_size, options.seed)
         for number in options.num_objects

@@ -23,7 +23,14 @@ from benchmarks.tiny_world.base_training import draw_clips, set_rates
 from benchmarks.tiny_world.checkpoints import load_checkpoint, save_checkpoint
 from benchmarks.tiny_world.latent_spaces import latents_of
 from benchmarks.tiny_world.latents import pair_frames
-from benchmarks.tiny_world.pipelines import FEW_STEPS, GENERATION, TINY_WAN, load_tiny_pipeline, use_one_thread
+from benchmarks.tiny_world.pipelines import (
+    FEW_STEPS,
+    GENERATION,
+    TINY_WAN,
+    best_device,
+    load_tiny_pipeline,
+    use_one_thread,
+)
 from benchmarks.tiny_world.train_wan import MAX_SEQUENCE_LENGTH, NUM_FRAMES
 
 
@@ -88,8 +95,8 @@ def distillation_loss(pipe: WanPipeline, teacher: Teacher, frames: Tensor, promp
         frames: Latents of frames, (clips, channels, frames, height, width).
         prompts: One for each clip.
     """
-    latents, levels = pair_frames(frames), noise_levels(pipe)
-    chosen = torch.randint(len(levels) - 1, (len(latents),))
+    latents, levels = pair_frames(frames), noise_levels(pipe).to(frames.device)
+    chosen = torch.randint(len(levels) - 1, (len(latents),), device=frames.device)
     begin, end = levels[chosen], levels[chosen + 1]
     wide = begin.view(-1, 1, 1, 1, 1)
     noisy = (1 - wide) * latents + wide * torch.randn_like(latents)
@@ -111,26 +118,29 @@ def save_lora(pipe: WanPipeline, parameters: list[torch.nn.Parameter], average: 
 def train(pipe: WanPipeline, options: argparse.Namespace) -> None:
     """Train the LoRA and write it; the options are those of `make_parser`."""
     torch.manual_seed(options.seed)
+    device = best_device()
+    pipe.to(device)
     for model in (pipe.transformer, pipe.text_encoder):
         model.requires_grad_(False)
     pipe.transformer.add_adapter(LoraConfig(r=options.rank, lora_alpha=options.rank, target_modules=TARGETS), ADAPTER)
     parameters = [parameter for parameter in pipe.transformer.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=options.learning_rate, weight_decay=0.0)
-    average = EMAModel(parameters, decay=0.99, use_ema_warmup=True)
+    average = EMAModel(parameters, decay=0.99, use_ema_warmup=True, foreach=True)
     parts: dict[str, Any] = {
         "lora": torch.nn.ParameterList(parameters),
         "average": average,
         "optimizer": optimizer,
     }
     first_step = load_checkpoint(options.output_dir / "checkpoint.pt", parts)
+    average.to(device)
     torch.manual_seed(options.seed + first_step)
     rng = np.random.default_rng(options.seed + first_step)
     teacher = Teacher(pipe, options.teacher_steps)
     progress = tqdm(range(first_step, options.max_train_steps), "few steps", mininterval=10)
     for step in progress:
         set_rates([optimizer], step, options)
-        clips = draw_clips(rng, latents_of(pipe.vae), NUM_FRAMES, options.train_batch_size)
-        loss = distillation_loss(pipe, teacher, *clips)
+        latents, prompts = draw_clips(rng, latents_of(pipe.vae), NUM_FRAMES, options.train_batch_size)
+        loss = distillation_loss(pipe, teacher, latents.to(device), prompts)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()

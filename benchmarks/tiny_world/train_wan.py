@@ -109,7 +109,7 @@ def flow_matching_loss(
     length = DEFAULT_SEQUENCE_LENGTH if long_text else MAX_SEQUENCE_LENGTH
     text, _ = pipe.encode_prompt(prompts, do_classifier_free_guidance=False, max_sequence_length=length)
     noise = torch.randn_like(latents)
-    level = torch.sigmoid(noise_spread * torch.randn(len(latents)))
+    level = torch.sigmoid(noise_spread * torch.randn(len(latents), device=latents.device))
     shift = pipe.scheduler.config.flow_shift
     sigma = shift * level / (1 + (shift - 1) * level)
     wide_sigma = sigma.view(-1, 1, 1, 1, 1)

@@ -1,11 +1,12 @@
 """What the tiny models of Stable Diffusion's kind share: text, noise schedule and loss."""
 
 import torch
+import torch.nn.functional as F
 from diffusers import DDIMScheduler, DiffusionPipeline
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from benchmarks.tiny_world.captions import LETTERS, caption_words, check_words
-from benchmarks.tiny_world.latents import LATENT_SIZES, NOISE_SHIFT, NOISE_SPREAD
+from benchmarks.tiny_world.latents import NOISE_SHIFT, NOISE_SPREAD
 
 
 def make_tokenizer() -> CLIPTokenizer:
@@ -53,10 +54,10 @@ def make_scheduler() -> DDIMScheduler:
     )
 
 
-def draw_timesteps(scheduler: DDIMScheduler, number: int) -> torch.Tensor:
+def draw_timesteps(scheduler: DDIMScheduler, number: int, device: torch.device | None = None) -> torch.Tensor:
     """Random timesteps, (number,), at which there is as much noise beside the signal as in `flow_matching_loss`."""
-    noise = NOISE_SHIFT * (NOISE_SPREAD * torch.randn(number)).exp()
-    noise_of_timesteps = (1 / scheduler.alphas_cumprod - 1).sqrt()
+    noise = NOISE_SHIFT * (NOISE_SPREAD * torch.randn(number, device=device)).exp()
+    noise_of_timesteps = (1 / scheduler.alphas_cumprod.to(noise.device) - 1).sqrt()
     return torch.searchsorted(noise_of_timesteps, noise).clamp(max=len(noise_of_timesteps) - 1)
 
 
@@ -65,9 +66,6 @@ def v_prediction_loss(
 ) -> torch.Tensor:
     """The loss of one batch, at the noise levels of `draw_timesteps`.
 
-    Squared errors are divided by each channel's size. Otherwise three quarters of the loss would be phases of
-    patterns, of which a prompt says nothing, and shapes would be learned late.
-
     Args:
         pipe: With `unet`, `text_encoder`, `tokenizer` and `scheduler`.
         latents: (clips, channels, frames, height, width).
@@ -75,12 +73,12 @@ def v_prediction_loss(
         text_per_frame: Whether the UNet wants the text features of each frame rather than of each clip.
     """
     tokens = pipe.tokenizer(prompts, padding="max_length", max_length=16, return_tensors="pt").input_ids
+    tokens = tokens.to(latents.device)
     noise = torch.randn_like(latents)
-    timesteps = draw_timesteps(pipe.scheduler, len(latents))
+    timesteps = draw_timesteps(pipe.scheduler, len(latents), latents.device)
     noisy_latents = pipe.scheduler.add_noise(latents, noise, timesteps)
     text = pipe.text_encoder(tokens)[0]
     if text_per_frame:
         text = text.repeat_interleave(latents.shape[2], dim=0)
     prediction = pipe.unet(noisy_latents, timesteps, encoder_hidden_states=text).sample
-    errors = (prediction - pipe.scheduler.get_velocity(latents, noise, timesteps)).square().mean((0, 2, 3, 4))
-    return (errors / torch.from_numpy(LATENT_SIZES)).mean()
+    return F.mse_loss(prediction, pipe.scheduler.get_velocity(latents, noise, timesteps))

@@ -18,6 +18,7 @@ from diffusers import (
     WanPipeline,
 )
 from safetensors.torch import load_file
+from torch.utils.data import DataLoader
 
 from benchmarks.tiny_world import (
     train_animatediff,
@@ -27,11 +28,10 @@ from benchmarks.tiny_world import (
     train_wan_i2v,
     train_wan_vae,
 )
-from benchmarks.tiny_world.base_training import load_matching, make_parser, train
+from benchmarks.tiny_world.base_training import Batches, load_matching, make_parser, train
 from benchmarks.tiny_world.latent_spaces import latents_of
 from benchmarks.tiny_world.latents import (
     LATENT_CHANNELS,
-    LATENT_SIZES,
     NOISE_SHIFT,
     NOISE_SPREAD,
     pair_frames,
@@ -207,7 +207,7 @@ def test_both_kinds_of_models_are_trained_at_the_same_noise_levels():
     )
 
 
-def test_errors_of_velocities_are_divided_by_each_channels_size():
+def test_the_loss_is_of_velocities():
     pipe = train_unet.make_pipeline(train_vae.make_vae())
     clean = torch.randn(2, LATENT_CHANNELS, 1, 8, 8, generator=torch.Generator().manual_seed(0))
     predicted = {}
@@ -221,8 +221,7 @@ def test_errors_of_velocities_are_divided_by_each_channels_size():
     amount = (1 - signal**2).sqrt()
     noise = (predicted["noisy"] - signal * clean) / amount
     errors = (predicted["velocity"] - (signal * noise - amount * clean)) ** 2
-    expected = sum(errors[:, channel].mean() / size for channel, size in enumerate(LATENT_SIZES))
-    assert loss.item() == pytest.approx(expected.item() / LATENT_CHANNELS, rel=1e-4)
+    assert loss.item() == pytest.approx(errors.mean().item(), rel=1e-4)
 
 
 @pytest.mark.parametrize("make", [make_tokenizer, train_wan.make_tokenizer], ids=["clip", "t5"])
@@ -310,6 +309,18 @@ def test_a_frozen_text_encoder_stays_as_it_is_while_the_denoiser_learns(model, o
     for name, kept in (("text_encoder", True), ("unet", False)):
         pairs = zip(getattr(initial, name).parameters(), getattr(pipe, name).parameters(), strict=True)
         assert all(torch.equal(before.half().float(), after) for before, after in pairs) is kept
+
+
+def test_steps_draw_the_same_whatever_process_draws_them():
+    batches = Batches(train_unet.TINY_T2V, scene_latents, num_clips=2, stills_every=3, seed=(0, 0))
+    alone, together = (
+        list(DataLoader(batches, batch_size=None, sampler=range(1, 5), num_workers=number)) for number in (0, 2)
+    )
+    assert [latents.shape[2] for latents, _ in alone] == [16, 16, 1, 16]
+    for (latents, captions), (expected, expected_captions) in zip(together, alone, strict=True):
+        assert torch.equal(latents, expected)
+        assert captions == expected_captions
+    assert not torch.equal(alone[0][0], alone[1][0])
 
 
 @models
