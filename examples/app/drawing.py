@@ -3,6 +3,7 @@
 import base64
 import html
 import io
+import itertools
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -14,16 +15,22 @@ from diffusers_motion_embed.metrics.tracking import Tracks
 from diffusers_motion_embed.video.sheets import scaled
 
 
+_renderings = itertools.count()
 CLIP_SIDE, FRAME_SIDE = 320, 112  # the longest side of moving and of small pictures, in pixels
 
 
 def clips(shown: Iterable[tuple[str, np.ndarray, float]]) -> str:
-    """Moving pictures beside one another.
+    """Moving pictures beside one another, which begin together.
+
+    A browser goes on with a picture whose address it has shown before, so each rendering has addresses of its own.
 
     Args:
         shown: The caption, the frames, (frames, height, width, 3), uint8, and the frames per second of each.
     """
-    figures = [_figure(caption, _moving(frames, fps), "moving picture") for caption, frames, fps in shown]
+    rendering = next(_renderings)
+    figures = [
+        _figure(caption, f"{_moving(frames, fps)}#{rendering}", "moving picture") for caption, frames, fps in shown
+    ]
     return f'<div class="clips">{"".join(figures)}</div>'
 
 

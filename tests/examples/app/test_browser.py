@@ -1,5 +1,6 @@
 """The page in a real browser, on the tiny model as shipped: what visitors do, and what they must not be able to do."""
 
+import io
 import re
 import shutil
 import socket
@@ -8,7 +9,9 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from tests.examples.app.conftest import NEEDS
 from tests.examples.app.serving import SECONDS, served
@@ -22,6 +25,7 @@ from playwright.sync_api import Page, expect, sync_playwright
 
 from diffusers_motion_embed import read_video
 from diffusers_motion_embed.storage.files import read_embedding
+from examples.app import drawing
 
 
 ROOT = Path(__file__).parents[3]
@@ -248,3 +252,21 @@ def test_only_this_machine_is_served(address):
     for other in others - {"127.0.0.1"}:
         with pytest.raises(OSError, match="refused"):
             socket.create_connection((other, port), timeout=5)
+
+
+def test_clips_that_are_shown_together_begin_together(browser):
+    frames = np.broadcast_to(np.arange(0, 256, 16, dtype=np.uint8)[:, None, None, None], (16, 64, 64, 3)).copy()
+    other = frames.copy()
+    other[:, :4, :4] = 255
+    page = browser.new_page()
+    page.set_content(drawing.clips([("the reference", frames, 8)]))
+    page.wait_for_timeout(1100)  # milliseconds: the reference is half way through
+    again = drawing.clips([("the reference", frames, 8), ("a new clip", other, 8)])
+    page.evaluate("html => { document.body.innerHTML = html }", again)
+    page.wait_for_timeout(300)
+    shot = np.asarray(Image.open(io.BytesIO(page.screenshot())).convert("L")).astype(int)
+    boxes = [image.bounding_box() for image in page.query_selector_all("img")]
+    middles = [(round(box["y"] + box["height"] / 2), round(box["x"] + box["width"] / 2)) for box in boxes]
+    tones = [shot[middle] for middle in middles]
+    page.close()
+    assert abs(tones[0] - tones[1]) <= 16  # a frame
