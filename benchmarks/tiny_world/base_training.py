@@ -26,7 +26,7 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from benchmarks.tiny_world.checkpoints import load_checkpoint, save_checkpoint
-from benchmarks.tiny_world.latent_spaces import LatentsOf, latents_of
+from benchmarks.tiny_world.latents import scene_latents
 from benchmarks.tiny_world.muon import Muon
 from benchmarks.tiny_world.pipelines import best_device
 from benchmarks.tiny_world.portable import make_portable
@@ -91,18 +91,14 @@ def make_parser(description: str, **defaults: float) -> argparse.ArgumentParser:
     return parser
 
 
-def draw_clips(
-    rng: np.random.Generator, make_latents: LatentsOf, num_frames: int, num_clips: int
-) -> tuple[torch.Tensor, list[str]]:
+def draw_clips(rng: np.random.Generator, num_frames: int, num_clips: int) -> tuple[torch.Tensor, list[str]]:
     """Latents of random clips, (clips, channels, frames, height, width), and their captions."""
     scenes = [random_scene(rng, num_frames) for _ in range(num_clips)]
-    latents = torch.stack([make_latents(scene, slice(None)) for scene in scenes])
+    latents = torch.stack([scene_latents(scene) for scene in scenes])
     return latents.transpose(1, 2), [scene.appearance.prompt for scene in scenes]
 
 
-def draw_stills(
-    rng: np.random.Generator, make_latents: LatentsOf, num_frames: int, num_stills: int
-) -> tuple[torch.Tensor, list[str]]:
+def draw_stills(rng: np.random.Generator, num_frames: int, num_stills: int) -> tuple[torch.Tensor, list[str]]:
     """The same of single frames: half are portraits, half are of clips of so many frames.
 
     They show many more appearances at the cost of a clip, and appearance is most of what there is to learn.
@@ -111,7 +107,7 @@ def draw_stills(
     for number in range(num_stills):
         scene = random_portrait(rng) if number % 2 == 0 else random_scene(rng, num_frames)
         index = int(rng.integers(len(scene.motion.center)))
-        latents.append(make_latents(scene, slice(index, index + 1)))
+        latents.append(scene_latents(scene, slice(index, index + 1)))
         captions.append(scene.appearance.prompt)
     return torch.stack(latents).transpose(1, 2), captions
 
@@ -127,14 +123,12 @@ class Batches(Dataset):
 
     Args:
         model: The base model.
-        make_latents: Of the VAE's kind.
         num_clips: Of a step, in this process.
         stills_every: One step in so many is on single frames; 0 for none.
         seed: One for each training, and each of its processes.
     """
 
     model: BaseModel
-    make_latents: LatentsOf
     num_clips: int
     stills_every: int
     seed: tuple[int, int]
@@ -143,7 +137,7 @@ class Batches(Dataset):
         rng = np.random.default_rng([*self.seed, step])
         on_stills = self.stills_every and step % self.stills_every == 0
         draw, per_clip = (draw_stills, self.model.stills_per_clip) if on_stills else (draw_clips, 1)
-        latents, captions = draw(rng, self.make_latents, self.model.num_frames, self.num_clips * per_clip)
+        latents, captions = draw(rng, self.model.num_frames, self.num_clips * per_clip)
         return latents, without_some(captions, rng)
 
 
@@ -225,7 +219,6 @@ def train(model: BaseModel, options: argparse.Namespace) -> None:
         rank, num_processes = dist.get_rank(), dist.get_world_size()
     torch.manual_seed(options.seed)
     vae = model.vae_class.from_pretrained(options.vae).requires_grad_(False)
-    make_latents = latents_of(vae)
     vae.register_to_config(_name_or_path="")  # or the path on this machine would be published with the pipeline
     pipe = model.make_pipeline(vae)
     if options.initial_weights:
@@ -249,7 +242,7 @@ def train(model: BaseModel, options: argparse.Namespace) -> None:
     average.to(device)
     torch.manual_seed((options.seed + first_step) * num_processes + rank)
     num_clips = options.train_batch_size // num_processes
-    batches = Batches(model, make_latents, num_clips, options.stills_every, (options.seed, rank))
+    batches = Batches(model, num_clips, options.stills_every, (options.seed, rank))
     steps = range(first_step, options.max_train_steps)
     loader = DataLoader(batches, batch_size=None, sampler=steps, num_workers=options.dataloader_num_workers)
 

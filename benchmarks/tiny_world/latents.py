@@ -1,4 +1,4 @@
-"""The latent space of tiny-wan, and of models to come, is chosen, not learned: what each place of a frame shows.
+"""The latent space of the embedded models is chosen, not learned: what each place of a frame shows.
 
 A denoiser this small learns from such latents within an hour on two cores what it does not learn in a day from those
 that an autoencoder found by itself, nor from small pictures: there, outlines and the phase of a pattern are fine

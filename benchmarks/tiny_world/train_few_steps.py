@@ -21,7 +21,6 @@ from tqdm import tqdm
 
 from benchmarks.tiny_world.base_training import draw_clips, set_rates
 from benchmarks.tiny_world.checkpoints import load_checkpoint, save_checkpoint
-from benchmarks.tiny_world.latent_spaces import latents_of
 from benchmarks.tiny_world.latents import pair_frames
 from benchmarks.tiny_world.pipelines import (
     FEW_STEPS,
@@ -139,7 +138,7 @@ def train(pipe: WanPipeline, options: argparse.Namespace) -> None:
     progress = tqdm(range(first_step, options.max_train_steps), "few steps", mininterval=10)
     for step in progress:
         set_rates([optimizer], step, options)
-        latents, prompts = draw_clips(rng, latents_of(pipe.vae), NUM_FRAMES, options.train_batch_size)
+        latents, prompts = draw_clips(rng, NUM_FRAMES, options.train_batch_size)
         loss = distillation_loss(pipe, teacher, latents.to(device), prompts)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)

@@ -111,11 +111,14 @@ STREAMING = {
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("kind", STREAMING)
 def test_a_transformer_larger_than_the_device_learns_what_a_whole_one_does(kind, dtype, record_property):
-    """Its weights are in its blocks, of which one is there at a time."""
+    """Its weights are in its blocks, of which one is there at a time.
+
+    They are large beside the megabytes that kernels take for themselves, whatever the dtype.
+    """
 
     def learn(offload):
         torch.manual_seed(0)
-        pipe = enable_motion_embedding(WanPipeline(**wan_parts(num_layers=32, ffn_dim=8192)).to(dtype=dtype))
+        pipe = enable_motion_embedding(WanPipeline(**wan_parts(num_layers=32, ffn_dim=32768)).to(dtype=dtype))
         offload(pipe)
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()

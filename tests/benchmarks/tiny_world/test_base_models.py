@@ -29,7 +29,6 @@ from benchmarks.tiny_world import (
     train_wan_vae,
 )
 from benchmarks.tiny_world.base_training import Batches, load_matching, make_parser, train
-from benchmarks.tiny_world.latent_spaces import latents_of
 from benchmarks.tiny_world.latents import (
     LATENT_CHANNELS,
     NOISE_SHIFT,
@@ -52,7 +51,6 @@ from benchmarks.tiny_world.pipelines import (
 from benchmarks.tiny_world.portable import make_portable
 from benchmarks.tiny_world.references import PROMPTS
 from benchmarks.tiny_world.scene import Appearance
-from benchmarks.tiny_world.thumbnails import scene_thumbnails
 from benchmarks.tiny_world.training_clips import random_scene
 from benchmarks.tiny_world.v_prediction import draw_timesteps, make_scheduler, make_tokenizer, v_prediction_loss
 from examples.demo import picture_of
@@ -138,7 +136,7 @@ def test_latents_are_those_that_were_chosen(folder):
     vae, num_frames = pipe.vae, call_arguments(pipe)["num_frames"]
     scene = random_scene(np.random.default_rng(5), num_frames)
     frames = torch.from_numpy(scene.render()).permute(0, 3, 1, 2) * 2 - 1
-    expected = latents_of(vae)(scene, slice(None))
+    expected = scene_latents(scene)
     if folder in (TINY_WAN, TINY_WAN_I2V):
         latents = vae.encode(frames.transpose(0, 1)[None]).latent_dist.mode()
         mean, spread = (
@@ -152,21 +150,6 @@ def test_latents_are_those_that_were_chosen(folder):
     assert found.shape == expected.shape
     assert (found - expected).abs().mean() < 0.1 * expected.std()
     assert (decoded - frames).abs().mean() / 2 * 255 < 5
-
-
-@folders
-def test_embedded_models_know_the_latents_of_their_day(folder):
-    expected = scene_latents if folder in (TINY_WAN, TINY_WAN_I2V) else scene_thumbnails
-    assert latents_of(load_tiny_pipeline(folder).vae) is expected
-
-
-@pytest.mark.parametrize("make_vae", [train_vae.make_vae, train_wan_vae.make_vae], ids=["frames", "clips"])
-def test_a_vae_says_which_latents_it_knows(make_vae):
-    vae = make_vae()
-    assert latents_of(vae) is scene_latents
-    vae.register_to_config(**dict.fromkeys({"z_dim", "latent_channels"} & vae.config.keys(), 7))
-    with pytest.raises(ValueError, match="12 or 20"):
-        latents_of(vae)
 
 
 def test_pairs_of_frames_after_the_first():
@@ -312,7 +295,7 @@ def test_a_frozen_text_encoder_stays_as_it_is_while_the_denoiser_learns(model, o
 
 
 def test_steps_draw_the_same_whatever_process_draws_them():
-    batches = Batches(train_unet.TINY_T2V, scene_latents, num_clips=2, stills_every=3, seed=(0, 0))
+    batches = Batches(train_unet.TINY_T2V, num_clips=2, stills_every=3, seed=(0, 0))
     alone, together = (
         list(DataLoader(batches, batch_size=None, sampler=range(1, 5), num_workers=number)) for number in (0, 2)
     )

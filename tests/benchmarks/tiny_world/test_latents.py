@@ -144,7 +144,7 @@ def test_all_latents_of_some_frames():
 
 def test_the_size_of_each_channel_is_about_the_one_that_losses_are_measured_by():
     rng = np.random.default_rng(0)
-    frames, _ = draw_stills(rng, scene_latents, 16, 400)
+    frames, _ = draw_stills(rng, 16, 400)
     shares = frames.std((0, 2, 3, 4)).numpy() / LATENT_SIZES
     seldom = 17  # how bars lie before a camera that rolls is 0 in nearly all frames
     assert shares[seldom] < 0.3
