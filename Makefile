@@ -67,7 +67,7 @@ benchmark: install
 # How motion embeddings compare with other methods: docs/report. Goes on where it stopped.
 report: REPORTED = --half report --measures outputs/fidelity-methods
 report: install
-	$(BIN)/python -m benchmarks.fidelity plain methods --references hops pendulum --num_seeds 1 $(REPORTED)
+	$(BIN)/python -m benchmarks.fidelity methods --references hops pendulum --num_seeds 1 $(REPORTED)
 	$(BIN)/python -m benchmarks.fidelity.report $(REPORTED) --output docs/report
 
 # The site, in build/site; a broken link or a name that does not exist fails.

@@ -184,13 +184,14 @@ def flipped(embedding: Embedding) -> Embedding:
 def sequence(paths: Paths) -> Iterator[Case]:
     """Does one motion follow the other: in clips as long as both, squeezed into one's length, or half and half?"""
     for first, second in PAIRS:
-        title, whole, num_frames = (
-            f"{first}, {second}",
-            np.concatenate([paths[first], paths[second]]),
-            len(paths[first]),
-        )
+        title, num_frames = f"{first}, {second}", len(paths[first])
         both = combined(lambda known, pair=(first, second): concatenated_embedding([known[name] for name in pair]))
-        yield Case(f"{title}: as long as both", both, {"one, then the other": whole})
+        # Of an odd number of frames, the first has a latent of its own, but not where it comes later.
+        later = resampled(paths[second], num_frames + num_frames % 2)
+        whole = np.concatenate([paths[first], later])
+        going_on = np.concatenate([paths[first], later - later[0] + paths[first][-1]])
+        targets = {"one, then the other": whole, "the other going on from there": going_on}
+        yield Case(f"{title}: as long as both", both, targets)
         yield Case(f"{title}: as long as one", both, {"one, then the other": resampled(whole, num_frames)})
         halves = combined(lambda known, pair=(first, second): half_and_half([known[name] for name in pair]))
         # Of an odd number of frames, the first has a latent of its own, and each further one shows two.
