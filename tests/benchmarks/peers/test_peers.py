@@ -110,7 +110,7 @@ def test_what_was_learned_acts_in_its_part_of_the_denoising_only(pipe):
 def test_a_peer_learns(pipe, reference):
     """The denoising loss of the reference falls, at noise that was not trained on."""
     _, model = denoiser(pipe)
-    latents = torch.randn(1, 12, 16, 8, 8, generator=torch.Generator().manual_seed(5))
+    latents = torch.randn(1, pipe.unet.config.in_channels, 16, 8, 8, generator=torch.Generator().manual_seed(5))
     text = torch.zeros(1, 3, model.config.cross_attention_dim)
 
     def outputs():
