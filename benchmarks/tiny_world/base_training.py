@@ -28,9 +28,9 @@ from tqdm import tqdm
 from benchmarks.tiny_world.checkpoints import load_checkpoint, save_checkpoint
 from benchmarks.tiny_world.latents import scene_latents
 from benchmarks.tiny_world.muon import Muon
-from benchmarks.tiny_world.pipelines import best_device
 from benchmarks.tiny_world.portable import make_portable
 from benchmarks.tiny_world.training_clips import random_portrait, random_scene
+from diffusers_motion_embed.commands.base_pipeline import available_device
 
 
 CAPTION_DROPOUT = 0.1  # share of clips trained with an empty prompt, for classifier-free guidance
@@ -227,7 +227,7 @@ def train(model: BaseModel, options: argparse.Namespace) -> None:
     trained = model.trained(pipe, frozen_text_encoder=options.frozen_text_encoder)
     pipe.text_encoder.requires_grad_("text_encoder" in trained)
     torch.backends.cuda.matmul.allow_tf32 = True  # as for convolutions
-    device = best_device()
+    device = available_device()
     pipe.to(device)
     parameters = list(torch.nn.ModuleDict(trained).parameters())
     if options.compile:

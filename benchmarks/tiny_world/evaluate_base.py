@@ -26,7 +26,6 @@ from benchmarks.tiny_world.measures import (
 from benchmarks.tiny_world.pipelines import (
     GENERATION,
     TINY_T2V,
-    best_device,
     call_arguments,
     generate,
     load_tiny_pipeline,
@@ -34,6 +33,7 @@ from benchmarks.tiny_world.pipelines import (
 )
 from benchmarks.tiny_world.scene import Appearance, all_appearances
 from benchmarks.tiny_world.training_clips import random_appearance, random_scene
+from diffusers_motion_embed.commands.base_pipeline import available_device
 from examples.report import table
 
 
@@ -122,7 +122,7 @@ def main(arguments: list[str] | None = None) -> None:
     add("--output", type=Path, default=Path("outputs/base.json"))
     options = parser.parse_args(arguments)
     use_one_thread()
-    pipe = load_tiny_pipeline(options.pretrained_model_name_or_path).to(best_device())
+    pipe = load_tiny_pipeline(options.pretrained_model_name_or_path).to(available_device())
     result = {
         PROMPTS[number]: evaluate(pipe, number, options.num_clips, options.batch_size, options.seed)
         for number in options.num_objects

@@ -37,12 +37,6 @@ def use_one_thread() -> None:
     torch.set_num_threads(1)
 
 
-def best_device() -> torch.device:
-    """The accelerator, if there is one."""
-    found = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
-    return found or torch.device("cpu")
-
-
 def load_tiny_pipeline(folder: str | os.PathLike = TINY_T2V) -> Any:
     """An embedded pipeline, in float32, without a progress bar of its own."""
     pipe = DiffusionPipeline.from_pretrained(str(folder), dtype=torch.float32)

@@ -26,11 +26,11 @@ from benchmarks.tiny_world.pipelines import (
     FEW_STEPS,
     GENERATION,
     TINY_WAN,
-    best_device,
     load_tiny_pipeline,
     use_one_thread,
 )
 from benchmarks.tiny_world.train_wan import MAX_SEQUENCE_LENGTH, NUM_FRAMES
+from diffusers_motion_embed.commands.base_pipeline import available_device
 
 
 ADAPTER = "few-steps"
@@ -117,7 +117,7 @@ def save_lora(pipe: WanPipeline, parameters: list[torch.nn.Parameter], average: 
 def train(pipe: WanPipeline, options: argparse.Namespace) -> None:
     """Train the LoRA and write it; the options are those of `make_parser`."""
     torch.manual_seed(options.seed)
-    device = best_device()
+    device = available_device()
     pipe.to(device)
     for model in (pipe.transformer, pipe.text_encoder):
         model.requires_grad_(False)
