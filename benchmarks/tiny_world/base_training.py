@@ -123,7 +123,7 @@ class Batches(Dataset):
 
     Args:
         model: The base model.
-        num_clips: Of a step, in this process.
+        num_clips: Clips of a step, in this process.
         stills_every: One step in so many is on single frames; 0 for none.
         seed: One for each training, and each of its processes.
     """
