@@ -42,8 +42,6 @@ BACKGROUND_GAINS = np.array([1.5, 1.5, 1.5, 1.0, 10.0, 10.0, *[4.0] * 4])
 # Of an object: presence, direction to its centre, colour, how it lies, how solid it is, size.
 OBJECT_GAINS = np.array([3.0, 4.0, 4.0, 3.0, 3.0, 3.0, 3.0, 3.0, 3.0, 8.0])
 LATENT_CHANNELS = len(BACKGROUND_GAINS) + len(OBJECT_GAINS)
-# About the standard deviation of each channel in training frames. What is mostly 0, as where no object is, is small.
-LATENT_SIZES = np.array([*[1.0] * 3, 0.85, 0.45, 0.45, *[2.35] * 4, *[0.65] * 3, *[0.45] * 7])
 HINT_CHANNELS = 12  # cosines and sines of two waves: of both patterns at rest, and of the one shown
 
 

@@ -22,13 +22,7 @@ from tqdm import tqdm
 from benchmarks.tiny_world.base_training import draw_clips, set_rates
 from benchmarks.tiny_world.checkpoints import load_checkpoint, save_checkpoint
 from benchmarks.tiny_world.latents import pair_frames
-from benchmarks.tiny_world.pipelines import (
-    FEW_STEPS,
-    GENERATION,
-    TINY_WAN,
-    load_tiny_pipeline,
-    use_one_thread,
-)
+from benchmarks.tiny_world.pipelines import FEW_STEPS, GENERATION, TINY_WAN, load_tiny_pipeline, use_one_thread
 from benchmarks.tiny_world.train_wan import MAX_SEQUENCE_LENGTH, NUM_FRAMES
 from diffusers_motion_embed.commands.base_pipeline import available_device
 
