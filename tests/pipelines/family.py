@@ -27,6 +27,7 @@ class Family:
         drawn_axes: Axes of the noise that the pipeline draws: b batch, c channels, f frames, h height, w width.
         drawn_before: What the pipeline draws before, by the same generator: "pixels" or "latents" of one picture.
         draws_always: Whether it draws noise also where it is given some.
+        rounds: Whether its attention rounds queries and keys to bfloat16, also in a model of float32.
         component: The model.
     """
 
@@ -43,6 +44,7 @@ class Family:
     drawn_axes: str = "bcfhw"
     drawn_before: str | None = None
     draws_always: bool = False
+    rounds: bool = False
     component: str = "transformer"
 
     def frames(self, seed: int = 0, shape: tuple[int, int, int] | None = None) -> np.ndarray:

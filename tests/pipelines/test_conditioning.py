@@ -81,13 +81,15 @@ def test_two_clips_at_once_are_as_one_by_one(family, pipe, model):
         inputs = conditioning.inputs(noisy[numbers], timesteps[numbers])
         return conditioning.prediction(model(**inputs), latents[numbers])
 
+    # Sums of two clips are taken in another order, and what is rounded afterwards can fall to the other side.
+    atol = 1e-3 if family.rounds else 1e-5
     for prompts in (PROMPTS, (PROMPTS[0], "a blue square")):  # of different lengths, and of the same
         conditionings = [capture(pipe, family, *pair) for pair in enumerate(prompts)]
         apart = torch.cat([predict([number], conditioning) for number, conditioning in enumerate(conditionings)])
         together = torch.empty_like(apart)
         for numbers, conditioning in batches(conditionings):
             together[numbers] = predict(numbers, conditioning)
-        torch.testing.assert_close(together, apart, atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(together, apart, atol=atol, rtol=1e-4)
     assert len(list(batches(conditionings))) == 1
 
 

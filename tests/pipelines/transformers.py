@@ -206,6 +206,6 @@ FAMILIES = {
         settings={"max_sequence_length": 8, "clean_caption": False},
     ),
     "EasyAnimate": Family(make=_easy_animate, normalise=scaled),
-    "Kandinsky5": Family(make=kandinsky5, normalise=scaled, drawn_axes="bfhwc", **_TEXT),
+    "Kandinsky5": Family(make=kandinsky5, normalise=scaled, drawn_axes="bfhwc", rounds=True, **_TEXT),
     "HunyuanVideo15": Family(make=_hunyuan_video15, normalise=scaled, plain={}),
 }
