@@ -34,6 +34,11 @@ OF_TRAINING = (  # besides the options of `TrainingConfig`
     "resume_from_checkpoint",
     "save_spatial_lora",
 )
+OF_PARTS = {  # what says nothing to an embedding without that part
+    "qk": ("qk_learning_rate", "center_qk"),
+    "v": ("v_learning_rate", "value_grid", "debias", "debias_in_training"),
+    "p": ("p_learning_rate", "position_grid"),
+}
 NUM_FRAMES = 16
 USUAL_FPS = 8  # of pictures without times
 
@@ -67,7 +72,7 @@ def _defaults_of_tracking(parser: argparse.ArgumentParser, arguments: list[str] 
     if not given.tracked:
         return {}
     names = [*TrainingConfig.__dataclass_fields__, *OF_TRAINING]
-    if needless := [f"--{name}" for name in names if getattr(given, name) != parser.get_default(name)]:
+    if needless := [f"--{name}" for name in names if is_given(parser, given, name)]:
         parser.error(f"--tracked trains nothing: leave out {', '.join(needless)}.")
     if len(given.reference_video or ()) > 1:
         parser.error("--tracked follows one --reference_video.")
@@ -77,11 +82,27 @@ def _defaults_of_tracking(parser: argparse.ArgumentParser, arguments: list[str] 
 def parse_with_recipe(
     parser: argparse.ArgumentParser, arguments: list[str] | None, defaults: Mapping[str, Any] | None = None
 ) -> argparse.Namespace:
-    """The arguments, with the recipe's values for those that are not given, unless `defaults` has others."""
+    """The arguments, with the recipe's values for those that are not given, unless `defaults` has others.
+
+    It ends with an error if an option is given for a part that the embedding does not have.
+    """
     given = parser.parse_known_args(arguments)[0]
+    changed = {name for names in OF_PARTS.values() for name in names if is_given(parser, given, name)}
     name = given.recipe or recipe_of_base(given)
     parser.set_defaults(**{**recipe_defaults(RECIPES[name]), **(defaults or {}), "recipe": name})
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    for part in set(PARTS) - set(options.parts):
+        if needless := [f"--{name}" for name in OF_PARTS[part] if name in changed]:
+            parser.error(
+                f"There is no part {part} to which {', '.join(needless)} would apply: "
+                f"--parts is {' '.join(options.parts)}, by the recipe {name!r} or as given."
+            )
+    return options
+
+
+def is_given(parser: argparse.ArgumentParser, options: argparse.Namespace, name: str) -> bool:
+    """Whether an option was set to something else than its default."""
+    return getattr(options, name) != parser.get_default(name)
 
 
 def recipe_of_base(options: argparse.Namespace) -> str:

@@ -2,7 +2,7 @@
 
 import logging
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +110,7 @@ def _is_still(clip: np.ndarray) -> bool:
 
 def check_options(
     config: TrainingConfig,
+    parts: Collection[str],
     clips: list[np.ndarray],
     call_arguments: Mapping[str, Any],
     spatial_lora_directory: str | Path | None,
@@ -126,6 +127,12 @@ def check_options(
             "color_negative shows the negative with an empty prompt, and call_arguments has features of a prompt "
             "for both. Leave prompt_embeds out, or set color_negative=False."
         )
+    for part, rate in (("qk", config.qk_learning_rate), ("v", config.v_learning_rate)):
+        if rate is not None and part not in parts:
+            raise ValueError(
+                f"{part}_learning_rate is given, and the embedding has no part {part!r}: its parts are "
+                f"{', '.join(parts)}. Leave {part}_learning_rate out, or give an embedding_config with that part."
+            )
     loss = LOSSES[config.loss]
     if len(clips[0]) < loss.least_frames:
         raise VideoError(

@@ -187,3 +187,26 @@ def test_tracking_refuses_what_belongs_to_training(arguments, message, capsys):
     with pytest.raises(SystemExit):
         configs("--tracked", *arguments)
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        (("--parts", "qk", "--v_learning_rate", 0.1, "--value_grid", 2, 2), "v"),
+        (("--parts", "qk", "--no-debias_in_training"), "v"),
+        (("--parts", "qk", "--debias", "identity"), "v"),
+        (("--parts", "v", "--qk_learning_rate", 0.1), "qk"),
+        (("--parts", "v", "--center_qk"), "qk"),
+        (("--recipe", "default", "--position_grid", 2, 2), "p"),
+        (("--recipe", "default", "--p_learning_rate", 0.1), "p"),
+        (("--recipe", "position", "--value_grid", 2, 2), "v"),
+    ],
+)
+def test_what_is_said_of_a_part_needs_that_part(arguments, part, capsys):
+    with pytest.raises(SystemExit):
+        configs(*arguments)
+    assert f"There is no part {part} to which" in capsys.readouterr().err
+
+
+def test_what_a_recipe_says_of_a_part_may_stay_without_it():
+    assert configs("--recipe", "position", "--parts", "p")[0].center_qk

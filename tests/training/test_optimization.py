@@ -151,6 +151,15 @@ def test_losses_that_cannot_give_what_is_asked_say_so(text_to_video, frames, opt
     assert_unchanged(text_to_video.unet, before)
 
 
+@pytest.mark.parametrize(("part", "other"), [("qk", "v"), ("v", "qk")])
+def test_a_rate_for_a_part_that_is_not_learned_is_refused(text_to_video, part, other):
+    before = snapshot(text_to_video.unet)
+    embedding = {"parts": (other,)}
+    with pytest.raises(ValueError, match=f"{part}_learning_rate is given.* no part '{part}': its parts are {other}"):
+        train(text_to_video, embedding=embedding, **{f"{part}_learning_rate": 0.1})
+    assert_unchanged(text_to_video.unet, before)
+
+
 def test_logs_tell_the_loss_by_noise_level_and_the_size_of_the_parts(text_to_video):
     logs = []
     options = {"max_train_steps": 12, "learning_rate": 0.01, "timestep_sampling": "uniform"}
