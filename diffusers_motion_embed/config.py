@@ -45,8 +45,8 @@ class MotionEmbeddingConfig(PeftConfig):
         debias: How the value part is freed from appearance at inference, unless the user chooses otherwise:
             "identity", "difference", "difference_zero_first", "centered" or "free_placement".
         timing: Part of the noise schedule in which the embedding acts, unless the user chooses otherwise: (start,
-            end), where 0 is pure noise and 1 the finished clip. None is all of it. Training sets it to the noise
-            levels that it trained at. In a PeftModel, which knows nothing of noise levels, the embedding always acts.
+            end), where 0 is pure noise and 1 the finished clip. None is all of it, and in training the noise levels
+            that are trained at. In a PeftModel, which knows nothing of noise levels, the embedding always acts.
         frame_policy: What happens in clips of another length, unless the user chooses otherwise: "resample", "loop",
             "hold" or "error", see `functional.fit_frames`.
         model_class: Name of the diffusers model class that the embedding belongs to.

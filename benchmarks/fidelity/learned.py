@@ -98,7 +98,7 @@ def ours(
     uses: Uses | None = None,
     **settings: Any,
 ) -> Learned:
-    """The defaults of all settings with something changed, whatever the model's own recipe.
+    """The recipe `default` with something changed, whatever the model's own recipe.
 
     Args:
         config: Options of the training to change.
@@ -106,8 +106,10 @@ def ours(
         uses: How it is used.
         settings: Settings of `MotionEmbedding`.
     """
-    method = MotionEmbedding(TrainingConfig(**config or {}), MotionEmbeddingConfig(**embedding or {}), **settings)
-    return Learned(method, uses=uses) if uses else Learned(method)
+    default = RECIPES["default"]
+    experiment = by_recipe(Recipe({**default.training, **(config or {})}, {**default.embedding, **(embedding or {})}))
+    experiment = replace(experiment, method=replace(experiment.method, **settings))
+    return replace(experiment, uses=uses) if uses else experiment
 
 
 def recipes_behind(method: Any) -> tuple[str, ...]:
@@ -117,7 +119,7 @@ def recipes_behind(method: Any) -> tuple[str, ...]:
 
 def by_recipe(recipe: Recipe) -> Learned:
     """What a recipe gives within the budget."""
-    return ours(recipe.training, recipe.embedding)
+    return Learned(MotionEmbedding(TrainingConfig(**recipe.training), MotionEmbeddingConfig(**recipe.embedding)))
 
 
 def on_grid(recipe: Recipe, size: int) -> Learned:

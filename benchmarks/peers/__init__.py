@@ -7,17 +7,17 @@ from benchmarks.peers.method import Method, Reference, Transfer
 from benchmarks.peers.motion_director import MotionDirector
 from benchmarks.peers.motion_embedding import MotionEmbedding
 from benchmarks.peers.temporal_lora import TemporalLora
-from benchmarks.peers.training import HELPED, helped, timing_of
+from benchmarks.peers.training import TIMING, helped
 from benchmarks.peers.vmc import VideoMotionCustomization
 
 
-# All train where motion is decided, and act there, as motion embeddings do by default, each at the learning rate that
-# served it best of those that were tried.
+# All train and act where motion embeddings do by default, each at the learning rate that served it best of those that
+# were tried.
 METHODS: dict[str, Method] = {
     "motion embedding": MotionEmbedding(),
-    "temporal LoRA": TemporalLora(helped(0.03), timing=timing_of(HELPED)),
-    "MotionDirector": MotionDirector(helped(0.03), timing=timing_of(HELPED)),
-    "VMC": VideoMotionCustomization(helped(0.01), timing=timing_of(HELPED)),
+    "temporal LoRA": TemporalLora(helped(0.03), timing=TIMING),
+    "MotionDirector": MotionDirector(helped(0.03), timing=TIMING),
+    "VMC": VideoMotionCustomization(helped(0.01), timing=TIMING),
     "DMT": SpaceTimeFeatures(),
     "inverted noise": InvertedNoise(NoisePrior()),
 }

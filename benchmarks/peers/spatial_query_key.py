@@ -13,7 +13,7 @@ from torch import Tensor
 
 from benchmarks.peers.generation import generator_of
 from benchmarks.peers.method import Reference, Transfer
-from benchmarks.peers.training import denoiser, num_bytes, only_trained, timing_of, train, within
+from benchmarks.peers.training import TIMING, denoiser, num_bytes, only_trained, train, within
 from diffusers_motion_embed import MotionEmbeddingConfig
 from diffusers_motion_embed.adapter.layer import LayerEmbedding
 from diffusers_motion_embed.adapter.registry import add_embedding, registry_of, remove_embedding
@@ -80,7 +80,7 @@ class SpatialQueryKeyEmbedding:
             parameters = {f"{path}.{part}": parts[part] for path, parts in tensors.items() for part in parts}
             with only_trained(model, parameters):
                 train(pipe, reference, parameters, config)
-            registry.update([NAME], timing=timing_of(config))
+            registry.update([NAME], timing=TIMING)
             yield Transfer(generator_of(pipe), num_bytes(parameters))
         finally:
             remove_embedding(model, NAME)

@@ -18,14 +18,15 @@ from diffusers_motion_embed.architectures import find_architecture, supported_mo
 from diffusers_motion_embed.architectures.conditioning import capture_conditioning
 from diffusers_motion_embed.architectures.encoding import encode_frames
 from diffusers_motion_embed.architectures.noising import noising_of
-from diffusers_motion_embed.training import TrainingConfig
+from diffusers_motion_embed.training import RECIPES, TrainingConfig
 from diffusers_motion_embed.training.optimization import Optimization
 
 
 Parameters = Mapping[str, nn.Parameter]
 
-# The settings that make motion embeddings learn sooner, which serve other methods too.
-HELPED = TrainingConfig()
+# What makes motion embeddings learn sooner and hold steady, which serves other methods too.
+HELPED = TrainingConfig(**RECIPES["default"].training)
+TIMING = RECIPES["default"].embedding["timing"]
 
 
 def helped(learning_rate: float) -> TrainingConfig:
@@ -135,12 +136,6 @@ def acting(
         yield
     finally:
         hook.remove()
-
-
-def timing_of(config: TrainingConfig) -> tuple[float, float]:
-    """The part of the schedule in which the settings train, where motion embeddings act by default."""
-    low, high = config.timestep_range
-    return 1 - high, 1 - low
 
 
 def num_bytes(parameters: Parameters) -> int:

@@ -294,7 +294,7 @@ def add_embedding(group: argparse._ActionsContainer) -> None:
     add("--parts", nargs="+", choices=PARTS, default=MotionEmbeddingConfig.parts, help="Which parts it has.")
     add("--position_grid", type=int, nargs=2, metavar=("H", "W"), default=MotionEmbeddingConfig.position_grid)
     add("--debias", choices=DEBIAS_MODES, default=MotionEmbeddingConfig.debias)
-    add("--timing", type=float, nargs=2, metavar=("START", "END"), help="Default: the noise levels trained at.")
+    add("--timing", type=float, nargs=2, metavar=("START", "END"), help="Part of the schedule in which it acts.")
     add("--save_dtype", choices=DTYPES, default="float32", help="Half precision halves the file.")
     add("--max_error", type=float, help="Store the embedding in compact form, with this relative error at most.")
 

@@ -57,7 +57,7 @@ class TrainingConfig:
     """
 
     max_train_steps: int = 100
-    learning_rate: float = 0.5
+    learning_rate: float = 0.3
     qk_learning_rate: float | None = None
     v_learning_rate: float | None = None
     p_learning_rate: float = 0.15

@@ -75,8 +75,7 @@ def complete_config(
         component=component,
     )
     step = 1 / pipe.scheduler.config.num_train_timesteps  # the lowest level itself was trained
-    # By default it acts where it was trained: elsewhere it would add appearance without motion. It never acts where
-    # the pipeline uses another model.
+    # It never acts where the pipeline uses another model.
     low, high = timestep_range if completed.timing is None else noise_levels(pipe, component)
     start, end = completed.timing or (0.0, 1.0)
     start, end = max(start, 1 - high), min(end, 1 - low + step)

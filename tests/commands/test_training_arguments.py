@@ -30,8 +30,9 @@ def configs(*arguments):
 def test_without_arguments_everything_is_as_in_python():
     training, embedding = configs()
     assert training == TrainingConfig()
-    for name in ("target_modules", "value_grid", "debias", "timing"):
-        assert getattr(embedding, name) == getattr(MotionEmbeddingConfig(), name), name
+    in_python = MotionEmbeddingConfig(**RECIPES["default"].embedding)
+    for name in ("target_modules", "value_grid", "debias", "timing", "parts", "position_grid"):
+        assert getattr(embedding, name) == getattr(in_python, name), name
 
 
 @pytest.mark.parametrize(
