@@ -18,6 +18,7 @@ from diffusers_motion_embed.estimate import parse_memory
 from diffusers_motion_embed.functional import DEBIAS_MODES
 from diffusers_motion_embed.training import RECIPES, TIMESTEP_SAMPLING, Recipe, TrainingConfig, default_recipe
 from diffusers_motion_embed.training.config import LearningRateSchedule, Loss
+from diffusers_motion_embed.training.recipes import MOTION_MODULES, for_parts
 from diffusers_motion_embed.training.tracked import PARTS as TRACKED_PARTS
 from diffusers_motion_embed.training.tracked import TIMING as TRACKED_TIMING
 from diffusers_motion_embed.video import ReferenceClip
@@ -119,7 +120,9 @@ def recipe_of_base(options: argparse.Namespace) -> str:
             return default_recipe(
                 model_class.from_config(model_class.load_config(folder, subfolder=component, **revision))
             )
-    except (OSError, KeyError, UnsupportedModelError):  # the last is an image model, which gets a motion adapter
+    except UnsupportedModelError:  # an image model, which gets a motion adapter
+        return MOTION_MODULES
+    except (OSError, KeyError):
         return "default"
 
 
@@ -131,7 +134,7 @@ def make_configs(options: argparse.Namespace) -> tuple[TrainingConfig, MotionEmb
     """
     given = {name: getattr(options, name) for name in TrainingConfig.__dataclass_fields__}
     given = {name: value for name, value in given.items() if value is not None}
-    training = TrainingConfig(**{**RECIPES[options.recipe].training, **given})
+    training = TrainingConfig(**for_parts({**RECIPES[options.recipe].training, **given}, options.parts))
     embedding = MotionEmbeddingConfig(
         component=options.component,
         target_modules=options.target_modules,

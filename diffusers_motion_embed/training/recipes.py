@@ -1,12 +1,13 @@
 """Training recipes by name, and which one a model gets by default."""
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from torch import nn
 
 from diffusers_motion_embed.architectures import find_architecture
-from diffusers_motion_embed.config import MotionEmbeddingConfig
+from diffusers_motion_embed.config import PARTS, MotionEmbeddingConfig
 from diffusers_motion_embed.training.config import TrainingConfig
 
 
@@ -26,8 +27,8 @@ class Recipe:
 RECIPES = {
     # it acts at lower noise levels than it is trained at, since slow motions waver without it
     "default": Recipe(embedding={"timing": (0.0, 0.8)}),
-    # more of the prompt's look for a little of the motion: it learns more slowly, and less of outlines
-    "gentle": Recipe({"learning_rate": 0.12}, {"value_grid": (3, 3), "timing": (0.0, 0.8)}),
+    # more of the prompt's look for a little of the motion: the part that learns of the reference's look learns less
+    "gentle": Recipe({"v_learning_rate": 0.12}, {"timing": (0.0, 0.8)}),
     # where all tokens attend to each other: there, how bright the reference is would be learned instead of its motion
     "full_attention": Recipe(
         {"learning_rate": 0.15, "color_negative": True}, {"value_grid": (3, 3), "timing": (0.0, 0.4)}
@@ -53,13 +54,23 @@ RECIPES = {
     ),
 }
 
+# The recipe for AnimateDiff's models: by the default, plain backgrounds would take on the reference's pattern.
+MOTION_MODULES = "gentle"
+
 
 def settings_for(
     model: nn.Module, config: TrainingConfig | None, embedding_config: MotionEmbeddingConfig | None
 ) -> tuple[TrainingConfig, MotionEmbeddingConfig]:
     """The settings that are given, or those of the model's own recipe."""
     recipe = RECIPES[default_recipe(model)]
-    return config or TrainingConfig(**recipe.training), embedding_config or MotionEmbeddingConfig(**recipe.embedding)
+    embedding_config = embedding_config or MotionEmbeddingConfig(**recipe.embedding)
+    return config or TrainingConfig(**for_parts(recipe.training, embedding_config.parts)), embedding_config
+
+
+def for_parts(training: Mapping[str, Any], parts: Collection[str]) -> dict[str, Any]:
+    """A recipe's options of training, without the learning rates of other parts."""
+    other = {f"{part}_learning_rate" for part in PARTS if part not in parts}
+    return {name: value for name, value in training.items() if name not in other}
 
 
 def default_recipe(model: nn.Module) -> str:
@@ -72,6 +83,8 @@ def default_recipe(model: nn.Module) -> str:
         UnsupportedModelError: If its class has no table entry.
     """
     architecture = find_architecture(model)
+    if architecture.model_class == "UNetMotionModel":
+        return MOTION_MODULES
     if architecture.tokens == "rows":
         return "default"
     return "full_attention" if isinstance(architecture.find_rotary(model), str) else "position"

@@ -36,15 +36,15 @@ def test_without_arguments_everything_is_as_in_python():
 
 
 @pytest.mark.parametrize(
-    ("base", "recipe"), [("tiny-t2v", "default"), ("tiny-animatediff", "default"), ("tiny-wan", "position")]
+    ("base", "recipe"), [("tiny-t2v", "default"), ("tiny-animatediff", "gentle"), ("tiny-wan", "position")]
 )
 def test_the_base_says_by_which_recipe_it_learns(base, recipe):
     arguments = ("--pretrained_model_name_or_path", str(EXAMPLES / base))
     training, embedding = configs(*arguments)
     assert training == TrainingConfig(**RECIPES[recipe].training)
     assert embedding.parts == RECIPES[recipe].embedding.get("parts", ("qk", "v"))
-    training, embedding = configs(*arguments, "--recipe", "gentle", "--parts", "p", "--position_grid", 2, 2)
-    assert training == TrainingConfig(**RECIPES["gentle"].training)
+    training, embedding = configs(*arguments, "--recipe", "full_attention", "--parts", "p", "--position_grid", 2, 2)
+    assert training == TrainingConfig(**RECIPES["full_attention"].training)
     assert (embedding.parts, embedding.position_grid) == (("p",), (2, 2))
 
 
@@ -78,11 +78,11 @@ def test_the_papers_recipe_has_a_name_and_gives_way_to_arguments():
     assert embedding.value_grid == (2, 3)
 
 
-def test_the_gentle_recipe_learns_more_slowly_on_coarser_grids():
+def test_the_gentle_recipe_learns_less_of_the_look():
     training, embedding = configs("--recipe", "gentle")
-    assert training == TrainingConfig(learning_rate=0.12)
-    assert embedding.value_grid == (3, 3)
-    assert configs()[1].value_grid is None  # 4 x 4 where layers of their own mix frames
+    assert training == TrainingConfig(v_learning_rate=0.12)
+    assert embedding == configs()[1]
+    assert embedding.value_grid is None  # 4 x 4 where layers of their own mix frames
 
 
 def test_the_recipe_for_full_attention_learns_from_the_negative_too():
@@ -211,3 +211,4 @@ def test_what_is_said_of_a_part_needs_that_part(arguments, part, capsys):
 
 def test_what_a_recipe_says_of_a_part_may_stay_without_it():
     assert configs("--recipe", "position", "--parts", "p")[0].center_qk
+    assert configs("--recipe", "gentle", "--parts", "qk")[0].v_learning_rate is None

@@ -7,6 +7,7 @@ import torch
 from diffusers_motion_embed import MotionEmbeddingConfig, unload_motion_embedding
 from diffusers_motion_embed.adapter.registry import embedding_tensors
 from diffusers_motion_embed.training import RECIPES, TrainingConfig, default_recipe, train_motion_embedding
+from diffusers_motion_embed.training.recipes import settings_for
 from tests.helpers import NUM_FRAMES
 from tests.models.zoo import ZOO, make_model
 from tests.pipelines.wan import wan
@@ -66,7 +67,7 @@ def test_all_parts_learn_together():
 def test_every_class_of_models_has_a_recipe_and_learns_by_it_without_options():
     rotary = {name for name, specimen in ZOO.items() if not specimen.rows}
     assert {name for name in ZOO if default_recipe(make_model(name)) == "position"} == rotary
-    assert {default_recipe(make_model(name)) for name in ZOO} == {"default", "position"}
+    assert {default_recipe(make_model(name)) for name in ZOO} == {"default", "gentle", "position"}
     without = make_model("CogVideoXTransformer3DModel", use_rotary_positional_embeddings=False)
     assert default_recipe(without) == "full_attention"
 
@@ -81,3 +82,10 @@ def test_every_class_of_models_has_a_recipe_and_learns_by_it_without_options():
     with pytest.raises(EnoughError):
         train_motion_embedding(pipe, clip(5, 32), "a red circle", callback=stop, progress_bar=False)
     assert raised == [(TrainingConfig(**RECIPES["position"].training), ("qk", "p"), (1, 1))]
+
+
+def test_a_recipe_without_one_of_its_parts_is_without_the_parts_rate(animatediff):
+    whole, _ = settings_for(animatediff.unet, None, None)
+    assert whole.v_learning_rate == RECIPES["gentle"].training["v_learning_rate"]
+    rest, embedding = settings_for(animatediff.unet, None, MotionEmbeddingConfig(parts=("qk",)))
+    assert (rest.v_learning_rate, embedding.parts) == (None, ("qk",))
