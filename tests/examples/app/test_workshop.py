@@ -59,7 +59,7 @@ def test_a_stopped_run_goes_on_as_if_nothing_had_happened(workshop, make_run):
     assert_unchanged(workshop.pipe.unet, before)
 
 
-@pytest.mark.parametrize(("name", "own"), [("tiny-animatediff", "default"), ("tiny-wan", "position")])
+@pytest.mark.parametrize(("name", "own"), [("tiny-animatediff", "gentle"), ("tiny-wan", "position")])
 def test_embedded_models_learn_by_their_own_recipe(tmp_path, name, own):
     few = ("--max_train_steps", "1", "--num_inference_steps", "1", "--device", "cpu")
     workshop = Workshop(parse_arguments(None, ["--pretrained_model_name_or_path", name, *few]))
