@@ -92,8 +92,9 @@ def parse_with_recipe(
     name = given.recipe or recipe_of_base(given)
     parser.set_defaults(**{**recipe_defaults(RECIPES[name]), **(defaults or {}), "recipe": name})
     options = parser.parse_args(arguments)
-    for part in set(PARTS) - set(options.parts):
-        if needless := [f"--{name}" for name in OF_PARTS[part] if name in changed]:
+    for part, names in OF_PARTS.items():
+        needless = [f"--{name}" for name in names if name in changed]
+        if needless and part not in options.parts:
             parser.error(
                 f"There is no part {part} to which {', '.join(needless)} would apply: "
                 f"--parts is {' '.join(options.parts)}, by the recipe {name!r} or as given."
