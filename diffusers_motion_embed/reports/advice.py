@@ -15,7 +15,9 @@ LEAKS = 0.1  # leakage from which the reference's look shows
 FALLING = 0.05  # share by which the loss fell between the last two quarters of a run that was too short
 
 A_VALUE_PART = "a value part, --learning_rate 0.1 --parts qk v p --value_grid 3 3"
-LESS_OF_VALUES = 'less of the value part alone, pipe.set_motion_scale({"v": 0.5}), or a run with --recipe gentle.'
+LESS_OF_VALUES = (
+    'less of the value part alone, pipe.set_motion_scale({"v": 0.5}), or a run with a lower --v_learning_rate.'
+)
 
 
 def advise(

@@ -16,7 +16,7 @@ SETTLED = [(10 * step, 0.5) for step in range(1, 11)]
     [
         (Measures(0.2, 0.9, 0.0), SETTLED, {}, ["The motion arrived: fidelity 0.90, 0.70 more"], ["Try"]),
         (Measures(0.85, 0.9, 0.0), SETTLED, {}, ["nearly as much without the motion"], ["arrived"]),
-        (Measures(0.2, 0.9, 0.3), SETTLED, {}, ["arrived", "weaker scale", "--recipe gentle"], ["longer"]),
+        (Measures(0.2, 0.9, 0.3), SETTLED, {}, ["arrived", "weaker scale", "--v_learning_rate"], ["longer"]),
         (Measures(0.2, 0.3, 0.0), FALLING, {"max_train_steps": 100}, ["--max_train_steps 200"], ["settled"]),
         (Measures(0.2, 0.3, 0.0), SETTLED, {}, ["The loss has settled", "stronger scale"], ["longer"]),
         (Measures(0.2, 0.3, 0.3), SETTLED, {}, ["--recipe full_attention", "weaker scale"], ["settled"]),
