@@ -69,13 +69,13 @@ def parse_arguments(description: str, arguments: list[str] | None = None) -> arg
 
 def _defaults_of_tracking(parser: argparse.ArgumentParser, arguments: list[str] | None) -> dict[str, Any]:
     """What --tracked has instead of the recipe's values; it ends with an error if options of training are given."""
-    given = parser.parse_known_args(arguments)[0]
-    if not given.tracked:
+    options, given = parser.parse_known_args(arguments)[0], names_given(parser, arguments)
+    if not options.tracked:
         return {}
     names = [*TrainingConfig.__dataclass_fields__, *OF_TRAINING]
-    if needless := [f"--{name}" for name in names if is_given(parser, given, name)]:
+    if needless := [f"--{name}" for name in names if name in given]:
         parser.error(f"--tracked trains nothing: leave out {', '.join(needless)}.")
-    if len(given.reference_video or ()) > 1:
+    if len(options.reference_video or ()) > 1:
         parser.error("--tracked follows one --reference_video.")
     return {"parts": TRACKED_PARTS, "timing": TRACKED_TIMING}
 
@@ -87,13 +87,12 @@ def parse_with_recipe(
 
     It ends with an error if an option is given for a part that the embedding does not have.
     """
-    given = parser.parse_known_args(arguments)[0]
-    changed = {name for names in OF_PARTS.values() for name in names if is_given(parser, given, name)}
-    name = given.recipe or recipe_of_base(given)
+    base, given = parser.parse_known_args(arguments)[0], names_given(parser, arguments)
+    name = base.recipe or recipe_of_base(base)
     parser.set_defaults(**{**recipe_defaults(RECIPES[name]), **(defaults or {}), "recipe": name})
     options = parser.parse_args(arguments)
     for part, names in OF_PARTS.items():
-        needless = [f"--{name}" for name in names if name in changed]
+        needless = [f"--{name}" for name in names if name in given]
         if needless and part not in options.parts:
             parser.error(
                 f"There is no part {part} to which {', '.join(needless)} would apply: "
@@ -102,9 +101,11 @@ def parse_with_recipe(
     return options
 
 
-def is_given(parser: argparse.ArgumentParser, options: argparse.Namespace, name: str) -> bool:
-    """Whether an option was set to something else than its default."""
-    return getattr(options, name) != parser.get_default(name)
+def names_given(parser: argparse.ArgumentParser, arguments: list[str] | None) -> set[str]:
+    """Names of the options that are among the arguments, even where they say what is the default."""
+    names, unset = vars(parser.parse_known_args(arguments)[0]), object()
+    seen = parser.parse_known_args(arguments, argparse.Namespace(**dict.fromkeys(names, unset)))[0]
+    return {name for name, value in vars(seen).items() if value is not unset}
 
 
 def recipe_of_base(options: argparse.Namespace) -> str:

@@ -206,6 +206,7 @@ def test_tracking_refuses_what_belongs_to_training(arguments, message, capsys):
         (("--parts", "qk", "--v_learning_rate", 0.1, "--value_grid", 2, 2), "v"),
         (("--parts", "qk", "--no-debias_in_training"), "v"),
         (("--parts", "qk", "--debias", "identity"), "v"),
+        (("--parts", "qk", "--debias", "difference"), "v"),  # which is the default
         (("--parts", "v", "--qk_learning_rate", 0.1), "qk"),
         (("--parts", "v", "--center_qk"), "qk"),
         (("--recipe", "default", "--position_grid", 2, 2), "p"),
