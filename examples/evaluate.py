@@ -39,6 +39,7 @@ from diffusers_motion_embed.commands.training_arguments import (
     add_frames,
     add_generation,
     add_training,
+    count,
     frame_settings,
     make_configs,
     parse_with_recipe,
@@ -57,7 +58,7 @@ from examples.report import Page, interval, scatter, table
 ADAPTER_NAME = "evaluated"
 # What a clip depends on besides prompt, seed, size and motion.
 GENERATION_OPTIONS = (
-    *("pretrained_model_name_or_path", "motion_adapter", "revision", "variant", "dtype"),
+    *("pretrained_model_name_or_path", "motion_adapter", "revision", "variant", "dtype", "quantization", "gguf"),
     *("num_inference_steps", "guidance_scale", "call_arguments"),
 )
 SHEET_PROMPTS = 2  # how many prompts a contact sheet shows
@@ -78,7 +79,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--reference_prompts", nargs="+", help="What they show; by default the text files beside them.")
     add("--embeddings", nargs="+", help="Folders or repositories, one for each; by default they are learned.")
     add("--prompts", nargs="+", required=True, help="The prompts of the clips to make with each embedding.")
-    add("--num_seeds", type=int, default=1, help="Clips of each prompt.")
+    add("--num_seeds", type=count, default=1, help="Clips of each prompt.")
     add("--motion_scales", type=float, nargs="+", default=[1.0])
     add("--clip_model", help="Folder or id of a CLIP model, for consistency and fit to the prompt.")
     add("--device", default=str(available_device()), help="By default what torch offers.")
@@ -112,7 +113,7 @@ def learn(options: argparse.Namespace, pipe: Any, name: str, clip: ReferenceClip
 
 def stored_clip(folder: Path, identity: Mapping[str, Any], make: Callable[[], np.ndarray]) -> np.ndarray:
     """The stored clip of this identity, or a new one if there is none, or only a part of it."""
-    name = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:32] + ".npy"
+    name = hashlib.sha256(json.dumps(identity, sort_keys=True, default=str).encode()).hexdigest()[:32] + ".npy"
     try:
         return np.load(folder / name)
     except (OSError, ValueError, EOFError):

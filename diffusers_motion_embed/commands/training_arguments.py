@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args
@@ -18,7 +19,8 @@ from diffusers_motion_embed.estimate import parse_memory
 from diffusers_motion_embed.functional import DEBIAS_MODES
 from diffusers_motion_embed.training import RECIPES, TIMESTEP_SAMPLING, Recipe, TrainingConfig, default_recipe
 from diffusers_motion_embed.training.config import LearningRateSchedule, Loss
-from diffusers_motion_embed.training.recipes import MOTION_MODULES, for_parts
+from diffusers_motion_embed.training.losses import LOSSES
+from diffusers_motion_embed.training.recipes import MOTION_MODULES, OF_PARTS, for_parts
 from diffusers_motion_embed.training.tracked import PARTS as TRACKED_PARTS
 from diffusers_motion_embed.training.tracked import TIMING as TRACKED_TIMING
 from diffusers_motion_embed.video import ReferenceClip
@@ -35,11 +37,6 @@ OF_TRAINING = (  # besides the options of `TrainingConfig`
     "resume_from_checkpoint",
     "save_spatial_lora",
 )
-OF_PARTS = {  # what says nothing to an embedding without that part
-    "qk": ("qk_learning_rate", "center_qk"),
-    "v": ("v_learning_rate", "value_grid", "debias", "debias_in_training"),
-    "p": ("p_learning_rate", "position_grid"),
-}
 NUM_FRAMES = 16
 USUAL_FPS = 8  # of pictures without times
 
@@ -60,11 +57,30 @@ def parse_arguments(description: str, arguments: list[str] | None = None) -> arg
     _add_output(parser.add_argument_group("output"))
     add_generation(parser.add_argument_group("validation videos"))
     options = parse_with_recipe(parser, arguments, _defaults_of_tracking(parser, arguments))
+    _check_company(parser, options, names_given(parser, arguments))
     if options.reference_videos and (options.prompt or options.push_to_hub or options.report_to or options.features):
         parser.error("--reference_videos does not go with --prompt, --features, --push_to_hub or --report_to.")
     if options.select == "best" and not options.validation_prompt:
         parser.error("--select best measures clips of prompts: give --validation_prompt.")
+    if options.save_inverted_noise and len(options.reference_video or ()) > 1:
+        parser.error("--save_inverted_noise keeps the noise of one --reference_video.")
     return options
+
+
+def _check_company(parser: argparse.ArgumentParser, options: argparse.Namespace, given: set[str]) -> None:
+    """End with an error if an option is given that says nothing without another one."""
+    company = (
+        ("memory", "--estimate", options.estimate),
+        ("checkpoints_total_limit", "--checkpointing_steps", options.checkpointing_steps),
+        ("hub_model_id", "--push_to_hub", options.push_to_hub),
+        ("license", "--push_to_hub", options.push_to_hub),
+        ("spatial_rank", "--loss debiased_hybrid", LOSSES[options.loss].trains_spatial_lora),
+        ("spatial_learning_rate", "--loss debiased_hybrid", LOSSES[options.loss].trains_spatial_lora),
+        ("lr_warmup_steps", "an --lr_scheduler that warms up", options.lr_scheduler != "constant"),
+    )
+    for name, other, is_there in company:
+        if name in given and not is_there:
+            parser.error(f"--{name} says nothing without {other}.")
 
 
 def _defaults_of_tracking(parser: argparse.ArgumentParser, arguments: list[str] | None) -> dict[str, Any]:
@@ -124,7 +140,7 @@ def recipe_of_base(options: argparse.Namespace) -> str:
             )
     except UnsupportedModelError:  # an image model, which gets a motion adapter
         return MOTION_MODULES
-    except (OSError, KeyError):
+    except (OSError, KeyError, AttributeError):  # AttributeError: a class of another package
         return "default"
 
 
@@ -209,12 +225,47 @@ def tracker(text: str) -> str | None:
     return None if text.lower() == "none" else text
 
 
+def json_object(text: str) -> dict[str, Any]:
+    try:
+        values = json.loads(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is not JSON ({error}).") from error
+    if not isinstance(values, dict):
+        raise argparse.ArgumentTypeError(f'{text!r} is no JSON object, such as {{"max_sequence_length": 128}}.')
+    return values
+
+
+def count(text: str) -> int:
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number of at least 1.")
+    return int(text)
+
+
+def rate(text: str) -> float:
+    if not 0 < _number(text) < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number above 0.")
+    return float(text)
+
+
+def share(text: str) -> float:
+    if not 0 <= _number(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no share from 0 to below 1.")
+    return float(text)
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
+
+
 def add_base(group: argparse._ActionsContainer) -> None:
     add = group.add_argument
     add("--pretrained_model_name_or_path", required=True, help="Base pipeline: a folder or a Hub repository.")
     add("--motion_adapter", help="AnimateDiff motion adapter for an image model: a folder or a repository.")
     add("--component", help="Which model to train in a pipeline with two; by default the first.")
-    add("--call_arguments", type=json.loads, default={}, help="Further arguments of the pipeline's call, as JSON.")
+    add("--call_arguments", type=json_object, default={}, help="Further arguments of the pipeline's call, as JSON.")
     add("--revision", help="Which revision of the base pipeline's repository.")
     add("--variant", help="Which variant of the base pipeline's files, such as fp16.")
     add("--dtype", choices=DTYPES, default="float32", help="The type of the base's weights.")
@@ -301,7 +352,7 @@ def add_embedding(group: argparse._ActionsContainer) -> None:
     add("--debias", choices=DEBIAS_MODES, default=MotionEmbeddingConfig.debias)
     add("--timing", type=float, nargs=2, metavar=("START", "END"), help="Part of the schedule in which it acts.")
     add("--save_dtype", choices=DTYPES, default="float32", help="Half precision halves the file.")
-    add("--max_error", type=float, help="Store the embedding in compact form, with this relative error at most.")
+    add("--max_error", type=share, help="Store the embedding in compact form, with this relative error at most.")
 
 
 def _add_output(group: argparse._ActionsContainer) -> None:
@@ -326,6 +377,6 @@ def _add_output(group: argparse._ActionsContainer) -> None:
 def add_generation(group: argparse._ActionsContainer) -> None:
     """How videos are made."""
     add = group.add_argument
-    add("--num_inference_steps", type=int, default=25)
+    add("--num_inference_steps", type=count, default=25)
     add("--guidance_scale", type=float, default=7.5)
-    add("--fps", type=float, help=f"By default that of the reference, or {USUAL_FPS} of pictures without times.")
+    add("--fps", type=rate, help=f"By default that of the reference, or {USUAL_FPS} of pictures without times.")

@@ -61,9 +61,14 @@ class CheckpointConfig:
         """The checkpoint to resume from; None to start from the beginning.
 
         Raises:
-            CheckpointError: If the named one does not exist.
+            CheckpointError: If the named one does not exist, or the run would begin among those of another.
         """
         if self.resume_from_checkpoint is None:
+            if others := [path.name for path in list_checkpoints(self.output_dir)]:
+                raise CheckpointError(
+                    f"{self.output_dir} holds {', '.join(others)} of an earlier run. Go on from there with "
+                    f'resume_from_checkpoint="{LATEST}", delete them, or choose another output_dir.'
+                )
             return None
         if str(self.resume_from_checkpoint) == LATEST:
             found = list_checkpoints(self.output_dir)

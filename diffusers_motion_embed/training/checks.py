@@ -122,16 +122,27 @@ def check_options(
         ValueError: If options contradict each other.
         VideoError: If the loss needs more frames.
     """
+    if "prompt" in call_arguments:
+        raise ValueError(
+            "call_arguments has a prompt, which would replace what the references are said to show. Leave it out, and "
+            "give prompt."
+        )
     if config.color_negative and gives_text(call_arguments):
         raise ValueError(
             "color_negative shows the negative with an empty prompt, and call_arguments has features of a prompt "
             "for both. Leave prompt_embeds out, or set color_negative=False."
         )
-    for part, rate in (("qk", config.qk_learning_rate), ("v", config.v_learning_rate)):
-        if rate is not None and part not in parts:
+    of_parts = (
+        ("qk", "qk_learning_rate", config.qk_learning_rate is not None),
+        ("qk", "center_qk", config.center_qk),
+        ("v", "v_learning_rate", config.v_learning_rate is not None),
+        ("p", "p_learning_rate", config.p_learning_rate != TrainingConfig.p_learning_rate),
+    )
+    for part, name, is_given in of_parts:
+        if is_given and part not in parts:
             raise ValueError(
-                f"{part}_learning_rate is given, and the embedding has no part {part!r}: its parts are "
-                f"{', '.join(parts)}. Leave {part}_learning_rate out, or give an embedding_config with that part."
+                f"{name} is given, and the embedding has no part {part!r}: its parts are {', '.join(parts)}. Leave "
+                f"{name} out, or give an embedding_config with that part."
             )
     loss = LOSSES[config.loss]
     if len(clips[0]) < loss.least_frames:

@@ -18,6 +18,7 @@ from diffusers_motion_embed.architectures.conditioning import Conditioning, batc
 from diffusers_motion_embed.architectures.noising import Noising
 from diffusers_motion_embed.config import PARTS
 from diffusers_motion_embed.errors import CheckpointError, TrainingDivergedError
+from diffusers_motion_embed.functional import Debias
 from diffusers_motion_embed.storage.embedding import EmbeddingTensors
 from diffusers_motion_embed.training.config import TrainingConfig
 from diffusers_motion_embed.training.losses import LOSSES, base_loss
@@ -42,6 +43,7 @@ class Optimization:
         spatial: Parameters of the LoRA that the hybrid loss also trains, by name; empty for other losses.
         config: Options of the run.
         accelerator: The `Accelerator` that shares every step among its processes; None for one process.
+        debias: The mode through which the model's layers add the value part.
     """
 
     def __init__(
@@ -55,8 +57,9 @@ class Optimization:
         spatial: dict[str, Tensor],
         config: TrainingConfig,
         accelerator: Any = None,
+        debias: Debias = "identity",
     ) -> None:
-        self.model, self.config, self.accelerator = model, config, accelerator
+        self.model, self.config, self.accelerator, self.debias = model, config, accelerator, debias
         self.tensors, self.spatial = tensors, spatial
         self.noising, self.clips = noising, clips.to(model.dtype)
         self.conditionings, self.frame_conditionings = conditionings, frame_conditionings
@@ -307,6 +310,7 @@ class Optimization:
             "num_processes": self.num_processes,
             "references": digest.hexdigest(),
             "layers": hashlib.sha256(json.dumps(shapes).encode()).hexdigest(),
+            "debias": self.debias,
         }
 
 

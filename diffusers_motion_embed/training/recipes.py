@@ -7,7 +7,7 @@ from typing import Any
 from torch import nn
 
 from diffusers_motion_embed.architectures import find_architecture
-from diffusers_motion_embed.config import PARTS, MotionEmbeddingConfig
+from diffusers_motion_embed.config import MotionEmbeddingConfig
 from diffusers_motion_embed.training.config import TrainingConfig
 
 
@@ -54,6 +54,13 @@ RECIPES = {
     ),
 }
 
+# Options and settings that say nothing to an embedding without that part.
+OF_PARTS = {
+    "qk": ("qk_learning_rate", "center_qk"),
+    "v": ("v_learning_rate", "value_grid", "debias", "debias_in_training"),
+    "p": ("p_learning_rate", "position_grid"),
+}
+
 # The recipe for AnimateDiff's models: by the default, plain backgrounds would take on the reference's pattern.
 MOTION_MODULES = "gentle"
 
@@ -68,8 +75,8 @@ def settings_for(
 
 
 def for_parts(training: Mapping[str, Any], parts: Collection[str]) -> dict[str, Any]:
-    """A recipe's options of training, without the learning rates of other parts."""
-    other = {f"{part}_learning_rate" for part in PARTS if part not in parts}
+    """A recipe's options of training, without those of other parts."""
+    other = {name for part, names in OF_PARTS.items() if part not in parts for name in names}
     return {name: value for name, value in training.items() if name not in other}
 
 

@@ -173,8 +173,9 @@ def train_motion_embedding(
         with kept_on_device(pipe, model, streamed_layers(model, config)) as placed:
             embedding = _prepare(embedding_config, config, pipe, component, clips, prompts, reference)
             with _attach(pipe, model, adapter_name, embedding, config, spatial_lora_directory, placed) as spatial:
-                noising = noising_of(pipe.scheduler)
-                run = Optimization(model, noising, *reference, embedding.tensors, spatial, config, accelerator)
+                noising, through = noising_of(pipe.scheduler), _debias_of(config, embedding.config)
+                learned = embedding.tensors, spatial, config
+                run = Optimization(model, noising, *reference, *learned, accelerator, through)
                 guard = Guard(run)
                 if state is not None:
                     guard.load_state(*state)

@@ -60,7 +60,7 @@ def test_an_image_model_learns_as_the_animatediff_model_that_it_becomes(tmp_path
 
 def test_every_option_of_training_is_an_argument():
     values = {"max_train_steps": 7, "lr_warmup_steps": 3, "timestep_power": 2.0, "gradient_checkpointing": True}
-    values |= {"loss": "motion_distillation", "timestep_sampling": (0.2, 0.4), "spatial_rank": 4, "seed": 9}
+    values |= {"loss": "debiased_hybrid", "timestep_sampling": (0.2, 0.4), "spatial_rank": 4, "seed": 9}
     arguments = ["--gradient_checkpointing", "--timestep_sampling", "0.2-0.4"]
     for name, value in values.items():
         if f"--{name}" not in arguments:
@@ -220,6 +220,39 @@ def test_what_is_said_of_a_part_needs_that_part(arguments, part, capsys):
     assert f"There is no part {part} to which" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--memory", "16GB"), "--memory says nothing without --estimate"),
+        (("--checkpoints_total_limit", 2), "says nothing without --checkpointing_steps"),
+        (("--hub_model_id", "someone/motion"), "--hub_model_id says nothing without --push_to_hub"),
+        (("--license", "other"), "--license says nothing without --push_to_hub"),
+        (("--spatial_rank", 4), "--spatial_rank says nothing without --loss debiased_hybrid"),
+        (("--spatial_learning_rate", 0.1), "--spatial_learning_rate says nothing without --loss debiased_hybrid"),
+        (("--lr_scheduler", "constant", "--lr_warmup_steps", 3), "says nothing without an --lr_scheduler that warms"),
+        (("--reference_video", "one.mp4", "two.mp4", "--save_inverted_noise"), "the noise of one --reference_video"),
+        (("--max_error", 1.5), "'1.5' is no share from 0 to below 1"),
+        (("--max_error", "much"), "'much' is no share"),
+        (("--num_inference_steps", 0), "'0' is no whole number of at least 1"),
+        (("--fps", "nan"), "'nan' is no number above 0"),
+        (("--fps", 0), "'0' is no number above 0"),
+        (("--call_arguments", "[1]"), r"'[1]' is no JSON object, such as"),
+        (("--call_arguments", "null"), "'null' is no JSON object"),
+        (("--call_arguments", "{bad"), "'{bad' is not JSON (Expecting"),
+    ],
+)
+def test_what_would_change_nothing_or_fail_after_training_is_refused_before(arguments, message, capsys):
+    with pytest.raises(SystemExit):
+        configs(*arguments)
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("component", ["text_encoder", "tokenizer", "vae", "nothing"])
+def test_a_component_of_another_kind_is_left_to_the_error_of_loading(component):
+    base = ("--pretrained_model_name_or_path", str(EXAMPLES / "tiny-t2v"))
+    assert configs(*base, "--component", component)[1].component == component
+
+
 def test_what_a_recipe_says_of_a_part_may_stay_without_it():
-    assert configs("--recipe", "position", "--parts", "p")[0].center_qk
+    assert not configs("--recipe", "position", "--parts", "p")[0].center_qk
     assert configs("--recipe", "gentle", "--parts", "qk")[0].v_learning_rate is None

@@ -45,7 +45,16 @@ class StopError(Exception):
 
 
 def train(
-    folder, *, stop_after=None, resume=None, pipe=None, callback=None, limit=None, prompt="a red circle", **options
+    folder,
+    *,
+    stop_after=None,
+    resume=None,
+    pipe=None,
+    callback=None,
+    limit=None,
+    prompt="a red circle",
+    debias="difference",
+    **options,
 ):
     """Train on a fresh pipeline, and return the saved embedding's bytes; None if stopped."""
     pipe = pipe or enable_motion_embedding(make_text_to_video())
@@ -65,7 +74,7 @@ def train(
             frames(),
             prompt,
             TrainingConfig(**{**OPTIONS, **options}),
-            embedding_config=make_config(),
+            embedding_config=make_config(debias=debias),
             checkpoints=checkpoints,
             callback=stop,
             progress_bar=False,
@@ -102,6 +111,23 @@ def test_a_checkpoint_is_an_embedding(tmp_path, text_to_video):
         assert torch.equal(
             state[f"trained.{key.removeprefix('base_model.model.').replace('.motion_embedding_', '.')}"], tensor
         )
+
+
+def test_a_run_does_not_begin_among_the_checkpoints_of_another(tmp_path, text_to_video):
+    train(tmp_path, stop_after=4)
+    before = (tmp_path / "checkpoint-3" / STATE_NAME).read_bytes()
+    text_to_video.unload_motion_embedding()
+    with pytest.raises(CheckpointError, match='holds checkpoint-3 of an earlier run. Go on .*"latest", delete them, or'):
+        train(tmp_path, pipe=text_to_video)
+    assert (tmp_path / "checkpoint-3" / STATE_NAME).read_bytes() == before
+    assert not text_to_video.get_list_motion_embeddings()
+
+
+def test_a_run_does_not_go_on_through_another_debiasing(tmp_path):
+    train(tmp_path, stop_after=4)
+    with pytest.raises(CheckpointError, match="other settings: debias 'difference' there, 'centered' here"):
+        train(tmp_path, resume="latest", debias="centered")
+    assert train(tmp_path, resume="latest")
 
 
 def test_only_the_last_checkpoints_are_kept(tmp_path):

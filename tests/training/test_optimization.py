@@ -151,12 +151,19 @@ def test_losses_that_cannot_give_what_is_asked_say_so(text_to_video, frames, opt
     assert_unchanged(text_to_video.unet, before)
 
 
-@pytest.mark.parametrize(("part", "other"), [("qk", "v"), ("v", "qk")])
-def test_a_rate_for_a_part_that_is_not_learned_is_refused(text_to_video, part, other):
+@pytest.mark.parametrize(
+    ("name", "value", "other"),
+    [
+        ("qk_learning_rate", 0.1, "v"),
+        ("center_qk", True, "v"),
+        ("v_learning_rate", 0.1, "qk"),
+        ("p_learning_rate", 0.1, "qk"),
+    ],
+)
+def test_an_option_of_a_part_that_is_not_learned_is_refused(text_to_video, name, value, other):
     before = snapshot(text_to_video.unet)
-    embedding = {"parts": (other,)}
-    with pytest.raises(ValueError, match=f"{part}_learning_rate is given.* no part '{part}': its parts are {other}"):
-        train(text_to_video, embedding=embedding, **{f"{part}_learning_rate": 0.1})
+    with pytest.raises(ValueError, match=f"{name} is given, and the embedding has no part '.*': its parts are {other}"):
+        train(text_to_video, embedding={"parts": (other,)}, **{name: value})
     assert_unchanged(text_to_video.unet, before)
 
 
