@@ -4,7 +4,7 @@ Every function takes a pipeline or a bare model first. `pipelines.MotionEmbeddin
 """
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -47,7 +47,9 @@ def set_motion_embeddings(
     for model, here in chosen:
         registry_of(model).activate({name: scale_of[name] for name in here})
     for name, scale in scale_of.items():
-        _warn_of_missing([(model, [name]) for model, here in chosen if name in here], _parts_of(scale), "its scale")
+        with_it = [(model, [name]) for model, here in chosen if name in here]
+        _warn_of_missing(with_it, _parts_of(scale), "its scale")
+        _warn_of_idle_blocks(with_it, scale)
 
 
 def set_motion_scale(pipe_or_model: Any, scale: Scale, adapter_name: str | None = None) -> None:
@@ -65,11 +67,12 @@ def set_motion_scale(pipe_or_model: Any, scale: Scale, adapter_name: str | None 
         AdapterNameError: If the name is unknown, or nothing is loaded.
         MotionScaleError: If a number is not finite, or is for an unknown part or block.
     """
-    chosen = choose_embeddings(pipe_or_model, adapter_name)
+    chosen = _chosen(pipe_or_model, adapter_name)
     _check_scales(chosen, [scale])
     for model, names in chosen:
         registry_of(model).set_scale(names, scale)
     _warn_of_missing(chosen, _parts_of(scale), "its scale")
+    _warn_of_idle_blocks(chosen, scale)
 
 
 def set_motion_timing(
@@ -90,7 +93,7 @@ def set_motion_timing(
         AdapterNameError: If the name is unknown, or nothing is loaded.
         ValueError: Unless 0 <= start < end <= 1.
     """
-    for model, names in choose_embeddings(pipe_or_model, adapter_name):
+    for model, names in _chosen(pipe_or_model, adapter_name):
         registry_of(model).update(names, timing=(start, end))
 
 
@@ -109,7 +112,7 @@ def set_motion_debias(pipe_or_model: Any, debias: Debias, adapter_name: str | No
         AdapterNameError: If the name is unknown, or nothing is loaded.
         ValueError: If there is no such mode.
     """
-    chosen = choose_embeddings(pipe_or_model, adapter_name)
+    chosen = _chosen(pipe_or_model, adapter_name)
     for model, names in chosen:
         registry_of(model).update(names, debias=debias)
     _warn_of_missing(chosen, {"v"}, "debiasing it")
@@ -131,7 +134,7 @@ def set_motion_frame_policy(pipe_or_model: Any, policy: FramePolicy, adapter_nam
         AdapterNameError: If the name is unknown, or nothing is loaded.
         ValueError: If there is no such policy.
     """
-    for model, names in choose_embeddings(pipe_or_model, adapter_name):
+    for model, names in _chosen(pipe_or_model, adapter_name):
         registry_of(model).update(names, frame_policy=policy)
 
 
@@ -154,7 +157,7 @@ def set_motion_region(
         ValueError: If `mask` has another number of axes, or a number is not from 0 to 1.
     """
     region = None if mask is None else _as_region(mask)
-    for model, names in choose_embeddings(pipe_or_model, adapter_name):
+    for model, names in _chosen(pipe_or_model, adapter_name):
         registry_of(model).set_region(names, region)
 
 
@@ -198,6 +201,18 @@ def enable_motion_embedding_layers(pipe_or_model: Any) -> None:
     _set_enabled(pipe_or_model, True)
 
 
+def _chosen(pipe_or_model: Any, adapter_name: str | None) -> list[tuple[ModelMixin, list[str]]]:
+    """As `choose_embeddings`; says so if there is none that the call is for."""
+    chosen = choose_embeddings(pipe_or_model, adapter_name)
+    if not any(names for _, names in chosen):
+        warnings.warn(
+            "No motion embedding is active, so this changes nothing. Name one, as adapter_name, or activate it with "
+            "set_motion_embeddings(...) first.",
+            stacklevel=3,
+        )
+    return chosen
+
+
 def _check_scales(chosen: list[tuple[ModelMixin, list[str]]], scales: list[Scale]) -> None:
     for model, _ in chosen:  # all before the first is set
         for scale in scales:
@@ -223,3 +238,24 @@ def _warn_of_missing(chosen: list[tuple[ModelMixin, list[str]]], parts: set[str]
     for part in sorted(parts) if configs else ():
         if not any(part in config.parts for config in configs):
             warnings.warn(f'No motion embedding here has the part "{part}", so {what} changes nothing.', stacklevel=3)
+
+
+def _warn_of_idle_blocks(chosen: list[tuple[ModelMixin, list[str]]], scale: Scale) -> None:
+    """Say that a scale changes nothing in a block, because no embedding that it is for has layers there."""
+    for model, names in chosen:
+        registry = registry_of(model)
+        adapted = {path for path, layer in registry.layers.items() if not layer.embeddings.keys().isdisjoint(names)}
+        for block in _idle_blocks(scale, registry.places, adapted) if names else ():
+            warnings.warn(
+                f"No motion embedding here has layers in {block!r}, so its scale changes nothing there.", stacklevel=3
+            )
+
+
+def _idle_blocks(scale: Any, places: Mapping[str, tuple], adapted: set[str], depth: int = 0) -> Iterator[str]:
+    """The blocks that a scale names, without those in which paths are adapted."""
+    for key, entry in scale.items() if isinstance(scale, Mapping) else ():
+        inside = {path: place for path, place in places.items() if len(place) > depth and place[depth] == key}
+        if inside and adapted.isdisjoint(inside):
+            yield key
+        else:
+            yield from _idle_blocks(entry, inside, adapted, depth + 1)

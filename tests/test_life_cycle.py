@@ -224,6 +224,43 @@ def test_a_call_for_a_part_that_no_embedding_has_says_so(enabled_pipe, embedding
         pipe.set_motion_embeddings(["attention", "whole"], [1.0, {"v": 0.5}])
 
 
+def test_a_call_that_no_motion_is_there_for_says_so(enabled_pipe, embedding_dict):
+    pipe = enabled_pipe
+    pipe.load_motion_embedding(embedding_dict(pipe.unet), "motion")
+    pipe.set_motion_embeddings([])
+    calls = [
+        lambda: pipe.set_motion_scale(0.5),
+        lambda: pipe.set_motion_timing(0.0, 0.5),
+        lambda: pipe.set_motion_debias("centered"),
+        lambda: pipe.set_motion_frame_policy("loop"),
+        lambda: pipe.set_motion_region(torch.ones(4, 4)),
+    ]
+    for call in calls:
+        with pytest.warns(UserWarning, match="No motion embedding is active, so this changes nothing. Name one"):
+            call()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        pipe.set_motion_scale(0.5, "motion")
+
+
+def test_a_scale_of_blocks_without_motion_says_so(enabled_pipe, embedding_dict):
+    pipe = enabled_pipe
+    whole = embedding_dict(pipe.unet)
+    pipe.load_motion_embedding({key: tensor for key, tensor in whole.items() if ".up_blocks.1." in key}, "up")
+    for scale, block in (
+        ({"mid": 0.5}, "mid"),
+        ({"down": {"block_0": 0.5}}, "down"),
+        ({"up": {"block_0": 0.5}}, "block_0"),
+    ):
+        with pytest.warns(UserWarning, match=f"No motion embedding here has layers in '{block}'"):
+            pipe.set_motion_scale(scale)
+        with pytest.warns(UserWarning, match=f"has layers in '{block}'"):
+            pipe.set_motion_embeddings("up", scale)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        pipe.set_motion_scale({"up": {"block_1": 0.5}})
+
+
 def test_a_failing_scale_changes_nothing(enabled_pipe, embedding_dict):
     pipe = enabled_pipe
     for name in ("first", "second"):

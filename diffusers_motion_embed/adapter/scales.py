@@ -59,15 +59,24 @@ def _assign(resolved: LayerScales, scale: Any, places: dict[str, tuple], depth: 
             _assign(resolved, entry, inside[key], depth + 1, f"{what}, {key}")
     elif isinstance(scale, Sequence) and not isinstance(scale, str):
         inside = _grouped(places, depth, int)
-        if len(scale) != len(inside):
-            raise MotionScaleError(
-                f"Got a list of {len(scale)} for {what}, which has {len(inside)} temporal transformers to count."
-            )
+        _check_list(len(scale), len(inside), what)
         for entry, group in zip(scale, inside.values(), strict=True):
             _assign(resolved, entry, group, depth + 1, what)
     else:
         for path in places:
             resolved[path] = dict.fromkeys(PARTS, _finite(scale, what))
+
+
+def _check_list(entries: int, transformers: int, what: str) -> None:
+    if not transformers:
+        raise MotionScaleError(
+            f"Got a list of {entries} for {what}. Lists are for blocks, with an entry for each temporal transformer; "
+            "give a number here, or a dictionary by part or by block."
+        )
+    if entries != transformers:
+        raise MotionScaleError(
+            f"Got a list of {entries} for {what}, which has {transformers} temporal transformers to count."
+        )
 
 
 def _grouped(places: dict[str, tuple], depth: int, kind: type) -> dict[Any, dict[str, tuple]]:

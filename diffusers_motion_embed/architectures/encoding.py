@@ -1,5 +1,6 @@
 """Clips as a pipeline's model sees them: latents, by the conventions of every autoencoder in diffusers' pipelines."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,8 @@ from diffusers_motion_embed.errors import NotFiniteError, VideoError
 
 # Names that pipelines use for the factors by which their autoencoder shrinks pictures and clips.
 SPATIAL_FACTORS = ("vae_scale_factor_spatial", "vae_spatial_compression_ratio", "vae_spatial_scale_factor")
+# Frames that a VAE encodes at a time, by class. It leaves out what is left over, however little it compresses time.
+CHUNKS = {"AutoencoderKLWan": 4}
 TEMPORAL_FACTORS = ("vae_scale_factor_temporal", "vae_temporal_compression_ratio", "vae_temporal_scale_factor")
 
 
@@ -37,14 +40,15 @@ def check_clip(pipe: Any, clip: np.ndarray, model: ModelMixin) -> None:
         )
     factor = first_factor(pipe, TEMPORAL_FACTORS)
     alone = 1 if find_architecture(model).first_frame_alone else 0  # frames that make a latent frame of their own
-    step = factor * patch_frames
-    least = step - (factor - 1) * alone
+    least, chunk = factor * patch_frames - (factor - 1) * alone, CHUNKS.get(type(pipe.vae).__name__, 1)
+    step = math.lcm(factor * patch_frames, chunk)
     if (frames - least) % step or frames < least:
         nearest = max(least, least + round((frames - least) / step) * step)
         made = f"of the first and one of every {factor} that follow" if alone else f"of every {factor}"
         raise VideoError(
             f"{type(pipe).__name__} cannot take {frames} frames, because its VAE makes one latent frame {made}"
             + (f", and its model takes {patch_frames} latent frames at a time" if patch_frames > 1 else "")
+            + (f", and it encodes {chunk} frames at a time" if step > factor * patch_frames else "")
             + f"; use {nearest}, for instance."
         )
     if not getattr(pipe, "free_noise_enabled", False):  # FreeNoise covers a long clip with windows

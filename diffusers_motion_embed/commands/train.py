@@ -39,6 +39,7 @@ from diffusers_motion_embed.reports import (
     Measures,
     mean_figures,
     measure_all,
+    remove_results,
     select_best,
     track_video,
     validate,
@@ -144,6 +145,7 @@ def write_results(
     def save(**arguments: Any) -> None:
         pipe.save_motion_embedding(output_dir, ADAPTER_NAME, **stored_form(options), **arguments)
 
+    remove_results(output_dir)
     save()
     if options.save_inverted_noise:
         save_inverted_noise(output_dir, invert_clip(pipe, clip.frames, call_arguments=options.call_arguments))

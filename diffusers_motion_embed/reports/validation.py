@@ -46,7 +46,12 @@ def validate(pipe: Any, prompts: Sequence[str], make_clip: Callable[[str], Any])
         pipe: A pipeline with the methods of motion embeddings.
         prompts: What the clips show.
         make_clip: Makes a clip of a prompt by the pipeline, from the same noise every time; see `metrics.as_clip`.
+
+    Raises:
+        ValueError: If `prompts` is one text instead of a list.
     """
+    if isinstance(prompts, str):
+        raise ValueError(f"prompts must be a list of texts, got {prompts!r} alone.")
     pipe.disable_motion_embedding_layers()
     try:
         plain = [as_clip(make_clip(prompt)) for prompt in prompts]

@@ -9,11 +9,14 @@ import numpy as np
 from diffusers.utils import export_to_gif, export_to_video
 from PIL import Image
 
+from diffusers_motion_embed.reports.page import PAGE_NAME
 from diffusers_motion_embed.reports.validation import Validation
+from diffusers_motion_embed.storage.files import NOISE_NAME
 from diffusers_motion_embed.video.sheets import write_comparison
 
 
 COMPARISON_WIDTH = 192  # pixels
+RESULTS = ("validation_*.mp4", "preview.mp4", "preview.gif", "comparison.webp", PAGE_NAME, NOISE_NAME)
 
 
 def write_videos(folder: Path, reference: np.ndarray, validations: Sequence[Validation], fps: float) -> list[Path]:
@@ -38,6 +41,17 @@ def write_videos(folder: Path, reference: np.ndarray, validations: Sequence[Vali
     shown = [("reference", reference), *((validation.prompt, validation.moved) for validation in validations)]
     write_comparison([shown], folder / "comparison.webp", fps, width=COMPARISON_WIDTH)
     return paths
+
+
+def remove_results(folder: Path) -> None:
+    """Delete what a run before has written of its own embedding: videos, pictures, the report, the reference's noise.
+
+    Args:
+        folder: The folder of the embedding; it may not exist yet.
+    """
+    for pattern in RESULTS:
+        for path in folder.glob(pattern):
+            path.unlink()
 
 
 def track_video(accelerator: Any, name: str, frames: np.ndarray, fps: float, step: int) -> None:

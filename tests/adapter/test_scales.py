@@ -69,7 +69,7 @@ def test_a_scale_reaches_what_it_names_and_leaves_the_rest_as_trained(scale, cha
         ({"up": [0.5, 0.5]}, "list of 2"),
         ({"up": {"p": 0.5}}, r"up names the part \"p\", which belongs to no section"),
         ({"up": {"block_0": {"v": float("nan")}}}, "the motion scale, up, block_0, v"),
-        ([0.5, 0.5], "list of 2"),
+        ([0.5, 0.5], "list of 2 for the motion scale. Lists are for blocks.*dictionary"),
     ],
 )
 def test_a_scale_that_means_nothing_says_where(scale, message):

@@ -18,6 +18,7 @@ from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from diffusers_motion_embed import MotionEmbeddingError, enable_motion_embedding, read_reference
+from diffusers_motion_embed.storage.files import CONFIG_NAME, WEIGHTS_NAME
 from examples.train_motion_embedding import main
 from tests.conftest import make_animatediff, make_text_to_video
 from tests.helpers import generate
@@ -65,6 +66,14 @@ def test_a_video_file_becomes_an_embedding(make_pipeline, tmp_path, run_here, ca
         assert read_reference(output / name, 4).fps == 4, name
     with Image.open(output / "comparison.webp") as picture:
         assert picture.n_frames == 4
+
+    run_here(  # in the same folder, where nothing is left of the first motion's clips
+        *("--pretrained_model_name_or_path", tmp_path / "base", "--reference_video", REFERENCE),
+        *("--prompt", "a red square", "--output_dir", output, "--num_frames", 4, "--stride", 2),
+        *("--height", 16, "--width", 16, "--max_train_steps", 4, "--timestep_sampling", "0.2-0.9"),
+        *("--resume_from_checkpoint", output / "checkpoint-4"),
+    )
+    assert sorted(path.name for path in output.iterdir() if path.is_file()) == [CONFIG_NAME, WEIGHTS_NAME]
 
     pipe = enable_motion_embedding(DiffusionPipeline.from_pretrained(tmp_path / "base"))
     pipe.set_progress_bar_config(disable=True)

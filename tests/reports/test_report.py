@@ -116,6 +116,8 @@ def test_clips_without_and_with_the_motion(text_to_video, embedding_folder):
 
     plain = make_clip("a circle")
     text_to_video.load_motion_embedding(embedding_folder(text_to_video.unet))
+    with pytest.raises(ValueError, match="must be a list of texts, got 'a circle' alone"):
+        validate(text_to_video, "a circle", make_clip)
     (validation,) = validate(text_to_video, ["a circle"], make_clip)
     as_bytes = (plain.permute(0, 2, 3, 1).numpy() * 255).round()
     assert np.array_equal(validation.plain, as_bytes)
