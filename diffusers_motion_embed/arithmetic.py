@@ -15,7 +15,15 @@ from torch import Tensor
 
 from diffusers_motion_embed.config import MotionEmbeddingConfig, ValueGrid
 from diffusers_motion_embed.errors import IncompatibleEmbeddingError
-from diffusers_motion_embed.functional import combine, concatenate, concatenate_paths, debiased, resample_grid
+from diffusers_motion_embed.functional import (
+    combine,
+    combine_paths,
+    concatenate,
+    concatenate_paths,
+    debiased,
+    resample_grid,
+    reverse_path,
+)
 from diffusers_motion_embed.storage.embedding import Embedding, EmbeddingTensors
 from diffusers_motion_embed.storage.files import read_embedding, write_embedding
 from diffusers_motion_embed.storage.hub import HubArguments, fetch_embedding
@@ -26,7 +34,7 @@ Combine = Callable[[list[Tensor], list[float], int], Tensor]
 
 # How each type combines the parts of layers, position parts, and lengths.
 COMBINATIONS: dict[str, tuple[Combine, Combine, Callable[[Iterable[int]], int]]] = {
-    "linear": (combine, combine, max),
+    "linear": (combine, combine_paths, max),
     "cat": (concatenate, concatenate_paths, sum),
 }
 
@@ -85,7 +93,8 @@ def reversed_embedding(embedding: Embedding) -> Embedding:
     config = embedding.config
     training = {**config.training, "reversed": not config.training.get("reversed", False)}
     flipped = {
-        path: {part: tensor.flip(-2) for part, tensor in parts.items()} for path, parts in _added(embedding).items()
+        path: {part: reverse_path(tensor) if part == "p" else tensor.flip(-2) for part, tensor in parts.items()}
+        for path, parts in _added(embedding).items()
     }
     return Embedding(replace(config, debias="identity", training=training), flipped)
 

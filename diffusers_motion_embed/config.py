@@ -99,8 +99,8 @@ class MotionEmbeddingConfig(PeftConfig):
         self.unknown: dict[str, Any] = {}
         self._check()
         self.parts = tuple(part for part in PARTS if part in self.parts)
-        if "p" in self.parts:  # which readers of version 1 do not know
-            self.format_version = max(self.format_version, 2)
+        if "p" in self.parts:  # which readers of version 1 do not know, nor those of version 2 that it moves in time
+            self.format_version = max(self.format_version, 3)
         height, width = self.position_grid
         self.position_grid = (int(height), int(width))
         if self.value_grid is not None and not isinstance(self.value_grid, str):

@@ -91,6 +91,7 @@ def resample_frames(embedding: Tensor, num_frames: int) -> Tensor:
 
 FramePolicy = Literal["resample", "loop", "hold", "error"]
 FRAME_POLICIES: tuple[str, ...] = get_args(FramePolicy)
+PATH_WIDTH = 3  # numbers of a position part for each place and frame: rows, columns, time
 
 
 def fit_frames(embedding: Tensor, num_frames: int, policy: FramePolicy = "resample") -> Tensor:
@@ -115,6 +116,27 @@ def fit_frames(embedding: Tensor, num_frames: int, policy: FramePolicy = "resamp
         )
     numbers = torch.arange(num_frames, device=embedding.device)
     return embedding[..., numbers % frames if policy == "loop" else numbers.clamp(max=frames - 1), :]
+
+
+def fit_path(path: Tensor, num_frames: int, policy: FramePolicy = "resample") -> Tensor:
+    """As `fit_frames`, for position parts: where the path is stretched, so are its displacements in time.
+
+    Args:
+        path: (h, w, f, 3).
+        num_frames: Number of frames of the clip.
+        policy: See `fit_frames`.
+
+    Raises:
+        IncompatibleEmbeddingError: If the numbers differ and `policy` is "error".
+    """
+    fitted = fit_frames(path, num_frames, policy)
+    stretched = num_frames / path.shape[-2] if policy == "resample" else 1.0
+    return fitted if stretched == 1 else fitted * fitted.new_tensor([1.0, 1.0, stretched])
+
+
+def with_time(path: Tensor) -> Tensor:
+    """A path that may have rows and columns alone, (h, w, f, 2), as one that does not move in time, (h, w, f, 3)."""
+    return F.pad(path, (0, PATH_WIDTH - path.shape[-1]))
 
 
 def resample_grid(value: Tensor, grid: tuple[int, int]) -> Tensor:
@@ -159,8 +181,22 @@ def combine(embeddings: list[Tensor], weights: list[float], num_frames: int) -> 
         weights: One for each.
         num_frames: Number of frames of the sum.
     """
-    stretched = [resample_frames(embedding, num_frames) for embedding in embeddings]
-    return reduce(torch.add, (weight * embedding for weight, embedding in zip(weights, stretched, strict=True)))
+    return _weighted_sum([resample_frames(embedding, num_frames) for embedding in embeddings], weights)
+
+
+def combine_paths(paths: list[Tensor], weights: list[float], num_frames: int) -> Tensor:
+    """As `combine`, for position parts.
+
+    Args:
+        paths: Each (h, w, f, 3), with the same grid.
+        weights: One for each.
+        num_frames: Number of frames of the sum.
+    """
+    return _weighted_sum([fit_path(path, num_frames) for path in paths], weights)
+
+
+def _weighted_sum(embeddings: list[Tensor], weights: list[float]) -> Tensor:
+    return reduce(torch.add, (weight * embedding for weight, embedding in zip(weights, embeddings, strict=True)))
 
 
 def concatenate(embeddings: list[Tensor], weights: list[float], num_frames: int) -> Tensor:
@@ -179,15 +215,20 @@ def concatenate_paths(paths: list[Tensor], weights: list[float], num_frames: int
     """As `concatenate`, for position parts: each path goes on where the one before it ends.
 
     Args:
-        paths: Each (h, w, f, 2), with the same grid.
+        paths: Each (h, w, f, 3), with the same grid.
         weights: One for each.
-        num_frames: Number of frames of the whole.
+        num_frames: Number of frames of the whole, as many as all of them have together.
     """
     joined: list[Tensor] = []
     for path, weight in zip(paths, weights, strict=True):
         path = weight * path
         joined.append(path + (joined[-1][..., -1:, :] - path[..., :1, :]) if joined else path)
-    return concatenate(joined, [1.0] * len(joined), num_frames)
+    return fit_path(torch.cat(joined, dim=-2), num_frames)
+
+
+def reverse_path(path: Tensor) -> Tensor:
+    """A position part, (h, w, f, 3), backwards: what was later by some frames is earlier by as many."""
+    return path.flip(-2) * path.new_tensor([1.0, 1.0, -1.0])
 
 
 def add_to_rows(hidden_states: Tensor, offset: Tensor) -> Tensor:

@@ -56,12 +56,13 @@ def test_what_is_added_comes_one_after_the_other(debias, part):
 
 
 def path_embedding(path, weight=1.0):
-    tensors = {"rope": {"p": weight * torch.tensor(path).reshape(1, 1, -1, 2)}}
+    tensors = {"rope": {"p": weight * torch.tensor(path).reshape(1, 1, -1, 3)}}
     settings = {"num_frames": len(path), "parts": ["p"], "target_modules": ["rope"]}
     return Embedding(make_config(model_class="WanTransformer3DModel", **settings), tensors)
 
 
-RIGHT, DOWN = [(0.0, 0.0), (0.0, 0.5)], [(0.25, 0.0), (0.75, 0.0)]
+# Rows, columns and time.
+RIGHT, DOWN = [(0.0, 0.0, 0.0), (0.0, 0.5, -0.5)], [(0.25, 0.0, 0.0), (0.75, 0.0, -1.0)]
 
 
 def path_of(embedding):
@@ -70,21 +71,24 @@ def path_of(embedding):
 
 def test_paths_run_backwards_and_on_from_where_they_end():
     right, down = path_embedding(RIGHT), path_embedding(DOWN)
-    assert path_of(reversed_embedding(right)) == [[0.0, 0.5], [0.0, 0.0]]
+    assert path_of(reversed_embedding(right)) == [[0.0, 0.5, 0.5], [0.0, 0.0, 0.0]]
     joined = concatenated_embedding([right, down])
-    assert path_of(joined) == [[0.0, 0.0], [0.0, 0.5], [0.0, 0.5], [0.5, 0.5]]
+    assert path_of(joined) == [[0.0, 0.0, 0.0], [0.0, 0.5, -0.5], [0.0, 0.5, -0.5], [0.5, 0.5, -1.5]]
     assert joined.config.target_modules == ["rope"]
 
 
 def test_paths_add_up_and_have_paths_between_them():
-    paths = [path_embedding(RIGHT), path_embedding([*DOWN, (0.75, 1.0)])]  # of two lengths
-    assert path_of(combined_embedding(paths, [1.0, 1.0])) == [[0.25, 0.0], [0.75, 0.25], [0.75, 1.5]]
-    assert path_of(combined_embedding(paths, [0.5, 0.5])) == [[0.125, 0.0], [0.375, 0.125], [0.375, 0.75]]
+    paths = [path_embedding(RIGHT), path_embedding([*DOWN, (0.75, 1.0, -2.0)])]  # of two lengths
+    # Half a frame of two is three quarters of a frame of three.
+    both = [[0.25, 0.0, 0.0], [0.75, 0.25, -1.375], [0.75, 1.5, -2.75]]
+    assert path_of(combined_embedding(paths, [1.0, 1.0])) == both
+    between = [[number / 2 for number in place] for place in both]
+    assert path_of(combined_embedding(paths, [0.5, 0.5])) == between
 
 
 def test_a_path_goes_together_with_vectors():
     vectors = embedding(model_class="WanTransformer3DModel")
-    finer = path_embedding([(0.0, 0.5)] * NUM_FRAMES)
+    finer = path_embedding([(0.0, 0.5, 0.0)] * NUM_FRAMES)
     finer.tensors["rope"]["p"] = finer.tensors["rope"]["p"].expand(2, 3, -1, -1)
     both = combined_embedding([vectors, finer._replace(config=finer.config.changed(position_grid=(2, 3)))], [1.0, 1.0])
     assert (both.config.parts, both.config.position_grid, both.num_layers) == (("qk", "v", "p"), (2, 3), 1)

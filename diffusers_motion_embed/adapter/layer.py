@@ -21,7 +21,7 @@ from diffusers_motion_embed.adapter.state import EmbeddingState
 from diffusers_motion_embed.architectures.layouts import Layout, VideoSize
 from diffusers_motion_embed.architectures.rotary import Rotary
 from diffusers_motion_embed.config import PARTS
-from diffusers_motion_embed.functional import debias, fit_frames, region_weights, resample_grid
+from diffusers_motion_embed.functional import debias, fit_frames, fit_path, region_weights, resample_grid
 
 
 def _unit_scales() -> dict[str, Tensor]:
@@ -41,8 +41,8 @@ class LayerEmbedding:
         state: The adapter's settings; one object shared by all of its layers.
         scales: Strength of each part, 0-dim float32 tensors. It is 0 for an inactive adapter. The registry writes
             them.
-        p: Added to the places of tokens, (h, w, f, 2), rows and columns in shares of the picture's height and width,
-            or None.
+        p: Added to the places of tokens, (h, w, f, 3), rows and columns in shares of the picture's height and width,
+            and time in latent frames, or None.
     """
 
     qk: Tensor | None
@@ -76,7 +76,8 @@ class LayerEmbedding:
         if part == "v":  # at its own length: the model learned these offsets, not their derivative in a longer clip
             tensor = debias(tensor, self.state.debias_weights)
         strength = self.scales[part] * self.state.timing.gate
-        offset = strength * fit_frames(tensor, num_frames, self.state.config.frame_policy)
+        fit = fit_path if part == "p" else fit_frames
+        offset = strength * fit(tensor, num_frames, self.state.config.frame_policy)
         if offset.ndim == 2:
             offset = offset[None, None]
         if offset.shape[:2] != (1, 1):  # one vector is the same everywhere, without being written out

@@ -17,6 +17,7 @@ from diffusers_motion_embed.adapter.attachment import embed_dim
 from diffusers_motion_embed.architectures import find_architecture
 from diffusers_motion_embed.config import LAYER_PARTS, MotionEmbeddingConfig
 from diffusers_motion_embed.errors import IncompatibleEmbeddingError, TargetModulesError
+from diffusers_motion_embed.functional import PATH_WIDTH
 from diffusers_motion_embed.storage.embedding import Embedding, EmbeddingTensors
 from diffusers_motion_embed.storage.files import MAX_NUMBERS
 
@@ -27,7 +28,7 @@ class EmbeddingShape:
 
     Args:
         num_frames: Number of frames.
-        channels: Number of channels; 2 for the position part.
+        channels: Number of channels; 3 for the position part.
         grid: Height and width of the parts that have positions.
         parts: Names of the parts.
     """
@@ -103,7 +104,7 @@ def embedding_shapes(model: ModelMixin, config: MotionEmbeddingConfig, paths: li
 
     def shape(path: str) -> EmbeddingShape:
         if path == find_architecture(model).rotary_path:
-            return EmbeddingShape(frames, 2, config.position_grid, ("p",))
+            return EmbeddingShape(frames, PATH_WIDTH, config.position_grid, ("p",))
         channels, grid = embed_dim(model.get_submodule(path)), own.get(path, (1, 1))
         if not isinstance(wanted, str):
             grid = min(wanted[0], grid[0]), min(wanted[1], grid[1])
@@ -215,7 +216,7 @@ def check_fits(model: nn.Module, embedding: Embedding) -> None:
             f"{config.base_model_name_or_path or 'another base model'}."
         )
     for path, parts in tensors.items():
-        expected = 2 if path == architecture.rotary_path else embed_dim(model.get_submodule(path))
+        expected = PATH_WIDTH if path == architecture.rotary_path else embed_dim(model.get_submodule(path))
         for part, tensor in parts.items():
             if tensor.shape[-1] != expected:
                 raise IncompatibleEmbeddingError(

@@ -2,9 +2,9 @@
 
 Such a table holds, for each token and channel, the cosine and the sine of rate · place. A token that is to stand
 elsewhere is rotated further by rate · displacement. The rates differ from model to model and from size to size. They
-are therefore measured in the table itself, as the angle from a token to the one below it or to its right. Rates of
-more than half a turn a token are known only up to whole turns. That changes nothing for displacements of whole tokens,
-and in between it gives the slowest rotation that fits.
+are therefore measured in the table itself, as the angle from a token to the one below it, to the one on its right, or
+to the one at its place in the next frame. Rates of more than half a turn a token are known only up to whole turns.
+That changes nothing for displacements of whole tokens, and in between it gives the slowest rotation that fits.
 """
 
 from collections.abc import Callable
@@ -49,8 +49,8 @@ class Rotary:
 
         Args:
             table: The table, in the model's own form.
-            displacement: Rows and columns, in shares of the picture's height and width, (positions, frames, 2), or
-                (1, frames, 2) for all positions alike.
+            displacement: Rows and columns in shares of the picture's height and width, and time in latent frames,
+                (positions, frames, 3), or (1, frames, 3) for all positions alike.
             size: Size of the clip in tokens.
 
         Raises:
@@ -79,10 +79,18 @@ def _moved(cosines: Tensor, sines: Tensor, displacement: Tensor, size: VideoSize
     dtype = torch.promote_types(cosines.dtype, torch.float32)
     cos, sin = cosines.to(dtype), sines.to(dtype)
     turns = torch.zeros((), dtype=dtype, device=cos.device)
-    for axis, (length, step) in enumerate(((size.height, size.width), (size.width, 1))):
-        if length > 1:  # a single row or column has no neighbour to measure by, and nowhere to go
-            rate = torch.atan2(sin[step] * cos[0] - cos[step] * sin[0], cos[step] * cos[0] + sin[step] * sin[0])
-            places = length * displacement[..., axis].to(dtype).transpose(0, 1)  # (frames, positions)
+    frame = size.height * size.width
+    # How many tokens there are, in what the displacement counts, and which two tokens are one step apart. Where the
+    # first frame is alone in its latent frame, it may be nearer to the second than other frames are to each other.
+    rows, columns = (size.height, size.height, 0, size.width), (size.width, size.width, 0, 1)
+    time = (size.num_frames, 1, (size.num_frames - 2) * frame, frame)
+    for axis, (length, unit, here, step) in enumerate((rows, columns, time)):
+        if length > 1:  # a single row, column or frame has no neighbour to measure by, and nowhere to go
+            there = here + step
+            rate = torch.atan2(
+                sin[there] * cos[here] - cos[there] * sin[here], cos[there] * cos[here] + sin[there] * sin[here]
+            )
+            places = unit * displacement[..., axis].to(dtype).transpose(0, 1)  # (frames, positions)
             turns = turns + places.reshape(*places.shape, *[1] * rate.ndim) * rate
     cos, sin = (each.unflatten(0, (size.num_frames, size.height * size.width)) for each in (cos, sin))
     further_cos, further_sin = turns.cos(), turns.sin()

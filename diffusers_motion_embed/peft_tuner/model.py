@@ -30,6 +30,7 @@ from diffusers_motion_embed.architectures.rotary import Rotary
 from diffusers_motion_embed.arithmetic import CombinationType, combined_embedding
 from diffusers_motion_embed.config import MotionEmbeddingConfig
 from diffusers_motion_embed.errors import AdapterNameError, EmbeddingFileError, IncompatibleEmbeddingError
+from diffusers_motion_embed.functional import with_time
 from diffusers_motion_embed.storage.compact import expand
 from diffusers_motion_embed.storage.embedding import Embedding
 from diffusers_motion_embed.storage.files import PREFIX, read_embedding
@@ -262,7 +263,7 @@ class MotionEmbeddingModel(BaseTuner):
     def _remap_adapter_state_dict_for_load(
         cls, model: nn.Module, config: PeftConfig, adapter_name: str, state_dict: dict[str, Tensor]
     ) -> dict[str, Tensor]:
-        return super()._remap_adapter_state_dict_for_load(model, config, adapter_name, expand_codes(state_dict))
+        return super()._remap_adapter_state_dict_for_load(model, config, adapter_name, expand_parts(state_dict))
 
 
 def _checked(config: PeftConfig) -> MotionEmbeddingConfig:
@@ -271,8 +272,8 @@ def _checked(config: PeftConfig) -> MotionEmbeddingConfig:
     return config
 
 
-def expand_codes(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Replace the compact form of parts by the parts."""
+def expand_parts(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Replace the compact form of parts by the parts, and give time to position parts of files that have none."""
     expanded = {}
     for key, tensor in state_dict.items():
         if key.endswith("_codes"):
@@ -281,5 +282,5 @@ def expand_codes(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
                 raise EmbeddingFileError(f"{key} has no levels to go with.")
             expanded[part] = expand(tensor, state_dict[f"{part}_levels"])
         elif not key.endswith("_levels"):
-            expanded[key] = tensor
+            expanded[key] = with_time(tensor) if key.endswith(f"{PREFIX}p") else tensor
     return expanded

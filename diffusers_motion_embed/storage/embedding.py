@@ -16,7 +16,7 @@ class Embedding(NamedTuple):
 
     Args:
         config: Its settings.
-        tensors: Its numbers by path and part, "qk" (f, c), "v" (h, w, f, c) and "p" (h, w, f, 2).
+        tensors: Its numbers by path and part, "qk" (f, c), "v" (h, w, f, c) and "p" (h, w, f, 3).
     """
 
     config: MotionEmbeddingConfig

@@ -5,8 +5,9 @@
 
 Keys are `base_model.model.<path of the attention>.motion_embedding_<part>`, with the parts `qk` and `v`, or in
 compact form `qk_codes` and `qk_levels`, `v_codes` and `v_levels`. The position part `p` is there once, under the path
-of the module that makes the model's positions; only files with it have format version 2, so that older releases read
-the others. Everything is checked before it is returned, and written whole or not at all.
+of the module that makes the model's positions; only files with it have format version 3, so that older releases read
+the others. In those of version 2, it does not move in time. Everything is checked before it is returned, and written
+whole or not at all.
 """
 
 import json
@@ -22,6 +23,7 @@ from torch import Tensor
 
 from diffusers_motion_embed.config import MotionEmbeddingConfig
 from diffusers_motion_embed.errors import EmbeddingFileError, EmbeddingNotFoundError
+from diffusers_motion_embed.functional import PATH_WIDTH, with_time
 from diffusers_motion_embed.storage.atomic import expanded, remove_leftovers, replace_files
 from diffusers_motion_embed.storage.compact import MAX_BITS, compress, expand, num_bits
 from diffusers_motion_embed.storage.embedding import Embedding, EmbeddingTensors
@@ -310,8 +312,10 @@ def _check_tensor(key: str, tensor: Tensor, part: str, form: str, config: Motion
         raise EmbeddingFileError(
             f"{source}: {key} has a grid of {tuple(tensor.shape[:2])}, and the config's {name} is {grid}."
         )
-    if part == "p" and tensor.shape[-1] != 2:
-        raise EmbeddingFileError(f"{source}: {key} has {tensor.shape[-1]} numbers a place; expected rows and columns.")
+    if part == "p" and tensor.shape[-1] not in (PATH_WIDTH - 1, PATH_WIDTH):
+        raise EmbeddingFileError(
+            f"{source}: {key} has {tensor.shape[-1]} numbers a place; expected rows, columns and time."
+        )
     if tensor.shape[-2] != config.num_latent_frames:
         raise EmbeddingFileError(
             f"{source}: {key} has {tensor.shape[-2]} frames, and the config says {config.num_latent_frames}."
@@ -345,6 +349,8 @@ def _expanded(path: str, parts: dict[str, Tensor], config: MotionEmbeddingConfig
         if codes is None or levels is None or part in parts or codes.shape[-1] * 8 % num_bits(levels):
             raise EmbeddingFileError(f"{source}: codes and levels of {path}'s {part} part do not belong together.")
         parts[part] = expand(codes, levels)
+    if "p" in parts:
+        parts["p"] = with_time(parts["p"])
     if set(parts) not in ({"p"} & set(config.parts), set(config.layer_parts)):
         raise EmbeddingFileError(
             f"{source}: {path} has the parts {sorted(parts)}, and the config says {config.parts}."

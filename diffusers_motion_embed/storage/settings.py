@@ -11,13 +11,13 @@ from diffusers_motion_embed.errors import EmbeddingFileError
 # Settings that came after the first readers of version 1, which keep them without acting on them. A file that does not
 # use them omits them.
 LATER_SETTINGS = {"frame_policy": "resample", "position_grid": (1, 1)}
-FORMAT_VERSIONS = (1, 2)  # that are read; the second has the position part
+FORMAT_VERSIONS = (1, 2, 3)  # that are read; the second has position parts of rows and columns, the third of time too
 
 
 def config_to_dict(config: MotionEmbeddingConfig) -> dict[str, Any]:
     """The config as JSON values."""
     values = {**config.unknown, **config.to_dict(), "peft_type": PEFT_TYPE, "inference_mode": True}
-    values["format_version"] = 2 if "p" in config.parts else 1
+    values["format_version"] = 3 if "p" in config.parts else 1
     for name, default in LATER_SETTINGS.items():
         if values[name] == default:
             del values[name]

@@ -1,4 +1,4 @@
-"""An embedding before its first step: what the reference and the model say of its settings, and its zeros."""
+"""An embedding before its first step: what the reference and the model say of its settings, and its numbers."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from diffusers.models.modeling_utils import ModelMixin
+from torch import Tensor
 
 from diffusers_motion_embed.adapter.selection import embedding_shapes
 from diffusers_motion_embed.architectures import (
@@ -19,10 +20,13 @@ from diffusers_motion_embed.config import MotionEmbeddingConfig
 from diffusers_motion_embed.storage.embedding import EmbeddingTensors
 
 
+PACE = 0.5  # of time where a path is learned or tracked: a frame counts as so many
+
+
 def new_embedding(
     model: ModelMixin, config: MotionEmbeddingConfig, paths: list[str], device: torch.device | None = None
 ) -> EmbeddingTensors:
-    """Zero tensors that require gradients: with them the model still computes what it did before.
+    """Tensors that require gradients. They are zeros, and position parts begin with `slow_path`.
 
     Args:
         model: The model.
@@ -34,8 +38,22 @@ def new_embedding(
     tensors: EmbeddingTensors = {}
     for path, shape in embedding_shapes(model, config, paths).items():
         sizes = shape.tensor_shapes()
-        tensors[path] = {part: torch.zeros(sizes[part], device=device, requires_grad=True) for part in sizes}
+        tensors[path] = {
+            part: (slow_path if part == "p" else torch.zeros)(size, device=device).requires_grad_()
+            for part, size in sizes.items()
+        }
     return tensors
+
+
+def slow_path(size: Sequence[int], device: torch.device | None = None) -> Tensor:
+    """A position part, (h, w, f, 3), that moves nothing and has time run at `PACE`, about the middle of the clip.
+
+    What the model would move by itself then moves less, and what the path says is done in its place.
+    """
+    path = torch.zeros(tuple(size), device=device)
+    frames = torch.arange(path.shape[-2], device=device)
+    path[..., 2] = (PACE - 1) * (frames - (len(frames) - 1) / 2)
+    return path
 
 
 def complete_config(

@@ -19,11 +19,11 @@ from diffusers_motion_embed.architectures.encoding import check_clip, encode_fra
 from diffusers_motion_embed.config import MotionEmbeddingConfig
 from diffusers_motion_embed.errors import AdapterNameError, VideoError
 from diffusers_motion_embed.frames import Clip, as_clips
-from diffusers_motion_embed.functional import resample_frames
+from diffusers_motion_embed.functional import PATH_WIDTH, resample_frames, with_time
 from diffusers_motion_embed.loaders import LoadReport
 from diffusers_motion_embed.storage.embedding import Embedding
 from diffusers_motion_embed.training.checks import COMPRESSION_NOISE, check_pipeline
-from diffusers_motion_embed.training.preparation import complete_config
+from diffusers_motion_embed.training.preparation import complete_config, slow_path
 
 
 PARTS = ("p",)
@@ -86,8 +86,9 @@ def track_motion_embedding(
     config = complete_config(embedding_config, (0.0, 1.0), pipe, component, clips[0].shape, shape)
     config.target_modules = [positions]
     config.training = {"prompt": prompt, "tracked": True}
-    places = -latent_path(torch.from_numpy(path), config.num_latent_frames)
-    add_embedding(model, adapter_name, Embedding(config, {positions: {"p": places[None, None]}}))
+    places = -latent_path(torch.from_numpy(path), config.num_latent_frames)[None, None]
+    followed = with_time(places) + slow_path((*places.shape[:-1], PATH_WIDTH))
+    add_embedding(model, adapter_name, Embedding(config, {positions: {"p": followed}}))
     registry_of(model).activate_alone(adapter_name)
     return LoadReport(adapter_name, (component,), 0, config.num_frames, config.debias, prompt)
 

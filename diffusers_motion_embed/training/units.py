@@ -1,8 +1,9 @@
 """Units in which the parts of an embedding are learned, so that learning rates mean the same for every model.
 
 A part that is added to a layer's input is learned in units of that input: its root mean square on the reference. A
-model that computes the same with inputs of another size then learns the same. A position part is learned in tokens.
-What is stored is in the model's own units, so loading needs to know nothing of this.
+model that computes the same with inputs of another size then learns the same. A position part is learned in tokens,
+and its time in a fraction of frames. What is stored is in the model's own units, so loading needs to know nothing of
+this.
 """
 
 import contextlib
@@ -26,6 +27,9 @@ PARTS_OF_PROJECTIONS = {
     "to_kv": ("v",),
 }
 
+# Of frames, in which time is learned: in whole ones, fast motions soon have it run as the model had it.
+TIME_UNIT = 0.3
+
 # Path -> part -> one number, or one for each channel.
 Units = dict[str, dict[str, Tensor]]
 
@@ -37,7 +41,7 @@ def measure_units(
     """The units of an embedding's tensors. What is not added to a projection's input keeps the model's own.
 
     Args:
-        model: Carries the embedding, which does not act yet.
+        model: Carries the embedding, which does not move anything yet.
         tensors: The embedding.
         latent_size: Height and width of the clips, in latent pixels.
         forward: Runs the model on noisy samples of the reference.
@@ -63,7 +67,7 @@ def measure_units(
 
     def unit(path: str, part: str, tensor: Tensor) -> Tensor:
         if part == "p":
-            return 1 / tensor.new_tensor(tokens)
+            return tensor.new_tensor([*(1 / size for size in tokens), TIME_UNIT])
         if (path, part) not in squares:
             return tensor.new_ones(())
         size = torch.stack(squares[path, part]).mean().sqrt()

@@ -62,10 +62,10 @@ def test_inspect_counts_no_position_part_as_a_layer(tmp_path, capsys):
     config = MotionEmbeddingConfig(
         model_class="WanTransformer3DModel", num_frames=4, num_latent_frames=4, parts=("p",), target_modules=["rope"]
     )
-    write_embedding(tmp_path / "path", Embedding(config, {"rope": {"p": torch.zeros(1, 1, 4, 2)}}))
+    write_embedding(tmp_path / "path", Embedding(config, {"rope": {"p": torch.zeros(1, 1, 4, 3)}}))
     main(["inspect", str(tmp_path / "path")])
     found = lines(capsys.readouterr().out)
-    assert (found["parts"], found["layers"], found["numbers"]) == ("p", "none", "8")
+    assert (found["parts"], found["layers"], found["numbers"]) == ("p", "none", "12")
 
 
 def test_inspect_of_nothing_is_the_error_of_loading(tmp_path):

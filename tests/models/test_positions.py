@@ -22,6 +22,7 @@ from diffusers_motion_embed import (
 )
 from diffusers_motion_embed.adapter.registry import embedding_tensors
 from diffusers_motion_embed.adapter.selection import select_layers
+from diffusers_motion_embed.functional import resample_frames
 from tests.models.zoo import ZOO, Clip, make_model, predict, run
 from tests.versions import offload_groups, pefts_own_calls
 
@@ -108,6 +109,39 @@ def test_tokens_stand_where_the_field_says(name):
     assert (whole[1::2] - plain[1::2]).abs().amax((1, 2, 3)).min() > 0.1
     assert_close(half * half, plain * whole, name)  # twice half the way
     assert (half[1] / plain[1]).real.min() > -1e-4  # and not half the way round the other side
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_tokens_stand_at_the_time_that_the_field_says(name):
+    frames = torch.tensor([0.0, 1.0, -1.0, 0.0])
+    path = torch.nn.functional.pad(frames[:, None], (2, 0))
+    plain = table_of(make_model(name), torch.zeros(CLIP.frames, 3))
+    whole, half = (table_of(make_model(name), times * path) for times in (1, 0.5))
+    assert torch.equal(whole[[0, 3]], plain[[0, 3]])
+    assert_close(whole[1:3], plain[1:3].flip(0), name)  # each as if it were the other
+    assert (whole[1] - plain[1]).abs().amax((-1, -2)).min() > 0.1
+    assert_close(half * half, plain * whole, name)
+
+
+@pytest.mark.parametrize("policy", ["resample", "loop", "hold"])
+def test_time_is_stretched_with_the_path(policy):
+    """Half the pace of time is half the pace in a clip of twice the length too, where the path is stretched."""
+    longer = Clip(frames=8)
+    half = torch.arange(CLIP.frames) / -2  # as if each frame were at half its time
+    expected = {
+        "resample": 2 * resample_frames(half[:, None], longer.frames)[:, 0],
+        "loop": half.repeat(2),
+        "hold": torch.cat([half, half[-1:].expand(CLIP.frames)]),
+    }[policy]
+    tables = []
+    for times, settings in ((half, {"frame_policy": policy}), (expected, {})):
+        model = make_model("WanTransformer3DModel")
+        path = torch.nn.functional.pad(times[:, None], (2, 0))
+        load(model, path, config=MotionEmbeddingConfig(num_frames=len(path), parts=("p",), **settings))
+        noted = watch(model)
+        run(model, longer)
+        tables.append(torch.complex(*noted[-1]))
+    torch.testing.assert_close(*tables)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -358,7 +392,7 @@ def test_pefts_door_learns_saves_and_combines_positions(name, parts, tmp_path):
 
     again = PeftModel.from_pretrained(make_model(name), str(tmp_path))
     torch.testing.assert_close(run(again.base_model.model), expected)
-    assert again.peft_config["default"].format_version == 2
+    assert again.peft_config["default"].format_version == 3
     other = make_model(name)
     load_motion_embedding(other, tmp_path)
     torch.testing.assert_close(run(other), expected)

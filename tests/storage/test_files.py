@@ -196,17 +196,27 @@ def position_config(**settings):
     return make_config(**{"parts": ["p"], "target_modules": ["rope"], **settings})
 
 
-def test_a_position_part_alone_is_small_and_of_the_second_version(tmp_path):
-    tensors = {"rope": {"p": torch.randn(1, 1, FRAMES, 2)}}
+def test_a_position_part_alone_is_small_and_of_the_third_version(tmp_path):
+    tensors = {"rope": {"p": torch.randn(1, 1, FRAMES, 3)}}
     folder = write_embedding(tmp_path / "path", Embedding(position_config(), tensors), max_error=0.2)
     state_dict = load_file(folder / WEIGHTS_NAME)
     assert list(state_dict) == ["base_model.model.rope.motion_embedding_p"]  # in full, also in a compact file
-    assert sum(tensor.nbytes for tensor in state_dict.values()) == 4 * FRAMES * 2
+    assert sum(tensor.nbytes for tensor in state_dict.values()) == 4 * FRAMES * 3
     assert (folder / WEIGHTS_NAME).stat().st_size < 2000
-    assert json.loads(header_of(folder)[HEADER_KEY])["format_version"] == 2
+    assert json.loads(header_of(folder)[HEADER_KEY])["format_version"] == 3
     embedding = read_embedding(folder)
     assert_equal(embedding.tensors, tensors)
     assert embedding.num_layers == 0
+
+
+def test_a_path_of_the_second_version_does_not_move_in_time(tmp_path):
+    path = torch.randn(1, 1, FRAMES, 2)
+    state_dict = {"base_model.model.rope.motion_embedding_p": path}
+    settings = json.dumps({**config_to_dict(position_config()), "format_version": 2})
+    save_file(state_dict, tmp_path / WEIGHTS_NAME, metadata={HEADER_KEY: settings})
+    embedding = read_embedding(tmp_path)
+    assert_equal(embedding.tensors, {"rope": {"p": torch.cat([path, torch.zeros(1, 1, FRAMES, 1)], -1)}})
+    assert embedding.config.format_version == 3  # which it has when it is written again
 
 
 def test_files_without_a_position_part_stay_of_the_first_version(folder):
@@ -218,7 +228,7 @@ def test_files_without_a_position_part_stay_of_the_first_version(folder):
 @pytest.mark.parametrize(
     ("tensors", "settings", "message"),
     [
-        ({"rope": {"p": torch.zeros(1, 1, FRAMES, 3)}}, {}, "has 3 numbers a place; expected rows and columns"),
+        ({"rope": {"p": torch.zeros(1, 1, FRAMES, 4)}}, {}, "has 4 numbers a place; expected rows, columns and time"),
         (
             {"rope": {"p": torch.zeros(2, 1, FRAMES, 2)}},
             {},
@@ -383,7 +393,7 @@ def test_a_file_without_tensors_is_refused(folder):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        pytest.param({"format_version": 3}, "format_version is 3, and this package reads 1 to 2", id="newer"),
+        pytest.param({"format_version": 4}, "format_version is 4, and this package reads 1 to 3", id="newer"),
         pytest.param({"peft_type": "LORA"}, "peft_type is 'LORA', expected 'MOTION_EMBEDDING'", id="other-type"),
         pytest.param({"peft_type": None}, "peft_type is None, expected", id="no-type"),
         pytest.param({"parts": ["qk"]}, r"has the parts \['qk', 'v'\], and the config says \('qk',\)", id="parts"),

@@ -49,12 +49,15 @@ def test_positions_are_learned_in_tokens_and_do_not_decay():
     options = {"p_learning_rate": 0.25, "max_train_steps": 1, "lr_scheduler": "constant", "weight_decay": 0.9}
     learned = train(pipe, "transformer", clip(5, 32), config, note, **options)
     assert list(learned) == [("rope", "p")]
-    assert learned["rope", "p"].shape == (2, 2, 2, 2)
+    assert learned["rope", "p"].shape == (2, 2, 2, 3)
+    learned, times = learned["rope", "p"].split([2, 1], dim=-1)
     expected = 0.25 / 4  # pictures of 32 pixels have 4 tokens along each side
     # Gradients as small as those of the random models of transformers 4 shorten Adam's step.
     atol = 2e-4 if is_older("transformers", "5.0") else 1e-4
-    torch.testing.assert_close(learned["rope", "p"].abs(), torch.full((2, 2, 2, 2), expected), atol=atol, rtol=0)
-    assert sizes == [pytest.approx(expected, rel=1e-3)]
+    torch.testing.assert_close(learned.abs(), torch.full((2, 2, 2, 2), expected), atol=atol, rtol=0)
+    steps = times - torch.tensor([0.25, -0.25])[:, None]  # from half the pace, about the middle of two frames
+    torch.testing.assert_close(steps.abs(), torch.full((2, 2, 2, 1), 0.25 * 0.3), atol=4e-4, rtol=0)
+    assert sizes == [pytest.approx(torch.cat([learned, times], -1).square().mean().sqrt().item(), rel=1e-5)]
 
 
 def test_all_parts_learn_together():
