@@ -39,7 +39,6 @@ from diffusers_motion_embed.reports import (
     Measures,
     mean_figures,
     measure_all,
-    remove_results,
     select_best,
     track_video,
     validate,
@@ -47,6 +46,7 @@ from diffusers_motion_embed.reports import (
     write_report,
     write_videos,
 )
+from diffusers_motion_embed.reports.videos import remove_results
 from diffusers_motion_embed.storage.files import check_save_directory
 from diffusers_motion_embed.training import CheckpointConfig, track_motion_embedding, train_motion_embedding
 from diffusers_motion_embed.training.callback import RunCallback

@@ -12,7 +12,7 @@ from diffusers_motion_embed.reports.validation import (
     measure_all,
     validate,
 )
-from diffusers_motion_embed.reports.videos import remove_results, track_video, write_videos
+from diffusers_motion_embed.reports.videos import track_video, write_videos
 
 
 __all__ = [
@@ -25,7 +25,6 @@ __all__ = [
     "measure",
     "measure_all",
     "offer_prompts",
-    "remove_results",
     "select_best",
     "track_video",
     "validate",
