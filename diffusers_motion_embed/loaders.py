@@ -109,8 +109,8 @@ def load_motion_embedding(
 
     Warns:
         UserWarning: If it was trained on another checkpoint of the same model class, if it was made for a component
-            that the pipeline lacks, if it acts at noise levels that only another model of the pipeline sees, or if
-            tensors are given without a config.
+            that the pipeline lacks, if it acts at noise levels that only another model of the pipeline sees, if
+            `debias` is given and there is no value part, or if tensors are given without a config.
     """
     models = models_of(pipe_or_model)
     embedding = _read(pretrained_model_name_or_path_or_dict, config, hub_arguments)
@@ -125,6 +125,8 @@ def load_motion_embedding(
         else:
             check_addable(model)
     _warn_of_other_checkpoint(pipe_or_model, chosen, embedding.config)
+    if debias is not None and "v" not in embedding.config.parts:
+        warnings.warn('The motion embedding has no part "v", so debiasing it changes nothing.', stacklevel=2)
     if component is None and not isinstance(pipe_or_model, nn.Module):
         _warn_of_other_component(pipe_or_model, models, chosen, embedding.config)
     for component, model in chosen.items():

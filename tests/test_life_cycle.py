@@ -213,6 +213,11 @@ def test_a_call_for_a_part_that_no_embedding_has_says_so(enabled_pipe, embedding
     for call in calls:
         with pytest.warns(UserWarning, match='has the part "v"'):
             call()
+    with pytest.warns(UserWarning, match='has no part "v", so debiasing it changes nothing'):
+        pipe.load_motion_embedding(
+            {key: tensor for key, tensor in whole.items() if key.endswith("_qk")}, "other", debias="centered"
+        )
+    pipe.set_motion_embeddings("attention")
     with pytest.warns(UserWarning, match='has the part "p"'):
         pipe.set_motion_scale({"qk": 0.5, "p": 1.0})
     pipe.load_motion_embedding(whole, "whole")

@@ -78,6 +78,8 @@ def _check_company(parser: argparse.ArgumentParser, options: argparse.Namespace,
         ("spatial_learning_rate", "--loss debiased_hybrid", LOSSES[options.loss].trains_spatial_lora),
         ("lr_warmup_steps", "an --lr_scheduler that warms up", options.lr_scheduler != "constant"),
     )
+    if options.estimate and (unread := given & {"call_arguments", "gguf"}):
+        parser.error(f"--estimate reads the settings of the base alone: leave out --{', --'.join(sorted(unread))}.")
     for name, other, is_there in company:
         if name in given and not is_there:
             parser.error(f"--{name} says nothing without {other}.")

@@ -231,6 +231,7 @@ def test_what_is_said_of_a_part_needs_that_part(arguments, part, capsys):
         (("--spatial_learning_rate", 0.1), "--spatial_learning_rate says nothing without --loss debiased_hybrid"),
         (("--lr_scheduler", "constant", "--lr_warmup_steps", 3), "says nothing without an --lr_scheduler that warms"),
         (("--reference_video", "one.mp4", "two.mp4", "--save_inverted_noise"), "the noise of one --reference_video"),
+        (("--estimate", "--gguf", "model.gguf", "--call_arguments", "{}"), "leave out --call_arguments, --gguf"),
         (("--max_error", 1.5), "'1.5' is no share from 0 to below 1"),
         (("--max_error", "much"), "'much' is no share"),
         (("--num_inference_steps", 0), "'0' is no whole number of at least 1"),
