@@ -181,22 +181,47 @@ def combine(embeddings: list[Tensor], weights: list[float], num_frames: int) -> 
         weights: One for each.
         num_frames: Number of frames of the sum.
     """
-    return _weighted_sum([resample_frames(embedding, num_frames) for embedding in embeddings], weights)
+    stretched = [resample_frames(embedding, num_frames) for embedding in embeddings]
+    return reduce(torch.add, (weight * embedding for weight, embedding in zip(weights, stretched, strict=True)))
+
+
+def weighed_path(path: Tensor, weight: Tensor | float) -> Tensor:
+    """A position part as a term of a sum, see `path_of_sum`.
+
+    Args:
+        path: (h, w, f, 3).
+        weight: How strongly it acts, a number.
+
+    Returns:
+        (h, w, f, 4): rows and columns by weight, time by the size of the weight, and that size.
+    """
+    time = torch.cat([path[..., 2:], torch.ones_like(path[..., 2:])], dim=-1)
+    size = weight.abs() if isinstance(weight, Tensor) else abs(weight)
+    return torch.cat([weight * path[..., :2], size * time], dim=-1)
+
+
+def path_of_sum(total: Tensor) -> Tensor:
+    """The path that weighed paths are together, (..., 3).
+
+    Rows and columns add up. Time is where the mean of the paths says, as soon as they act with a weight of 1 in all: a
+    path that is longer, mirrored, or added to another one is no reason for another pace.
+
+    Args:
+        total: The sum of `weighed_path` of each, (..., 4).
+    """
+    return torch.cat([total[..., :2], total[..., 2:3] / total[..., 3:].clamp(min=1)], dim=-1)
 
 
 def combine_paths(paths: list[Tensor], weights: list[float], num_frames: int) -> Tensor:
-    """As `combine`, for position parts.
+    """As `combine`, for position parts, see `path_of_sum`.
 
     Args:
         paths: Each (h, w, f, 3), with the same grid.
         weights: One for each.
         num_frames: Number of frames of the sum.
     """
-    return _weighted_sum([fit_path(path, num_frames) for path in paths], weights)
-
-
-def _weighted_sum(embeddings: list[Tensor], weights: list[float]) -> Tensor:
-    return reduce(torch.add, (weight * embedding for weight, embedding in zip(weights, embeddings, strict=True)))
+    fitted = (fit_path(path, num_frames) for path in paths)
+    return path_of_sum(reduce(torch.add, map(weighed_path, fitted, weights)))
 
 
 def concatenate(embeddings: list[Tensor], weights: list[float], num_frames: int) -> Tensor:
@@ -221,7 +246,7 @@ def concatenate_paths(paths: list[Tensor], weights: list[float], num_frames: int
     """
     joined: list[Tensor] = []
     for path, weight in zip(paths, weights, strict=True):
-        path = weight * path
+        path = path_of_sum(weighed_path(path, weight))
         joined.append(path + (joined[-1][..., -1:, :] - path[..., :1, :]) if joined else path)
     return fit_path(torch.cat(joined, dim=-2), num_frames)
 

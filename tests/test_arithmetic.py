@@ -79,11 +79,19 @@ def test_paths_run_backwards_and_on_from_where_they_end():
 
 def test_paths_add_up_and_have_paths_between_them():
     paths = [path_embedding(RIGHT), path_embedding([*DOWN, (0.75, 1.0, -2.0)])]  # of two lengths
-    # Half a frame of two is three quarters of a frame of three.
-    both = [[0.25, 0.0, 0.0], [0.75, 0.25, -1.375], [0.75, 1.5, -2.75]]
-    assert path_of(combined_embedding(paths, [1.0, 1.0])) == both
-    between = [[number / 2 for number in place] for place in both]
-    assert path_of(combined_embedding(paths, [0.5, 0.5])) == between
+    # Half a frame of two is three quarters of a frame of three. Of times there are means.
+    times = [0.0, -(0.375 + 1.0) / 2, -(0.75 + 2.0) / 2]
+    both, between = [(0.25, 0.0), (0.75, 0.25), (0.75, 1.5)], [(0.125, 0.0), (0.375, 0.125), (0.375, 0.75)]
+    for weights, places in (((1.0, 1.0), both), ((0.5, 0.5), between)):
+        expected = [[*place, time] for place, time in zip(places, times, strict=True)]
+        assert path_of(combined_embedding(paths, list(weights))) == expected
+
+
+@pytest.mark.parametrize("combination", ["linear", "cat"])
+@pytest.mark.parametrize("weight", [0.0, 0.5, 1.0, 2.0, -1.0, -0.5])
+def test_the_size_of_a_path_leaves_time_as_it_was_learned(weight, combination):
+    expected = [[0.0, 0.0, 0.0], [0.0, 0.5 * weight, -0.5 * min(abs(weight), 1)]]
+    assert path_of(combined_embedding([path_embedding(RIGHT)], [weight], combination)) == expected
 
 
 def test_a_path_goes_together_with_vectors():

@@ -34,7 +34,6 @@ from diffusers_motion_embed.training import RECIPES
 PLAIN = "without"
 DEFAULT = "motion embedding"
 REPORTED = ("methods", "ablations", "sizes", "steps", "scales")  # groups with a section in docs/report
-LARGER = {"": as_it_is, "scale 1.3": scaled(1.3)}
 PARTS = ({"v": 0.5}, {"v": 0.0}, {"qk": 0.0})
 
 _BLOCKS = r"({})\..*(temp_attentions|motion_modules)\..*attn[12]"
@@ -87,8 +86,8 @@ GROUPS: dict[str, dict[str, Experiment]] = {
     "recipes": {name: by_step(recipe(name), 50, 100) for name in ("default", "gentle", "full_attention")}
     | {"paper": by_step(recipe("paper"), 25, 50, 100, 200, 400)},
     "positions": {  # of models that have rotary ones
-        "tracked path": Learned(TrackedPath(), uses=LARGER),
-        "path alone": replace(by_recipe(PATH_ALONE), uses=LARGER),
+        "tracked path": Learned(TrackedPath()),
+        "path alone": by_recipe(PATH_ALONE),
         "position": recipe("position"),
         "with a value part": by_recipe(WITH_VALUES),
     },

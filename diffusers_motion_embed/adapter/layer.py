@@ -21,7 +21,15 @@ from diffusers_motion_embed.adapter.state import EmbeddingState
 from diffusers_motion_embed.architectures.layouts import Layout, VideoSize
 from diffusers_motion_embed.architectures.rotary import Rotary
 from diffusers_motion_embed.config import PARTS
-from diffusers_motion_embed.functional import debias, fit_frames, fit_path, region_weights, resample_grid
+from diffusers_motion_embed.functional import (
+    debias,
+    fit_frames,
+    fit_path,
+    path_of_sum,
+    region_weights,
+    resample_grid,
+    weighed_path,
+)
 
 
 def _unit_scales() -> dict[str, Tensor]:
@@ -68,7 +76,7 @@ class LayerEmbedding:
 
         Returns:
             (1, num_frames, c) for "qk", the same or (h · w, num_frames, c) for the others and for all parts of an
-            embedding with a region, None when the part is left out.
+            embedding with a region, None when the part is left out. "p" comes as a `weighed_path`.
         """
         if part not in self.tensors:
             return None
@@ -76,8 +84,11 @@ class LayerEmbedding:
         if part == "v":  # at its own length: the model learned these offsets, not their derivative in a longer clip
             tensor = debias(tensor, self.state.debias_weights)
         strength = self.scales[part] * self.state.timing.gate
-        fit = fit_path if part == "p" else fit_frames
-        offset = strength * fit(tensor, num_frames, self.state.config.frame_policy)
+        policy = self.state.config.frame_policy
+        if part == "p":
+            offset = weighed_path(fit_path(tensor, num_frames, policy), strength)
+        else:
+            offset = strength * fit_frames(tensor, num_frames, policy)
         if offset.ndim == 2:
             offset = offset[None, None]
         if offset.shape[:2] != (1, 1):  # one vector is the same everywhere, without being written out
@@ -174,8 +185,8 @@ class MotionEmbeddingLayer(nn.Module):
 
     def _moved(self, table: Any) -> Any:
         rotary = cast(Rotary, self.rotary)
-        displacement = self._total("p", self.size.num_frames, rotary.read(table)[0].device)
-        return table if displacement is None else rotary.moved(table, displacement, self.size)
+        total = self._total("p", self.size.num_frames, rotary.read(table)[0].device)
+        return table if total is None else rotary.moved(table, path_of_sum(total), self.size)
 
     def add_to_query_or_key(self, module: nn.Module, args: tuple) -> tuple:
         """Pre-hook of the query and key projections. They usually get the same input, which is then added to once."""

@@ -20,7 +20,7 @@ from diffusers_motion_embed.config import MotionEmbeddingConfig
 from diffusers_motion_embed.storage.embedding import EmbeddingTensors
 
 
-PACE = 0.5  # of time where a path is learned or tracked: a frame counts as so many
+PACE = 0.5  # of time where a path begins to be learned: a frame counts as so many
 
 
 def new_embedding(
@@ -39,20 +39,25 @@ def new_embedding(
     for path, shape in embedding_shapes(model, config, paths).items():
         sizes = shape.tensor_shapes()
         tensors[path] = {
-            part: (slow_path if part == "p" else torch.zeros)(size, device=device).requires_grad_()
+            part: (slow_path(size, PACE, device) if part == "p" else torch.zeros(size, device=device)).requires_grad_()
             for part, size in sizes.items()
         }
     return tensors
 
 
-def slow_path(size: Sequence[int], device: torch.device | None = None) -> Tensor:
-    """A position part, (h, w, f, 3), that moves nothing and has time run at `PACE`, about the middle of the clip.
+def slow_path(size: Sequence[int], pace: float, device: torch.device | None = None) -> Tensor:
+    """A position part that moves nothing, and has time run slower.
 
     What the model would move by itself then moves less, and what the path says is done in its place.
+
+    Args:
+        size: Its shape, (h, w, f, 3).
+        pace: Of time: a frame counts as so many. The middle of the clip stays where it is.
+        device: Where it is made.
     """
     path = torch.zeros(tuple(size), device=device)
     frames = torch.arange(path.shape[-2], device=device)
-    path[..., 2] = (PACE - 1) * (frames - (len(frames) - 1) / 2)
+    path[..., 2] = (pace - 1) * (frames - (len(frames) - 1) / 2)
     return path
 
 

@@ -28,6 +28,7 @@ from diffusers_motion_embed.training.preparation import complete_config, slow_pa
 
 PARTS = ("p",)
 TIMING = (0.0, 0.5)
+PACE = 0.2  # of time, see `slow_path`
 MIN_POINTS = 8  # fewer that move are taken for errors of the tracker
 
 
@@ -87,7 +88,7 @@ def track_motion_embedding(
     config.target_modules = [positions]
     config.training = {"prompt": prompt, "tracked": True}
     places = -latent_path(torch.from_numpy(path), config.num_latent_frames)[None, None]
-    followed = with_time(places) + slow_path((*places.shape[:-1], PATH_WIDTH))
+    followed = with_time(places) + slow_path((*places.shape[:-1], PATH_WIDTH), PACE)
     add_embedding(model, adapter_name, Embedding(config, {positions: {"p": followed}}))
     registry_of(model).activate_alone(adapter_name)
     return LoadReport(adapter_name, (component,), 0, config.num_frames, config.debias, prompt)

@@ -298,6 +298,54 @@ def test_the_scale_is_the_size_of_the_motion():
     assert not torch.equal(run(model), scaled)
 
 
+def times(*frames):
+    """A path that moves in time alone."""
+    return torch.nn.functional.pad(torch.tensor(frames)[:, None], (2, 0))
+
+
+SLOW, SLOWER = times(0.0, -0.5, -1.0, -1.5), times(0.0, -0.8, -1.6, -2.4)
+
+
+@pytest.mark.parametrize(
+    ("scales", "expected"),
+    [
+        ([0.0, 0.0], 0.0 * SLOW),
+        ([0.5, 0.0], 0.5 * SLOW),
+        ([1.5, 0.0], SLOW),
+        ([-1.0, 0.0], SLOW),
+        ([-0.5, 0.25], 0.5 * SLOW + 0.25 * SLOWER),
+        ([1.0, 1.0], (SLOW + SLOWER) / 2),
+        ([3.0, -1.0], (3 * SLOW + SLOWER) / 4),
+    ],
+)
+def test_time_of_several_paths_is_their_mean(scales, expected):
+    model = make_model("WanTransformer3DModel")
+    for name, path in (("slow", SLOW), ("slower", SLOWER)):
+        load(model, path, name)
+    set_motion_embeddings(model, ["slow", "slower"], scales)
+    tables = watch(model)
+    run(model)
+    found = rotations(tables[-1], "WanTransformer3DModel")
+    torch.testing.assert_close(found, table_of(make_model("WanTransformer3DModel"), expected), atol=1e-6, rtol=0)
+
+
+def test_each_place_has_the_time_of_the_path_that_acts_there():
+    model, name = make_model("WanTransformer3DModel"), "WanTransformer3DModel"
+    mask = torch.zeros(CLIP.height, CLIP.width)
+    mask[:, : CLIP.width // 2] = 1
+    for label, path in (("left", SLOW), ("right", SLOWER)):
+        load(model, path, label)
+    set_motion_embeddings(model, ["left", "right"])
+    set_motion_region(model, mask, "left")
+    set_motion_region(model, 1 - mask, "right")
+    tables = watch(model)
+    run(model)
+    both, middle = rotations(tables[-1], name), size_of(name)[2] // 2
+    for path, side in ((SLOW, slice(middle)), (SLOWER, slice(middle, None))):
+        alone = table_of(make_model(name), path)
+        torch.testing.assert_close(both[:, :, side], alone[:, :, side], atol=1e-6, rtol=0)
+
+
 UNMOVABLE = [*(name for name, specimen in ZOO.items() if specimen.rows), "CogVideoXTransformer3DModel"]
 
 
