@@ -116,10 +116,7 @@ GROUPS: dict[str, dict[str, Experiment]] = {
             Path("outputs/tiny-wan-few-steps"),
             uses={f"scale {scale}": scaled(scale) for scale in (0.5, 0.75, 1.0)},
         )
-        for name, method in (
-            ("four steps", MotionEmbedding()),
-            ("with a value part", by_recipe(WITH_VALUES).method),
-        )
+        for name, method in (("four steps", MotionEmbedding()), ("tracked path", TrackedPath()))
     },
     "regions": {"sides": Regions()},
     "trackers": {"known answers": KnownAnswers()},
