@@ -212,6 +212,11 @@ def path_of_sum(total: Tensor) -> Tensor:
     return torch.cat([total[..., :2], total[..., 2:3] / total[..., 3:].clamp(min=1)], dim=-1)
 
 
+def scale_path(path: Tensor, weight: float) -> Tensor:
+    """The position part, (h, w, f, 3), that does alone what this one does with a weight, see `path_of_sum`."""
+    return path_of_sum(weighed_path(path, weight))
+
+
 def combine_paths(paths: list[Tensor], weights: list[float], num_frames: int) -> Tensor:
     """As `combine`, for position parts, see `path_of_sum`.
 
@@ -246,7 +251,7 @@ def concatenate_paths(paths: list[Tensor], weights: list[float], num_frames: int
     """
     joined: list[Tensor] = []
     for path, weight in zip(paths, weights, strict=True):
-        path = path_of_sum(weighed_path(path, weight))
+        path = scale_path(path, weight)
         joined.append(path + (joined[-1][..., -1:, :] - path[..., :1, :]) if joined else path)
     return fit_path(torch.cat(joined, dim=-2), num_frames)
 

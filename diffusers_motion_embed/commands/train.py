@@ -145,8 +145,8 @@ def write_results(
     def save(**arguments: Any) -> None:
         pipe.save_motion_embedding(output_dir, ADAPTER_NAME, **stored_form(options), **arguments)
 
-    remove_results(output_dir)
     save()
+    remove_results(output_dir)  # of a motion that was there before; not earlier, since saving may fail
     if options.save_inverted_noise:
         save_inverted_noise(output_dir, invert_clip(pipe, clip.frames, call_arguments=options.call_arguments))
     prompts, fps = options.validation_prompt, preview_fps(options, clip)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from diffusers_motion_embed.functional import path_of_sum, weighed_path
+from diffusers_motion_embed.functional import scale_path
 from diffusers_motion_embed.metrics import as_clip, track
 from diffusers_motion_embed.reports.validation import Measures, Validation, measure
 from diffusers_motion_embed.storage.embedding import Embedding
@@ -101,10 +101,7 @@ def score_of(measures: Sequence[Measures]) -> float:
 def scaled_embedding(embedding: Embedding, scale: float) -> Embedding:
     """The embedding that does at scale 1 what this one does at `scale`."""
     tensors = {
-        path: {
-            part: path_of_sum(weighed_path(tensor, scale)) if part == "p" else scale * tensor
-            for part, tensor in parts.items()
-        }
+        path: {part: scale_path(tensor, scale) if part == "p" else scale * tensor for part, tensor in parts.items()}
         for path, parts in embedding.tensors.items()
     }
     training = {**embedding.config.training, "scale": scale}

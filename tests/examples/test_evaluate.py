@@ -1,5 +1,6 @@
 """The command that measures embeddings on a pipeline and writes a report."""
 
+import argparse
 import re
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from safetensors.torch import load_file
 
 from diffusers_motion_embed import enable_motion_embedding, read_video
 from diffusers_motion_embed.commands.base_pipeline import load_pipeline
+from diffusers_motion_embed.commands.training_arguments import add_base
 from diffusers_motion_embed.metrics import appearance_leakage, motion_fidelity
 from examples import evaluate
 from examples.evaluate import digest_of, stored_clip
@@ -108,6 +110,14 @@ def test_the_base_is_loaded_as_asked():
     pipe = load_pipeline(options, "cpu")
     assert pipe.unet.dtype == pipe.text_encoder.dtype == torch.bfloat16
     assert hasattr(pipe, "load_motion_embedding")
+
+
+def test_clips_of_another_base_are_other_clips():
+    parser = argparse.ArgumentParser(add_help=False)
+    add_base(parser)
+    options = vars(parser.parse_args(["--pretrained_model_name_or_path", "base"])).keys()
+    of_training = {"component", "offload"}  # which model learns; where its weights are meanwhile
+    assert options - of_training <= set(evaluate.GENERATION_OPTIONS)
 
 
 def test_half_a_clip_is_not_trusted_and_another_identity_is_another_clip(tmp_path):

@@ -1,6 +1,7 @@
 """The position part: tokens are rotated as if they stood elsewhere, on every model class with rotary positions."""
 
 import copy
+import json
 import math
 import pickle
 
@@ -8,6 +9,7 @@ import pytest
 import torch
 from accelerate import cpu_offload
 from peft import PeftModel, get_peft_model
+from safetensors.torch import save_file
 from torch.overrides import TorchFunctionMode
 
 from diffusers_motion_embed import (
@@ -23,6 +25,10 @@ from diffusers_motion_embed import (
 from diffusers_motion_embed.adapter.registry import embedding_tensors
 from diffusers_motion_embed.adapter.selection import select_layers
 from diffusers_motion_embed.functional import resample_frames
+from diffusers_motion_embed.reports.selection import scaled_embedding
+from diffusers_motion_embed.storage.embedding import Embedding
+from diffusers_motion_embed.storage.files import CONFIG_NAME, HEADER_KEY, WEIGHTS_NAME
+from diffusers_motion_embed.storage.settings import config_to_dict
 from tests.models.zoo import ZOO, Clip, make_model, predict, run
 from tests.versions import offload_groups, pefts_own_calls
 
@@ -344,6 +350,34 @@ def test_each_place_has_the_time_of_the_path_that_acts_there():
     for path, side in ((SLOW, slice(middle)), (SLOWER, slice(middle, None))):
         alone = table_of(make_model(name), path)
         torch.testing.assert_close(both[:, :, side], alone[:, :, side], atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("scale", [0.5, 1.3, -1.0])
+def test_an_embedding_that_holds_its_scale_does_what_it_did_at_it(scale):
+    config = MotionEmbeddingConfig(num_frames=CLIP.frames, parts=("p",), target_modules=["rope"])
+    path = (torch.nn.functional.pad(0.2 * torch.randn(CLIP.frames, 2), (0, 1)) + SLOW)[None, None]
+    model, other = make_model("WanTransformer3DModel"), make_model("WanTransformer3DModel")
+    load(model, path)
+    set_motion_scale(model, scale)
+    load(other, scaled_embedding(Embedding(config, {"rope": {"p": path}}), scale).tensors["rope"]["p"])
+    torch.testing.assert_close(run(other), run(model), atol=1e-6, rtol=0)
+
+
+@pefts_own_calls
+def test_peft_reads_paths_of_the_second_version(tmp_path):
+    config = MotionEmbeddingConfig(num_frames=CLIP.frames, parts=("p",), target_modules=["rope"])
+    path = 0.2 * torch.randn(1, 1, CLIP.frames, 2)
+    text = json.dumps({**config_to_dict(config), "format_version": 2})
+    (tmp_path / CONFIG_NAME).write_text(text)
+    key = "base_model.model.rope.motion_embedding_p"
+    save_file({key: path}, tmp_path / WEIGHTS_NAME, metadata={HEADER_KEY: text})
+    model = make_model("WanTransformer3DModel")
+    load(model, path)
+    moved = run(model)
+    again = PeftModel.from_pretrained(make_model("WanTransformer3DModel"), str(tmp_path))
+    torch.testing.assert_close(run(again.base_model.model), moved)
+    unload_motion_embedding(model)
+    assert not torch.equal(run(model), moved)
 
 
 UNMOVABLE = [*(name for name, specimen in ZOO.items() if specimen.rows), "CogVideoXTransformer3DModel"]
