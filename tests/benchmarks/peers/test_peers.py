@@ -80,11 +80,11 @@ def test_bytes(name, numbers_of_a_layer, pipe, reference):
             assert transfer.num_bytes == 4 * sum(map(numbers_of_a_layer, widths))
 
 
-def test_a_tracked_path_is_two_numbers_for_each_latent_frame():
+def test_a_tracked_path_is_three_numbers_for_each_latent_frame():
     pipe, look = load_tiny_pipeline(TINY_WAN), OBJECT_REFERENCES["zigzag"].appearance
     plain = generator_of(pipe)([PROMPT], [SEED])
     with TrackedPath().learn(pipe, Reference(reference_frames("zigzag", 17), look.prompt), 0, seed=0) as transfer:
-        assert transfer.num_bytes == 9 * 2 * 4
+        assert transfer.num_bytes == 9 * 3 * 4
         assert np.any(transfer.generate([PROMPT], [SEED]) != plain)
     assert np.array_equal(generator_of(pipe)([PROMPT], [SEED]), plain)
 
