@@ -147,11 +147,12 @@ def combined_embedding(
             _check_alike(name.replace("_", " "), getattr(configs[0], name), getattr(config, name))
     added, lengths = [_added(embedding) for embedding in embeddings], [config.num_latent_frames for config in configs]
     function, function_of_paths, total = COMBINATIONS[combination_type]
+    num_latent_frames = total(lengths)
     paths = list(dict.fromkeys(path for tensors in added for path in tensors))
     config = replace(
         configs[0],
-        num_frames=total(config.num_frames for config in configs),
-        num_latent_frames=total(lengths),
+        num_frames=_frames_shown(num_latent_frames, max(configs, key=lambda config: config.num_latent_frames)),
+        num_latent_frames=num_latent_frames,
         value_grid=_finest([config.value_grid for config in configs]),
         position_grid=_finest([config.position_grid for config in configs]),
         parts=tuple({part for config in configs for part in config.parts}),
@@ -166,6 +167,17 @@ def combined_embedding(
         for path in paths
     }
     return Embedding(config, combined)
+
+
+def _frames_shown(num_latent_frames: int, like: MotionEmbeddingConfig) -> int:
+    """How many frames so many latent frames show, if they show as many each as those of another embedding.
+
+    Most VAEs that compress time keep the first frame alone.
+    """
+    rest, groups = like.num_frames - 1, like.num_latent_frames - 1
+    if groups and rest % groups == 0:
+        return 1 + rest // groups * (num_latent_frames - 1)
+    return round(like.num_frames / like.num_latent_frames * num_latent_frames)
 
 
 def _added(embedding: Embedding) -> EmbeddingTensors:

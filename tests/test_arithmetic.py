@@ -55,6 +55,26 @@ def test_what_is_added_comes_one_after_the_other(debias, part):
     torch.testing.assert_close(offset(joined, part), expected)
 
 
+@pytest.mark.parametrize(
+    ("frames", "latent_frames", "expected"),
+    [
+        ([(17, 9), (17, 9)], 18, 35),  # the second clip's first latent frame is in the middle, where it shows two
+        ([(17, 5), (33, 9)], 14, 53),
+        ([(16, 8), (16, 8)], 16, 32),
+        ([(16, 16), (8, 8)], 24, 24),
+        ([(1, 1), (1, 1)], 2, 2),
+    ],
+)
+def test_clips_that_are_joined_have_the_frames_that_a_pipeline_makes_of_the_latent_ones(
+    frames, latent_frames, expected
+):
+    clips = [embedding(num_frames=latent) for _, latent in frames]
+    for clip, (shown, latent) in zip(clips, frames, strict=True):
+        clip.config.num_frames, clip.config.num_latent_frames = shown, latent
+    joined = concatenated_embedding(clips).config
+    assert (joined.num_latent_frames, joined.num_frames) == (latent_frames, expected)
+
+
 def path_embedding(path, weight=1.0):
     tensors = {"rope": {"p": weight * torch.tensor(path).reshape(1, 1, -1, 3)}}
     settings = {"num_frames": len(path), "parts": ["p"], "target_modules": ["rope"]}

@@ -155,14 +155,17 @@ def make_configs(options: argparse.Namespace) -> tuple[TrainingConfig, MotionEmb
     given = {name: getattr(options, name) for name in TrainingConfig.__dataclass_fields__}
     given = {name: value for name, value in given.items() if value is not None}
     training = TrainingConfig(**for_parts({**RECIPES[options.recipe].training, **given}, options.parts))
+    settings = {
+        "debias": options.debias,
+        "position_grid": options.position_grid,
+        "value_grid": "full" if options.value_grid == FULL_GRIDS else options.value_grid,
+    }
     embedding = MotionEmbeddingConfig(
         component=options.component,
         target_modules=options.target_modules,
-        debias=options.debias,
         timing=options.timing,
         parts=options.parts,
-        position_grid=options.position_grid,
-        value_grid="full" if options.value_grid == FULL_GRIDS else options.value_grid,
+        **for_parts(settings, options.parts),
         generation={
             "num_inference_steps": options.num_inference_steps,
             "guidance_scale": options.guidance_scale,

@@ -2,7 +2,7 @@
 
 import logging
 import warnings
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,11 @@ from diffusers_motion_embed.architectures import supported_models
 from diffusers_motion_embed.architectures.conditioning import call_parameters, gives_text
 from diffusers_motion_embed.architectures.encoding import check_clip
 from diffusers_motion_embed.architectures.noising import noising_of
+from diffusers_motion_embed.config import MotionEmbeddingConfig
 from diffusers_motion_embed.errors import UnsupportedModelError, VideoError
 from diffusers_motion_embed.training.config import TrainingConfig
 from diffusers_motion_embed.training.losses import LOSSES
+from diffusers_motion_embed.training.recipes import OF_PARTS
 
 
 logger = logging.getLogger(__name__)
@@ -110,7 +112,7 @@ def _is_still(clip: np.ndarray) -> bool:
 
 def check_options(
     config: TrainingConfig,
-    parts: Collection[str],
+    embedding_config: MotionEmbeddingConfig,
     clips: list[np.ndarray],
     call_arguments: Mapping[str, Any],
     spatial_lora_directory: str | Path | None,
@@ -132,17 +134,13 @@ def check_options(
             "color_negative shows the negative with an empty prompt, and call_arguments has features of a prompt "
             "for both. Leave prompt_embeds out, or set color_negative=False."
         )
-    of_parts = (
-        ("qk", "qk_learning_rate", config.qk_learning_rate is not None),
-        ("qk", "center_qk", config.center_qk),
-        ("v", "v_learning_rate", config.v_learning_rate is not None),
-        ("p", "p_learning_rate", config.p_learning_rate != TrainingConfig.p_learning_rate),
-    )
-    for part, name, is_given in of_parts:
-        if is_given and part not in parts:
+    for part, names in OF_PARTS.items():
+        needless = [name for name in names if _is_changed(name, config) or _is_changed(name, embedding_config)]
+        if needless and part not in embedding_config.parts:
             raise ValueError(
-                f"{name} is given, and the embedding has no part {part!r}: its parts are {', '.join(parts)}. Leave "
-                f"{name} out, or give an embedding_config with that part."
+                f"There is no part {part!r} to which {', '.join(needless)} would apply: the embedding's parts are "
+                f"{', '.join(embedding_config.parts)}. Leave {', '.join(needless)} out, or give an embedding_config "
+                "with that part."
             )
     loss = LOSSES[config.loss]
     if len(clips[0]) < loss.least_frames:
@@ -154,6 +152,11 @@ def check_options(
         raise ValueError(f"There is a spatial LoRA to save with the loss {names} only, not {config.loss!r}.")
     for setting in ignored_settings(accelerator, config) if accelerator is not None else ():
         logger.warning("accelerate's %s is not used", setting)
+
+
+def _is_changed(name: str, config: Any) -> bool:
+    """Whether a dataclass has a field of that name whose value is not the default."""
+    return getattr(config, name, None) != getattr(type(config), name, None)
 
 
 def ignored_settings(accelerator: Any, config: TrainingConfig) -> list[str]:

@@ -74,10 +74,10 @@ def settings_for(
     return config or TrainingConfig(**for_parts(recipe.training, embedding_config.parts)), embedding_config
 
 
-def for_parts(training: Mapping[str, Any], parts: Collection[str]) -> dict[str, Any]:
-    """A recipe's options of training, without those of other parts."""
+def for_parts(options: Mapping[str, Any], parts: Collection[str]) -> dict[str, Any]:
+    """A recipe's options of training or settings of an embedding, without those of other parts."""
     other = {name for part, names in OF_PARTS.items() if part not in parts for name in names}
-    return {name: value for name, value in training.items() if name not in other}
+    return {name: value for name, value in options.items() if name not in other}
 
 
 def default_recipe(model: nn.Module) -> str:

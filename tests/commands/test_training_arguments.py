@@ -257,3 +257,4 @@ def test_a_component_of_another_kind_is_left_to_the_error_of_loading(component):
 def test_what_a_recipe_says_of_a_part_may_stay_without_it():
     assert not configs("--recipe", "position", "--parts", "p")[0].center_qk
     assert configs("--recipe", "gentle", "--parts", "qk")[0].v_learning_rate is None
+    assert configs("--recipe", "full_attention", "--parts", "qk")[1].value_grid is None

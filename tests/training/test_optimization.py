@@ -157,13 +157,25 @@ def test_losses_that_cannot_give_what_is_asked_say_so(text_to_video, frames, opt
         ("qk_learning_rate", 0.1, "v"),
         ("center_qk", True, "v"),
         ("v_learning_rate", 0.1, "qk"),
+        ("debias_in_training", False, "qk"),
         ("p_learning_rate", 0.1, "qk"),
     ],
 )
 def test_an_option_of_a_part_that_is_not_learned_is_refused(text_to_video, name, value, other):
     before = snapshot(text_to_video.unet)
-    with pytest.raises(ValueError, match=f"{name} is given, .* no part '.*': its parts are {other}"):
-        train(text_to_video, embedding={"parts": (other,)}, **{name: value})
+    with pytest.raises(ValueError, match=f"There is no part '.*' to which {name} would apply: .* parts are {other}"):
+        train(text_to_video, embedding={"parts": (other,), "value_grid": None}, **{name: value})
+    assert_unchanged(text_to_video.unet, before)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "other"),
+    [("value_grid", (2, 2), "qk"), ("debias", "identity", "qk"), ("position_grid", (2, 2), "v")],
+)
+def test_a_setting_of_a_part_that_is_not_learned_is_refused(text_to_video, name, value, other):
+    before = snapshot(text_to_video.unet)
+    with pytest.raises(ValueError, match=f"There is no part '.*' to which {name} would apply: .* parts are {other}"):
+        train(text_to_video, embedding={"parts": (other,), "value_grid": None, name: value})
     assert_unchanged(text_to_video.unet, before)
 
 
