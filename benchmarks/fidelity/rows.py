@@ -29,7 +29,7 @@ def rows_of(lab: Lab, reference: str, outcome: Outcome) -> Iterator[dict[str, An
             for number, (look, clip) in enumerate(zip(clips.looks, of_seed, strict=True)):
                 seen = measure_clip(clip, look)
                 row = {"reference": reference, "use": clips.use, "prompt": look.prompt, "seed": seed}
-                row |= {} if original is None else original.motion(clip, seen)
+                row |= {} if original is None else original.motion(clip, seen, look)
                 row |= text_fidelity([seen])
                 row |= {} if clips.plain is None else original.leakage(clip, seen, clips.plain[seed, number], look)
                 row |= (
@@ -58,11 +58,12 @@ class Original:
         self.frames, self.tracks = frames, track(frames)
         self.seen = measure_clip(frames, self.scene.appearance)
 
-    def motion(self, clip: np.ndarray, seen: ClipMeasures) -> dict[str, float]:
+    def motion(self, clip: np.ndarray, seen: ClipMeasures, look: Appearance) -> dict[str, Any]:
         """How much a clip moves as the reference does."""
         fidelity = {"lk_fidelity": track_fidelity(track(clip), self.tracks).score}
         if self.is_camera:
-            return {"cosine": camera_fidelity(clip, seen, self.scene.motion), **fidelity}
+            same = look.pattern == self.scene.appearance.pattern
+            return {"cosine": camera_fidelity(clip, seen, self.scene.motion), "same_pattern": same, **fidelity}
         cosine, distance = object_fidelity(seen, self.scene.motion)
         return {"cosine": cosine, "distance": distance, **fidelity}
 

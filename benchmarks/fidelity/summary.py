@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +111,8 @@ def _tables(measured: Measured, plain: Measured | None) -> list[str]:
     found = [_measures_table(measured, plain)]
     if len(measured.by("reference")) > 1:
         found.append(_table_by_reference(measured))
+    if cameras := [row for row in measured.rows if "same_pattern" in row]:
+        found.append(_table_by_pattern(replace(measured, rows=cameras)))
     if len(measured.by("seed")) > 1:
         found.append(_spread_table(measured))
     if plain is not None:
@@ -154,6 +156,16 @@ def _table_by_reference(measured: Measured) -> str:
         for use, part in measured.by("use").items()
     ]
     return table(("cosine", *names), rows) + "\n"
+
+
+def _table_by_pattern(measured: Measured) -> str:
+    """Cameras are seen by patterns, and what is learned from one kind may be of that kind."""
+    rows = []
+    for use, each in measured.by("use").items():
+        for same, part in sorted(each.by("same_pattern").items(), reverse=True):
+            cosines = (of_reference.mean("cosine").text() for of_reference in part.by("reference").values())
+            rows.append((use, "the reference's" if same else "another", part.mean("cosine").text(), *cosines))
+    return table(("", "pattern", "cosine", *measured.by("reference")), rows) + "\n"
 
 
 def _spread_table(measured: Measured) -> str:

@@ -40,6 +40,7 @@ class Architecture:
         default_paths: Regular expression for the layers that are adapted by default. In a UNet that has layers of 1280
             channels, only those are adapted.
         value_grid: Default grid of the value part.
+        recipe: Name of the training recipe that the class gets by default, see `training.recipes`.
         rotary: Where the model keeps its rotary positions, which the position part moves. If it has none, the reason
             why it takes no position part, in words.
         layers: Regular expression for the paths of the layers whose activations training can forget and compute again.
@@ -65,6 +66,7 @@ class Architecture:
     axes: str = "bcfhw"
     default_paths: str = ".*"
     value_grid: tuple[int, int] = (1, 1)
+    recipe: str = "position"
     rotary: Rotary | str = ROPE
     layers: str = r"\w*blocks\.\d+"
     streams: bool = True
@@ -212,6 +214,7 @@ _unet = partial(
     component="unet",
     tokens="rows",
     value_grid=(4, 4),
+    recipe="default",
     rotary=_APART,
     default_paths=r"(down|up)_blocks\..*",
     # These layers save the most memory for the least work. Convolutions over pictures and the smallest pictures do the
@@ -236,6 +239,7 @@ ARCHITECTURES = (
     _unet(  # AnimateDiff, PIA
         model_class="UNetMotionModel",
         attention=rf"(?P<pictures>{_SECTION}\.motion_modules\.\d+)\.transformer_blocks\.\d+\.attn[12]",
+        recipe="gentle",  # by "default", plain backgrounds would take on the reference's pattern
         text_per_frame=True,
         frame_positions="motion_max_seq_length",
     ),
@@ -250,6 +254,7 @@ ARCHITECTURES = (
         attention=r"temporal_transformer_blocks\.\d+\.attn1",
         tokens="rows",
         value_grid=(4, 4),
+        recipe="default",
         rotary=_APART,
         spatial_attention=r"transformer_blocks\.\d+\.attn[12]",
         frame_positions="video_length",
@@ -351,16 +356,17 @@ UNSUPPORTED = {
 }
 
 
-def find_architecture(model: nn.Module) -> Architecture:
-    """The table entry for a model.
+def find_architecture(model: nn.Module | type) -> Architecture:
+    """The table entry for a model, or for a class of models.
 
     Raises:
         UnsupportedModelError: If neither the model's class nor one of its base classes has one.
     """
-    architecture = _architecture_of(type(model))
+    model_class = model if isinstance(model, type) else type(model)
+    architecture = _architecture_of(model_class)
     if architecture is not None:
         return architecture
-    name = type(model).__name__
+    name = model_class.__name__
     reason = f": {UNSUPPORTED[name]}" if name in UNSUPPORTED else ""
     supported = ", ".join(architecture.model_class for architecture in ARCHITECTURES)
     raise UnsupportedModelError(f"{name} takes no motion embeddings{reason}. Supported are: {supported}.")

@@ -12,6 +12,7 @@ import torch
 from accelerate import Accelerator, init_empty_weights
 from diffusers import DiffusionPipeline
 
+from diffusers_motion_embed.architectures import find_architecture
 from diffusers_motion_embed.commands.quantization import QUANTIZATIONS
 from diffusers_motion_embed.config import PARTS, MotionEmbeddingConfig
 from diffusers_motion_embed.errors import UnsupportedModelError
@@ -20,7 +21,7 @@ from diffusers_motion_embed.functional import DEBIAS_MODES
 from diffusers_motion_embed.training import RECIPES, TIMESTEP_SAMPLING, Recipe, TrainingConfig, default_recipe
 from diffusers_motion_embed.training.config import LearningRateSchedule, Loss
 from diffusers_motion_embed.training.losses import LOSSES
-from diffusers_motion_embed.training.recipes import MOTION_MODULES, OF_PARTS, for_parts
+from diffusers_motion_embed.training.recipes import OF_PARTS, for_parts
 from diffusers_motion_embed.training.tracked import PARTS as TRACKED_PARTS
 from diffusers_motion_embed.training.tracked import TIMING as TRACKED_TIMING
 from diffusers_motion_embed.video import ReferenceClip
@@ -141,7 +142,7 @@ def recipe_of_base(options: argparse.Namespace) -> str:
                 model_class.from_config(model_class.load_config(folder, subfolder=component, **revision))
             )
     except UnsupportedModelError:  # an image model, which gets a motion adapter
-        return MOTION_MODULES
+        return find_architecture(diffusers.UNetMotionModel).recipe
     except (OSError, KeyError, AttributeError):  # AttributeError: a class of another package
         return "default"
 

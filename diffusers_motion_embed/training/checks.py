@@ -134,8 +134,8 @@ def check_options(
             "color_negative shows the negative with an empty prompt, and call_arguments has features of a prompt "
             "for both. Leave prompt_embeds out, or set color_negative=False."
         )
-    for part, names in OF_PARTS.items():
-        needless = [name for name in names if _is_changed(name, config) or _is_changed(name, embedding_config)]
+    for part, options in OF_PARTS.items():
+        needless = [name for name in options if _is_changed(name, config) or _is_changed(name, embedding_config)]
         if needless and part not in embedding_config.parts:
             raise ValueError(
                 f"There is no part {part!r} to which {', '.join(needless)} would apply: the embedding's parts are "

@@ -61,9 +61,6 @@ OF_PARTS = {
     "p": ("p_learning_rate", "position_grid"),
 }
 
-# The recipe for AnimateDiff's models: by the default, plain backgrounds would take on the reference's pattern.
-MOTION_MODULES = "gentle"
-
 
 def settings_for(
     model: nn.Module, config: TrainingConfig | None, embedding_config: MotionEmbeddingConfig | None
@@ -81,7 +78,9 @@ def for_parts(options: Mapping[str, Any], parts: Collection[str]) -> dict[str, A
 
 
 def default_recipe(model: nn.Module) -> str:
-    """Name of the recipe that a model is trained by if nothing else is asked for: what its class does best with.
+    """Name of the recipe that a model is trained by if nothing else is asked for: what the table says of its class.
+
+    A model whose class has rotary positions only by one of its settings, and which has none, gets "full_attention".
 
     Args:
         model: A model that takes motion embeddings.
@@ -90,8 +89,5 @@ def default_recipe(model: nn.Module) -> str:
         UnsupportedModelError: If its class has no table entry.
     """
     architecture = find_architecture(model)
-    if architecture.model_class == "UNetMotionModel":
-        return MOTION_MODULES
-    if architecture.tokens == "rows":
-        return "default"
-    return "full_attention" if isinstance(architecture.find_rotary(model), str) else "position"
+    takes_positions = not isinstance(architecture.find_rotary(model), str)
+    return "full_attention" if architecture.recipe == "position" and not takes_positions else architecture.recipe
