@@ -7,7 +7,7 @@ Source of all formulas: "Motion Inversion for Video Customization", arXiv 2403.2
 * `rows` the rows of a temporal attention layer, batch slowest: row = (batch · h + y) · w + x;
 * `tokens` the tokens of a clip where all attend to each other, frame slowest: token = (frame · h + y) · w + x.
 
-The parts of an embedding are `qk`, (f, c), `v`, (h, w, f, c), and `p`, (h, w, f, 2).
+The parts of an embedding are `qk`, (f, c), `v`, (h, w, f, c), and `p`, (h, w, f, 3).
 """
 
 from functools import reduce
