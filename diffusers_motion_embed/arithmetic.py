@@ -13,6 +13,7 @@ from typing import Any, Literal, Unpack
 
 from torch import Tensor
 
+from diffusers_motion_embed.architectures import ARCHITECTURES
 from diffusers_motion_embed.config import MotionEmbeddingConfig, ValueGrid
 from diffusers_motion_embed.errors import IncompatibleEmbeddingError
 from diffusers_motion_embed.functional import (
@@ -28,6 +29,9 @@ from diffusers_motion_embed.storage.embedding import Embedding, EmbeddingTensors
 from diffusers_motion_embed.storage.files import read_embedding, write_embedding
 from diffusers_motion_embed.storage.hub import HubArguments, fetch_embedding
 
+
+# Models with VAEs that keep no first frame alone.
+WHOLE_GROUPS = {entry.model_class for entry in ARCHITECTURES if not entry.first_frame_alone}
 
 CombinationType = Literal["linear", "cat"]
 Combine = Callable[[list[Tensor], list[float], int], Tensor]
@@ -161,8 +165,10 @@ def combined_embedding(
     )
     combined = {
         path: {
-            part: (function_of_paths if part == "p" else function)(pieces, weights, config.num_latent_frames)
-            for part, pieces in _pieces(path, config, added, lengths).items()
+            part: (function_of_paths if part == "p" else function)(pieces, its_weights, num_latent_frames)
+            for part, (pieces, its_weights) in _pieces(
+                path, config, added, lengths, weights, fill=combination_type == "cat"
+            ).items()
         }
         for path in paths
     }
@@ -170,12 +176,9 @@ def combined_embedding(
 
 
 def _frames_shown(num_latent_frames: int, like: MotionEmbeddingConfig) -> int:
-    """How many frames so many latent frames show, if they show as many each as those of another embedding.
-
-    Most VAEs that compress time keep the first frame alone.
-    """
+    """How many frames so many latent frames show, if they show as many each as those of another embedding."""
     rest, groups = like.num_frames - 1, like.num_latent_frames - 1
-    if groups and rest % groups == 0:
+    if groups and rest % groups == 0 and like.model_class not in WHOLE_GROUPS:
         return 1 + rest // groups * (num_latent_frames - 1)
     return round(like.num_frames / like.num_latent_frames * num_latent_frames)
 
@@ -194,9 +197,19 @@ def _added(embedding: Embedding) -> EmbeddingTensors:
 
 
 def _pieces(
-    path: str, config: MotionEmbeddingConfig, added: list[EmbeddingTensors], lengths: list[int]
-) -> dict[str, list[Tensor]]:
-    """The parts of every embedding at one layer, all on one grid; zeros where an embedding has none."""
+    path: str,
+    config: MotionEmbeddingConfig,
+    added: list[EmbeddingTensors],
+    lengths: list[int],
+    weights: list[float],
+    *,
+    fill: bool,
+) -> dict[str, tuple[list[Tensor], list[float]]]:
+    """The parts that embeddings have at one layer, all on one grid, and their weights.
+
+    An embedding without a part has zeros there with `fill`, or where no other has it either. Otherwise it is left out:
+    to a path of zeros, time would run at its full pace, and that would have a weight in the sum.
+    """
     here = [tensors.get(path, {}) for tensors in added]
     present = [tensor for parts_here in here for tensor in parts_here.values()]
     widths = sorted({tensor.shape[-1] for tensor in present})
@@ -209,10 +222,14 @@ def _pieces(
             return present[0].new_zeros(*(() if part == "qk" else (height, width)), num_frames, *widths)
         return tensor if part == "qk" else resample_grid(tensor, (height, width))
 
-    return {
-        part: [piece(part, each.get(part), num_frames) for each, num_frames in zip(here, lengths, strict=True)]
-        for part in (("p",) if any("p" in parts for parts in here) else config.layer_parts)
-    }
+    def pieces_of(part: str) -> tuple[list[Tensor], list[float]]:
+        fills = fill or not any(part in parts for parts in here)
+        chosen = [number for number, parts in enumerate(here) if fills or part in parts]
+        pieces = [piece(part, here[number].get(part), lengths[number]) for number in chosen]
+        return pieces, [weights[number] for number in chosen]
+
+    parts = ("p",) if any("p" in parts_here for parts_here in here) else config.layer_parts
+    return {part: pieces_of(part) for part in parts}
 
 
 def _finest(grids: list[ValueGrid]) -> Any:

@@ -149,7 +149,8 @@ def set_motion_region(
     Args:
         pipe_or_model: A diffusers video pipeline, or its model.
         mask: Numbers from 0 to 1, (height, width), or (frames, height, width) for a region that moves. It is laid over
-            the whole picture and the whole clip, so it may be of any size. None lets them act everywhere.
+            the whole picture and the whole clip, so it may be of any size. None lets them act everywhere. Clips that
+            FreeNoise makes window by window take no region that moves.
         adapter_name: Which one; all active ones by default.
 
     Raises:

@@ -130,12 +130,21 @@ def fit_path(path: Tensor, num_frames: int, policy: FramePolicy = "resample") ->
         IncompatibleEmbeddingError: If the numbers differ and `policy` is "error".
     """
     fitted = fit_frames(path, num_frames, policy)
-    stretched = num_frames / path.shape[-2] if policy == "resample" else 1.0
+    steps, new_steps = path.shape[-2] - 1, num_frames - 1  # of a frame each, from the first frame to the last
+    stretched = new_steps / steps if policy == "resample" and steps and new_steps else 1.0
     return fitted if stretched == 1 else fitted * fitted.new_tensor([1.0, 1.0, stretched])
 
 
 def with_time(path: Tensor) -> Tensor:
-    """A path that may have rows and columns alone, (h, w, f, 2), as one that does not move in time, (h, w, f, 3)."""
+    """A path that may have rows and columns alone, (h, w, f, 2), as one that does not move in time, (h, w, f, 3).
+
+    Raises:
+        IncompatibleEmbeddingError: If it has neither two numbers for each place and frame, nor three.
+    """
+    if path.shape[-1] not in (PATH_WIDTH - 1, PATH_WIDTH):
+        raise IncompatibleEmbeddingError(
+            f"A position part has rows, columns and time for each place and frame; got {path.shape[-1]} numbers."
+        )
     return F.pad(path, (0, PATH_WIDTH - path.shape[-1]))
 
 

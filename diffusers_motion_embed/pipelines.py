@@ -99,8 +99,15 @@ def _check_call(pipe: Any, arguments: dict[str, Any]) -> None:
     frames = next((given[name] for name in FRAMES if given.get(name) is not None), None)
     if isinstance(given.get("video"), Sized):
         frames = len(given["video"])
+    in_windows = getattr(pipe, "free_noise_enabled", False)
     for model in supported_models(pipe).values():
-        if frames is not None and not getattr(pipe, "free_noise_enabled", False):
+        if in_windows and (names := registry_of(model).in_moving_regions()):
+            raise ValueError(
+                f"The motion embedding {names[0]!r} acts in a region that moves, and layers do not learn where a "
+                "window of FreeNoise starts. Give set_motion_region one mask for all frames, or call "
+                "pipe.disable_free_noise()."
+            )
+        if frames is not None and not in_windows:
             find_architecture(model).check_frames(model, frames)
 
 

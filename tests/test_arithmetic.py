@@ -75,6 +75,13 @@ def test_clips_that_are_joined_have_the_frames_that_a_pipeline_makes_of_the_late
     assert (joined.num_latent_frames, joined.num_frames) == (latent_frames, expected)
 
 
+def test_joined_clips_of_a_model_without_a_first_frame_alone_have_whole_groups():
+    clips = [embedding(num_frames=4, model_class="AllegroTransformer3DModel") for _ in range(2)]
+    for clip in clips:
+        clip.config.num_frames = 16
+    assert concatenated_embedding(clips).config.num_frames == 32
+
+
 def path_embedding(path, weight=1.0):
     tensors = {"rope": {"p": weight * torch.tensor(path).reshape(1, 1, -1, 3)}}
     settings = {"num_frames": len(path), "parts": ["p"], "target_modules": ["rope"]}
@@ -99,12 +106,22 @@ def test_paths_run_backwards_and_on_from_where_they_end():
 
 def test_paths_add_up_and_have_paths_between_them():
     paths = [path_embedding(RIGHT), path_embedding([*DOWN, (0.75, 1.0, -2.0)])]  # of two lengths
-    # Half a frame of two is three quarters of a frame of three. Of times there are means.
-    times = [0.0, -(0.375 + 1.0) / 2, -(0.75 + 2.0) / 2]
+    # Half the pace in two frames is half the pace in three. Of times there are means.
+    times = [0.0, -(0.5 + 1.0) / 2, -(1.0 + 2.0) / 2]
     both, between = [(0.25, 0.0), (0.75, 0.25), (0.75, 1.5)], [(0.125, 0.0), (0.375, 0.125), (0.375, 0.75)]
     for weights, places in (((1.0, 1.0), both), ((0.5, 0.5), between)):
         expected = [[*place, time] for place, time in zip(places, times, strict=True)]
         assert path_of(combined_embedding(paths, list(weights))) == expected
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_what_has_no_path_has_no_say_in_a_path(order):
+    both = [path_embedding(RIGHT), embedding(num_frames=2, model_class="WanTransformer3DModel")]
+    summed = combined_embedding(both[::order], [1.0, 1.0])
+    assert path_of(summed) == [list(place) for place in RIGHT]
+    assert summed.tensors.keys() == both[0].tensors.keys() | both[1].tensors.keys()
+    joined = combined_embedding(both, [1.0, 1.0], "cat")
+    assert path_of(joined) == [*map(list, RIGHT), [0.0, 0.5, -0.5], [0.0, 0.5, -0.5]]  # it stands still
 
 
 @pytest.mark.parametrize("combination", ["linear", "cat"])

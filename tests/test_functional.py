@@ -11,8 +11,10 @@ from diffusers_motion_embed.functional import (
     concatenate,
     debiased,
     fit_frames,
+    fit_path,
     resample_frames,
     resample_grid,
+    with_time,
 )
 
 
@@ -121,3 +123,18 @@ def test_rows_are_batch_slowest():
 def test_one_offset_serves_all_rows():
     hidden_states = torch.zeros(6, 2, 1)
     assert add_to_rows(hidden_states, column(1, 2)[None])[4].flatten().tolist() == [1, 2]
+
+
+@pytest.mark.parametrize(("frames", "num_frames"), [(5, 9), (5, 21), (21, 5), (9, 3), (13, 3), (5, 2), (5, 1), (1, 5)])
+@pytest.mark.parametrize("pace", [0.2, 0.5])
+def test_time_keeps_its_pace_in_clips_of_other_lengths(frames, num_frames, pace):
+    times = F.pad((pace - 1) * torch.arange(frames)[:, None], (2, 0))[None, None]
+    fitted = fit_path(times, num_frames)[0, 0, :, 2] + torch.arange(num_frames)
+    if frames > 1:  # a single frame has no pace
+        torch.testing.assert_close(fitted.diff(), torch.full((num_frames - 1,), pace))
+
+
+@pytest.mark.parametrize("width", [1, 4, 6])
+def test_a_path_of_another_width_is_neither_cut_nor_filled(width):
+    with pytest.raises(IncompatibleEmbeddingError, match=f"got {width} numbers"):
+        with_time(torch.zeros(1, 1, 4, width))

@@ -92,6 +92,11 @@ class MotionEmbeddingRegistry:
                     yield name, frames, seen
                     break
 
+    def in_moving_regions(self) -> list[str]:
+        """Names of the active embeddings whose region is not the same in all frames."""
+        regions = {name: self.loaded[name].region for name in self.active if self.enabled}
+        return [name for name, region in regions.items() if region is not None and (region != region[:1]).any()]
+
     def idle(self) -> list[str]:
         """Names of the active embeddings whose time has not come since `forget_action`."""
         if not self.enabled:

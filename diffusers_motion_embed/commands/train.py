@@ -92,6 +92,7 @@ def train(
     """Learn one embedding and write its folder."""
     config = embedding_config(options, pipe, clips[0])
     if options.tracked:
+        CheckpointConfig(output_dir=output_dir).find()  # none of another motion may lie beside this one
         track_motion_embedding(pipe, clips[0].frames, prompts[0], embedding_config=config, adapter_name=ADAPTER_NAME)
         losses = []
     else:

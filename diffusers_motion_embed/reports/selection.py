@@ -78,9 +78,10 @@ def select_best(
     tracks, tried = track(reference), []
     pipe.unload_motion_embedding()
     plain = [as_clip(make_clip(prompt)) for prompt in prompts]
-    for folder in [*sorted(save_directory.glob(CHECKPOINTS)), save_directory]:
+    # The first of equal ones is taken: what the run gave, as it is.
+    for folder in [save_directory, *sorted(save_directory.glob(CHECKPOINTS))]:
         pipe.load_motion_embedding(folder, adapter_name)
-        for scale in scales:
+        for scale in sorted(scales, key=lambda scale: abs(scale - 1)):
             pipe.set_motion_scale(scale)
             moved = [as_clip(make_clip(prompt)) for prompt in prompts]
             clips = map(Validation, prompts, plain, moved)

@@ -292,6 +292,8 @@ def _read_config(path: Path, header: Mapping[str, str], state_dict: Mapping[str,
 
 
 def _check_tensor(key: str, tensor: Tensor, part: str, form: str, config: MotionEmbeddingConfig, source: str) -> None:
+    if part == "p" and form:
+        raise EmbeddingFileError(f"{source}: {key} is a compact form, and position parts have none.")
     if form == "_codes" and not (isinstance(tensor, Tensor) and tensor.dtype == torch.uint8):
         raise EmbeddingFileError(f"{source}: {key} must hold bytes, got {_describe(tensor)}.")
     if form != "_codes" and not (isinstance(tensor, Tensor) and tensor.is_floating_point()):

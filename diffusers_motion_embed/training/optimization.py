@@ -89,7 +89,7 @@ class Optimization:
         )
         self.scaler = self._new_scaler()
         self.step_number = 0
-        self._sums = torch.zeros(2, NOISE_BINS, device=clips.device)  # of losses and of samples
+        self._sums = torch.zeros(3, NOISE_BINS, device=clips.device)  # of losses, samples, samples that are left out
         units = measure_units(model, tensors, (clips.shape[3], clips.shape[4]), self._look_at_samples)
         self.units = [parts[part] for part in PARTS for parts in units.values() if part in parts]
 
@@ -155,10 +155,11 @@ class Optimization:
         Raises:
             TrainingDivergedError: If the loss or the embedding is not finite.
         """
-        losses, counts = self._sums.tolist()
+        losses, counts, left_out = self._sums.tolist()
         low, high = self.config.timestep_range
         edges = np.linspace(low, high, NOISE_BINS + 1)
-        logs = {"loss": sum(losses) / max(sum(counts), 1), "learning_rate": self.optimizer.param_groups[0]["lr"]}
+        mean_loss = math.inf if sum(left_out) and not sum(counts) else sum(losses) / max(sum(counts), 1)
+        logs = {"loss": mean_loss, "learning_rate": self.optimizer.param_groups[0]["lr"]}
         for start, end, loss, count in zip(edges[:-1], edges[1:], losses, counts, strict=True):
             if count:
                 logs[f"loss_noise_{start:.2f}_{end:.2f}"] = loss / count
@@ -277,8 +278,12 @@ class Optimization:
         low, high = self.config.timestep_range
         bins = ((samples.levels - low) / (high - low) * NOISE_BINS).long().clamp(0, NOISE_BINS - 1)
         bins = bins.to(losses.device)
-        self._sums[0].index_add_(0, bins, losses)
-        self._sums[1].index_add_(0, bins, torch.ones_like(losses))
+        # A scaler leaves the step of a sample out that overflows, and lowers its scale.
+        counts = losses.isfinite() if self.scaler.is_enabled() else torch.ones_like(losses, dtype=torch.bool)
+        for sums, values in zip(
+            self._sums, (losses.where(counts, 0.0), counts.float(), (~counts).float()), strict=True
+        ):
+            sums.index_add_(0, bins, values)
 
     def _backward(self, loss: Tensor, parameters: list[Tensor]) -> None:
         self.scaler.scale(loss).backward(inputs=parameters)

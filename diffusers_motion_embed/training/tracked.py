@@ -14,6 +14,7 @@ from tqdm.auto import tqdm
 
 from diffusers_motion_embed.adapter.registry import add_embedding, registry_of
 from diffusers_motion_embed.adapter.selection import select_layers
+from diffusers_motion_embed.architectures import find_architecture
 from diffusers_motion_embed.architectures.bare import bare_models
 from diffusers_motion_embed.architectures.encoding import check_clip, encode_frames
 from diffusers_motion_embed.config import MotionEmbeddingConfig
@@ -87,7 +88,8 @@ def track_motion_embedding(
     config = complete_config(embedding_config, (0.0, 1.0), pipe, component, clips[0].shape, shape)
     config.target_modules = [positions]
     config.training = {"prompt": prompt, "tracked": True}
-    places = -latent_path(torch.from_numpy(path), config.num_latent_frames)[None, None]
+    first_alone = find_architecture(model).first_frame_alone
+    places = -latent_path(torch.from_numpy(path), config.num_latent_frames, first_alone)[None, None]
     followed = with_time(places) + slow_path((*places.shape[:-1], PATH_WIDTH), PACE)
     add_embedding(model, adapter_name, Embedding(config, {positions: {"p": followed}}))
     registry_of(model).activate_alone(adapter_name)
@@ -135,19 +137,19 @@ def follow_motion(clip: np.ndarray, progress_bar: bool = True) -> np.ndarray:
     return steps.cumsum(0).astype(np.float32)
 
 
-def latent_path(path: Tensor, num_latent_frames: int) -> Tensor:
+def latent_path(path: Tensor, num_latent_frames: int, first_frame_alone: bool) -> Tensor:
     """Where something is in each latent frame: the mean of the frames that it shows.
 
     Args:
         path: (frames, 2).
-        num_latent_frames: Number of latent frames. The first is of the first frame alone if the others then hold
-            equally many.
+        num_latent_frames: Number of latent frames.
+        first_frame_alone: Whether the first of them is of the first frame alone, if the others then hold equally many.
 
     Returns:
         (num_latent_frames, 2).
     """
     rest, groups = len(path) - 1, num_latent_frames - 1
-    if groups and rest % groups == 0:
+    if first_frame_alone and groups and rest % groups == 0:
         return torch.cat([path[:1], path[1:].unflatten(0, (groups, -1)).mean(1)])
     if len(path) % num_latent_frames == 0:
         return path.unflatten(0, (num_latent_frames, -1)).mean(1)

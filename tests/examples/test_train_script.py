@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,9 @@ from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from diffusers_motion_embed import MotionEmbeddingError, enable_motion_embedding, read_reference
+from diffusers_motion_embed.errors import CheckpointError
 from diffusers_motion_embed.storage.files import CONFIG_NAME, WEIGHTS_NAME
+from diffusers_motion_embed.training.checkpoints import STATE_NAME
 from examples.train_motion_embedding import main
 from tests.conftest import make_animatediff, make_text_to_video
 from tests.helpers import generate
@@ -121,16 +124,22 @@ def test_options_for_less_memory_and_the_best_checkpoint(offload, tmp_path, run_
 def test_a_path_is_tracked_without_training(tmp_path, run_here, capsys):
     wan().save_pretrained(tmp_path / "base")
     output = tmp_path / "out"
-    run_here(
+    track = partial(
+        run_here,
         *("--tracked", "--pretrained_model_name_or_path", tmp_path / "base", "--reference_video", REFERENCE),
         *("--prompt", "a red square", "--output_dir", output, "--num_frames", 5, "--height", 32, "--width", 32),
         *("--validation_prompt", "a blue circle", "--num_inference_steps", 2),
     )
+    track()
     assert f"The motion embedding is in {output}" in capsys.readouterr().out
     assert (output / "report.html").is_file()
     assert (output / "preview.mp4").is_file()
     assert list(load_file(output / "adapter_model.safetensors")) == ["base_model.model.rope.motion_embedding_p"]
     assert json.loads((output / "adapter_config.json").read_text())["training"]["tracked"] is True
+    (output / "checkpoint-3").mkdir()
+    (output / "checkpoint-3" / STATE_NAME).touch()
+    with pytest.raises(CheckpointError, match="holds checkpoint-3 of an earlier run"):
+        track()
 
 
 def test_accelerate_launches_it_from_any_folder_with_its_own_settings(tmp_path):

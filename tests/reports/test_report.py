@@ -151,5 +151,7 @@ def test_the_best_checkpoint_and_scale_is_kept_at_scale_1(text_to_video, make_em
             assert torch.allclose(kept.tensors[path][part], 1.3 * tensor)
     assert kept.config.training["scale"] == 1.3
     assert text_to_video.get_active_motion_embeddings() == ["kept"]
+    equal = select_best(text_to_video, folder, REFERENCE, ["a circle"], lambda prompt: FOLLOWS.plain)
+    assert (equal.candidates[0].folder, equal.candidates[0].scale) == (folder, 1.0)  # as the run left it
     with pytest.raises(ValueError, match="at least one scale and one prompt"):
         select_best(text_to_video, folder, REFERENCE, [], make_clip)

@@ -41,6 +41,25 @@ def test_free_noise_keeps_the_motion_in_every_window(motion):
     assert (clips.plain_with - clips.plain).abs().max() > CLEAR  # FreeNoise does something
 
 
+def test_a_region_that_moves_is_refused_where_windows_begin_unseen(motion):
+    pipe = dme.enable_motion_embedding(make_animatediff())
+    pipe.load_motion_embedding(motion(pipe.unet), "motion")
+    still, moving = torch.ones(LONG, 4, 4), torch.ones(LONG, 4, 4)
+    still[:, :, :2], moving[2:] = 0.0, 0.0
+    pipe.set_motion_region(moving)
+    enable_free_noise(pipe)
+    with pytest.raises(ValueError, match="'motion' acts in a region that moves"):
+        run_long(pipe)
+    pipe.disable_motion_embedding_layers()
+    run_long(pipe)
+    pipe.enable_motion_embedding_layers()
+    pipe.set_motion_region(still)
+    run_long(pipe)
+    pipe.disable_free_noise()
+    pipe.set_motion_region(moving)
+    run(pipe)
+
+
 def test_a_motion_loaded_under_free_noise_stays_when_it_is_switched_off(motion):
     plain_pipe = make_animatediff()
     plain = run(plain_pipe)

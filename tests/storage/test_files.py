@@ -219,6 +219,14 @@ def test_a_path_of_the_second_version_does_not_move_in_time(tmp_path):
     assert embedding.config.format_version == 3  # which it has when it is written again
 
 
+@pytest.mark.parametrize("num_levels", [2, 16])
+def test_a_position_part_has_no_compact_form(num_levels):
+    stem = "base_model.model.rope.motion_embedding_p"
+    codes = torch.zeros(1, 1, FRAMES, 3, dtype=torch.uint8)
+    with pytest.raises(EmbeddingFileError, match="p_codes is a compact form, and position parts have none"):
+        parse_embedding({f"{stem}_codes": codes, f"{stem}_levels": torch.randn(num_levels)}, position_config(), "here")
+
+
 def test_files_without_a_position_part_stay_of_the_first_version(folder):
     settings = json.loads(header_of(folder)[HEADER_KEY])
     assert settings["format_version"] == 1

@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import load_file
 
 from diffusers_motion_embed.adapter.registry import embedding_tensors
+from diffusers_motion_embed.errors import TrainingDivergedError
 from diffusers_motion_embed.training import CheckpointConfig, TrainingConfig, train_motion_embedding
 from diffusers_motion_embed.training.checkpoints import STATE_NAME
 from diffusers_motion_embed.training.guard import SLOWER
@@ -79,6 +80,43 @@ def test_short_runs_are_not_looked_at(text_to_video):
     looked = []
     train(text_to_video, lambda progress: looked.extend(progress.probe_losses), max_train_steps=9)
     assert not looked
+
+
+def overflow(model, steps):
+    """A callback with which the scaler of half precision is on, and the model overflows in the steps after these."""
+
+    def callback(progress):
+        if progress.step == 1:
+            progress.optimization.scaler = torch.amp.GradScaler("cpu", init_scale=256.0)
+            progress.optimization.forget_logs()  # of the first step
+        if progress.step in steps:
+            handle = model.register_forward_hook(lambda module, args, output: (output[0] * torch.inf,))
+            handles.append(handle)
+        elif handles:
+            handles.pop().remove()
+
+    handles = []
+    return callback
+
+
+def test_a_sample_that_overflows_is_left_out_of_a_run_in_half_precision(text_to_video, caplog):
+    losses = []
+
+    def callback(progress):
+        if progress.step % 10 == 0:
+            losses.append(progress.logs()["loss"])
+        overflows(progress)
+
+    overflows = overflow(text_to_video.unet, {3})
+    tensors = train(text_to_video, callback)
+    assert all(math.isfinite(loss) for loss in losses)
+    assert all(tensor.isfinite().all() and tensor.any() for tensor in tensors.values())
+    assert "again, and the learning rate a quarter" not in caplog.text
+
+
+def test_a_run_in_half_precision_whose_samples_all_overflow_is_no_run_without_a_loss(text_to_video):
+    with pytest.raises(TrainingDivergedError, match="loss became inf at step 5"):
+        train(text_to_video, overflow(text_to_video.unet, {1, 2, 3, 4, 5}), max_train_steps=5)
 
 
 @pytest.mark.parametrize("lr_scheduler", ["constant", "cosine"])

@@ -84,12 +84,20 @@ def test_where_nothing_moves_there_is_nothing_to_follow():
 )
 def test_a_latent_frame_has_the_mean_place_of_its_frames(num_latent_frames, expected):
     path = torch.arange(9.0)[:, None].expand(9, 2)
-    found = latent_path(path, num_latent_frames)
+    found = latent_path(path, num_latent_frames, first_frame_alone=True)
     torch.testing.assert_close(found, torch.tensor(expected, dtype=torch.float32)[:, None].expand(-1, 2))
 
 
-def test_groups_without_a_first_frame_are_whole_too():
-    torch.testing.assert_close(latent_path(torch.arange(8.0)[:, None], 4), torch.tensor([[0.5], [2.5], [4.5], [6.5]]))
+@pytest.mark.parametrize(
+    ("num_frames", "expected"),
+    [(8, [1.5, 5.5]), (16, [1.5, 5.5, 9.5, 13.5])],  # both could be a first frame alone and groups of others
+)
+def test_groups_without_a_first_frame_are_whole_too(num_frames, expected):
+    path = torch.arange(float(num_frames))[:, None]
+    found = latent_path(path, len(expected), first_frame_alone=False)
+    torch.testing.assert_close(found[:, 0], torch.tensor(expected))
+    halves = latent_path(path[:8], 4, first_frame_alone=True)[:, 0]  # 7 do not divide by 3
+    torch.testing.assert_close(halves, torch.tensor([0.5, 2.5, 4.5, 6.5]))
 
 
 @pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
