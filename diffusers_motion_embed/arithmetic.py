@@ -100,7 +100,7 @@ def reversed_embedding(embedding: Embedding) -> Embedding:
         path: {part: reverse_path(tensor) if part == "p" else tensor.flip(-2) for part, tensor in parts.items()}
         for path, parts in _added(embedding).items()
     }
-    return Embedding(replace(config, debias="identity", training=training), flipped)
+    return Embedding(config.changed(debias="identity", training=training), flipped)
 
 
 def concatenated_embedding(embeddings: list[Embedding]) -> Embedding:

@@ -202,6 +202,12 @@ def test_files_of_both_load_into_a_pipeline(text_to_video, embedding_folder, tmp
     assert generate(text_to_video, num_frames=2 * NUM_FRAMES).shape[1] == 2 * NUM_FRAMES
 
 
+def test_a_reversed_embedding_keeps_settings_of_later_versions():
+    forward = embedding()
+    forward.config.unknown = {"later": 1}
+    assert reversed_embedding(forward).config.unknown == {"later": 1}
+
+
 def test_an_embedding_is_turned_round_in_its_own_folder(text_to_video, embedding_folder):
     folder = embedding_folder(text_to_video.unet)
     _, expected = reversed_embedding(read_embedding(folder))

@@ -4,7 +4,6 @@ diffusers-motion-embed card skateboard-motion --repo_id you/skateboard-motion --
 """
 
 import argparse
-from dataclasses import replace
 from pathlib import Path
 
 from diffusers_motion_embed.storage.files import read_embedding
@@ -31,7 +30,7 @@ def main(arguments: list[str] | None = None) -> None:
         parser.error(f"{path} exists; --overwrite replaces it.")
     config = read_embedding(options.folder).config
     if options.base_model_name_or_path:
-        config = replace(config, base_model_name_or_path=options.base_model_name_or_path)
+        config = config.changed(base_model_name_or_path=options.base_model_name_or_path)
     repo_id = options.repo_id or options.folder.resolve().name
     previews = [(file.name, str(config.generation.get("prompt", ""))) for file in preview_files(options.folder)]
     make_model_card(config, repo_id, previews, options.license).save(path)
