@@ -123,7 +123,8 @@ def combined_embedding(
 ) -> Embedding:
     """One embedding that adds what several add, each debiased at its own length, as in a pipeline.
 
-    Missing layers and parts count as zeros; value grids are stretched to the finest.
+    Missing layers and parts count as zeros, but a missing path has no say in time. Value grids are stretched to the
+    finest.
 
     Args:
         embeddings: The embeddings to combine; they do not change.
