@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from diffusers.models.modeling_utils import ModelMixin
 
-from diffusers_motion_embed.architectures import supported_models
+from diffusers_motion_embed.architectures import find_architecture, supported_models
 from diffusers_motion_embed.architectures.conditioning import call_parameters, gives_text
 from diffusers_motion_embed.architectures.encoding import check_clip
 from diffusers_motion_embed.architectures.noising import noising_of
@@ -111,6 +111,7 @@ def _is_still(clip: np.ndarray) -> bool:
 
 
 def check_options(
+    model: ModelMixin,
     config: TrainingConfig,
     embedding_config: MotionEmbeddingConfig,
     clips: list[np.ndarray],
@@ -135,7 +136,9 @@ def check_options(
             "for both. Leave prompt_embeds out, or set color_negative=False."
         )
     for part, options in OF_PARTS.items():
-        needless = [name for name in options if _is_changed(name, config) or _is_changed(name, embedding_config)]
+        needless = [
+            name for name in options if any(_is_changed(name, each, model) for each in (config, embedding_config))
+        ]
         if needless and part not in embedding_config.parts:
             raise ValueError(
                 f"There is no part {part!r} to which {', '.join(needless)} would apply: the embedding's parts are "
@@ -154,9 +157,13 @@ def check_options(
         logger.warning("accelerate's %s is not used", setting)
 
 
-def _is_changed(name: str, config: Any) -> bool:
-    """Whether a dataclass has a field of that name whose value is not the default."""
-    return getattr(config, name, None) != getattr(type(config), name, None)
+def _is_changed(name: str, config: Any, model: ModelMixin) -> bool:
+    """Whether a dataclass has a field of that name whose value is neither the default nor that of the model's class.
+
+    Settings that are read from a file have those of the class.
+    """
+    defaults = (getattr(each, name, None) for each in (type(config), find_architecture(model)))
+    return getattr(config, name, None) not in tuple(defaults)
 
 
 def ignored_settings(accelerator: Any, config: TrainingConfig) -> list[str]:

@@ -161,7 +161,7 @@ def train_motion_embedding(
     component, model = check_pipeline(pipe, embedding_config.component if embedding_config else None)
     config, embedding_config = settings_for(model, config, embedding_config)
     check_references(pipe, model, clips, prompts)
-    check_options(config, embedding_config, clips, call_arguments or {}, spatial_lora_directory, accelerator)
+    check_options(model, config, embedding_config, clips, call_arguments or {}, spatial_lora_directory, accelerator)
     config = _at_levels_of(pipe, component, config)
     if adapter_name in registry_of(model).loaded:
         raise AdapterNameError(f"A motion embedding named {adapter_name!r} is loaded already; choose another name.")

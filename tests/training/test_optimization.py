@@ -9,7 +9,7 @@ from diffusers import UNet3DConditionModel
 from safetensors.torch import load_file
 
 import diffusers_motion_embed as dme
-from diffusers_motion_embed.adapter.registry import embedding_tensors
+from diffusers_motion_embed.adapter.registry import embedding_tensors, registry_of
 from diffusers_motion_embed.training import TrainingConfig, train_motion_embedding
 from tests.helpers import NUM_FRAMES, assert_unchanged, generate, make_config, snapshot
 
@@ -166,6 +166,14 @@ def test_an_option_of_a_part_that_is_not_learned_is_refused(text_to_video, name,
     with pytest.raises(ValueError, match=f"There is no part '.*' to which {name} would apply: .* parts are {other}"):
         train(text_to_video, embedding={"parts": (other,), "value_grid": None}, **{name: value})
     assert_unchanged(text_to_video.unet, before)
+
+
+def test_settings_of_an_embedding_that_was_learned_serve_again(text_to_video):
+    settings, training = dme.MotionEmbeddingConfig(parts=("qk",)), TrainingConfig(max_train_steps=1)
+    for name in ("first", "again"):
+        train_motion_embedding(text_to_video, clip(), "a", training, embedding_config=settings, adapter_name=name)
+        settings = registry_of(text_to_video.unet).loaded[name].config
+        assert settings.value_grid == (4, 4)  # of the class, though there is no value part
 
 
 @pytest.mark.parametrize(
