@@ -32,7 +32,7 @@ from diffusers_motion_embed.commands.training_arguments import (
     take_accelerate_settings,
 )
 from diffusers_motion_embed.config import MotionEmbeddingConfig
-from diffusers_motion_embed.errors import CaptionError
+from diffusers_motion_embed.errors import CaptionError, CheckpointError
 from diffusers_motion_embed.estimate import estimate_memory
 from diffusers_motion_embed.noise import invert_clip, save_inverted_noise
 from diffusers_motion_embed.reports import (
@@ -51,6 +51,7 @@ from diffusers_motion_embed.storage.files import check_save_directory
 from diffusers_motion_embed.training import CheckpointConfig, track_motion_embedding, train_motion_embedding
 from diffusers_motion_embed.training.callback import RunCallback
 from diffusers_motion_embed.training.captions import read_caption, visible
+from diffusers_motion_embed.training.checkpoints import list_checkpoints
 from diffusers_motion_embed.training.checks import ignored_settings
 from diffusers_motion_embed.training.fleet import Job, read_jobs, run_jobs
 from diffusers_motion_embed.video import ReferenceClip, read_reference
@@ -92,7 +93,7 @@ def train(
     """Learn one embedding and write its folder."""
     config = embedding_config(options, pipe, clips[0])
     if options.tracked:
-        CheckpointConfig(output_dir=output_dir).find()  # none of another motion may lie beside this one
+        check_no_checkpoints(output_dir)
         track_motion_embedding(pipe, clips[0].frames, prompts[0], embedding_config=config, adapter_name=ADAPTER_NAME)
         losses = []
     else:
@@ -102,6 +103,14 @@ def train(
             write_results(options, pipe, clips[0], output_dir, accelerator, losses)
     finally:
         pipe.unload_motion_embedding()
+
+
+def check_no_checkpoints(output_dir: Path) -> None:
+    """--tracked has none, and --select would take one of another motion."""
+    if others := [path.name for path in list_checkpoints(output_dir)]:
+        raise CheckpointError(
+            f"{output_dir} holds {', '.join(others)} of an earlier run. Delete them, or choose another --output_dir."
+        )
 
 
 def learn(

@@ -77,6 +77,7 @@ def _check_company(parser: argparse.ArgumentParser, options: argparse.Namespace,
         ("license", "--push_to_hub", options.push_to_hub),
         ("spatial_rank", "--loss debiased_hybrid", LOSSES[options.loss].trains_spatial_lora),
         ("spatial_learning_rate", "--loss debiased_hybrid", LOSSES[options.loss].trains_spatial_lora),
+        ("seed", "--validation_prompt", not options.tracked or options.validation_prompt),
         ("lr_warmup_steps", "an --lr_scheduler that warms up", options.lr_scheduler != "constant"),
     )
     if options.estimate and (unread := given & {"call_arguments", "gguf"}):
@@ -91,7 +92,7 @@ def _defaults_of_tracking(parser: argparse.ArgumentParser, arguments: list[str] 
     options, given = parser.parse_known_args(arguments)[0], names_given(parser, arguments)
     if not options.tracked:
         return {}
-    names = [*TrainingConfig.__dataclass_fields__, *OF_TRAINING]
+    names = [name for name in (*TrainingConfig.__dataclass_fields__, *OF_TRAINING) if name != "seed"]
     if needless := [f"--{name}" for name in names if name in given]:
         parser.error(f"--tracked trains nothing: leave out {', '.join(needless)}.")
     if len(options.reference_video or ()) > 1:

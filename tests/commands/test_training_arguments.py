@@ -183,6 +183,7 @@ def test_tracking_has_a_path_alone_and_trains_nothing():
     _, embedding = configs("--tracked", *base)
     assert (embedding.parts, embedding.timing, embedding.position_grid) == (("p",), (0.0, 0.5), (1, 1))
     assert configs("--tracked", "--timing", 0.1, 0.6)[1].timing == (0.1, 0.6)
+    assert configs("--tracked", "--seed", 3, "--validation_prompt", "a ring")[0].seed == 3  # of the validation videos
 
 
 @pytest.mark.parametrize(
@@ -192,6 +193,7 @@ def test_tracking_has_a_path_alone_and_trains_nothing():
         (("--features", "text.safetensors"), "leave out --features"),
         (("--gradient_accumulation_steps", 2), "leave out --gradient_accumulation_steps"),
         (("--reference_video", "one.mp4", "two.mp4"), "follows one --reference_video"),
+        (("--seed", 3), "--seed says nothing without --validation_prompt"),
     ],
 )
 def test_tracking_refuses_what_belongs_to_training(arguments, message, capsys):
