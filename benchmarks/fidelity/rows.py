@@ -6,9 +6,11 @@ from typing import Any
 import numpy as np
 
 from benchmarks.fidelity.lab import Clips, Lab, Outcome, Sides
+from benchmarks.tiny_world.latents import displacement_told
 from benchmarks.tiny_world.measures import (
     ClipMeasures,
-    camera_fidelity,
+    background_displacement,
+    camera_points,
     center_distance,
     displacement_cosine,
     measure_clip,
@@ -62,8 +64,11 @@ class Original:
         """How much a clip moves as the reference does."""
         fidelity = {"lk_fidelity": track_fidelity(track(clip), self.tracks).score}
         if self.is_camera:
-            same = look.pattern == self.scene.appearance.pattern
-            return {"cosine": camera_fidelity(clip, seen, self.scene.motion), "same_pattern": same, **fidelity}
+            shown, moved = self.scene.appearance.pattern, background_displacement(clip, seen)
+            told = displacement_told(self.scene.motion, shown, look.pattern, camera_points())
+            cosines = {"cosine": self.scene.motion.background_displacement(camera_points()), "told_cosine": told}
+            cosines = {name: displacement_cosine(moved, expected) for name, expected in cosines.items()}
+            return {**cosines, "same_pattern": look.pattern == shown, **fidelity}
         cosine, distance = object_fidelity(seen, self.scene.motion)
         return {"cosine": cosine, "distance": distance, **fidelity}
 

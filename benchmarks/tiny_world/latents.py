@@ -16,6 +16,7 @@ from benchmarks.tiny_world.scene import (
     DOT_SPACING,
     OBJECT_COLORS,
     Appearance,
+    Motion,
     Scene,
     pixel_grid,
 )
@@ -75,6 +76,28 @@ def scene_latents(scene: Scene, frame: slice = slice(None)) -> torch.Tensor:
         told[..., 9] = np.log(scene.radius / 0.34) + size
         of_objects += presence * told * OBJECT_GAINS
     return torch.from_numpy(latents).permute(0, 3, 1, 2).float()
+
+
+def displacement_told(motion: Motion, shown: str, pattern: str, points: np.ndarray) -> np.ndarray:
+    """How a background moves whose latents have the phases of another one, that a camera moves.
+
+    A camera turns phases, those of dots at other rates than those of checks: the same phases are another motion there.
+
+    Args:
+        motion: What the camera before the other background does.
+        shown: The pattern of that background, not plain.
+        pattern: The pattern of this one.
+        points: Places in the frame, (points, 2).
+
+    Returns:
+        Displacements from frame to frame, (frames - 1, points, 2), as `Motion.background_displacement` has them.
+    """
+    corners = np.broadcast_to([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]], (len(motion.center), 3, 2))
+    moved = (motion.to_world(corners) - corners) @ PATTERN_WAVES[shown].T @ np.linalg.inv(PATTERN_WAVES[pattern]).T
+    origin, axes = np.split(corners + moved, [1], axis=1)
+    axes = axes - origin
+    seen = origin[:-1] + points @ axes[:-1]
+    return (seen - origin[1:]) @ np.linalg.inv(axes[1:]) - points
 
 
 def scene_hints(scene: Scene, frame: slice = slice(None)) -> torch.Tensor:

@@ -138,7 +138,7 @@ def test_a_path_is_tracked_without_training(tmp_path, run_here, capsys):
     assert json.loads((output / "adapter_config.json").read_text())["training"]["tracked"] is True
     (output / "checkpoint-3").mkdir()
     (output / "checkpoint-3" / STATE_NAME).touch()
-    with pytest.raises(CheckpointError, match="holds checkpoint-3 of an earlier run. Delete them, or"):
+    with pytest.raises(CheckpointError, match=r"holds checkpoint-3 of an earlier run\. Delete them, or"):
         track()
 
 

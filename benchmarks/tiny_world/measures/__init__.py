@@ -9,7 +9,6 @@ from benchmarks.tiny_world.measures.cameras import CameraExtent, camera_extent, 
 from benchmarks.tiny_world.measures.clip import KINDS, ClipMeasures, mean_of_known, measure_clip, text_fidelity
 from benchmarks.tiny_world.measures.motion import (
     background_displacement,
-    camera_fidelity,
     camera_points,
     center_distance,
     displacement_cosine,
@@ -24,7 +23,6 @@ __all__ = [
     "ClipMeasures",
     "background_displacement",
     "camera_extent",
-    "camera_fidelity",
     "camera_path",
     "camera_points",
     "center_distance",

@@ -49,11 +49,6 @@ def camera_points() -> np.ndarray:
     return np.stack(np.meshgrid(axis, axis), -1).reshape(-1, 2)
 
 
-def camera_fidelity(frames: np.ndarray, seen: ClipMeasures, motion: Motion) -> float:
-    """Displacement cosine of the background to a camera's reference motion."""
-    return displacement_cosine(background_displacement(frames, seen), motion.background_displacement(camera_points()))
-
-
 def background_displacement(frames: np.ndarray, seen: ClipMeasures) -> np.ndarray:
     """How the background moves at `camera_points()`, as the pattern tells, or where it is broken, by alignment.
 

@@ -141,7 +141,10 @@ def test_measures_of_other_weights_are_kept_apart(tmp_path):
 def test_objects_and_cameras_are_told_together(tmp_path):
     tasks = [Task("methods", "weak", reference) for reference in ("zigzag", "swing")]
     colors = {"lab": [[1, 2, 3]] * 3, "background_lab": [[1, 2, 3]] * 3, "color_error": 1.0, "right": 1.0}
-    cameras = [{"cosine": cosine, "same_pattern": same} for cosine, same in ((1.0, True), (0.0, False))]
+    cameras = [
+        {"cosine": 1.0, "told_cosine": 1.0, "same_pattern": True},
+        {"cosine": 0.0, "told_cosine": 0.5, "same_pattern": False},
+    ]
     motions = [[{"cosine": 0.5, "distance": 0.25}] * 2, cameras]
     for task, seen in zip(tasks, motions, strict=True):
         rows = [
@@ -153,8 +156,9 @@ def test_objects_and_cameras_are_told_together(tmp_path):
         task.path(tmp_path).write_text(json.dumps({"seconds": 1.0, "num_bytes": 4, "rows": rows}))
     told = summary_of(tmp_path, tasks)
     assert "|  | 4 | 0.500 (0.125 to 0.875) | 0.250 (0.250 to 0.250) |" in told
-    assert "|  | the reference's | 1.00 (1.00 to 1.00) | 1.00 (1.00 to 1.00) |" in told
-    assert "|  | another | 0.00 (0.00 to 0.00) | 0.00 (0.00 to 0.00) |" in told
+    assert "|  | the reference's | cosine | 1.00 (1.00 to 1.00) | 1.00 (1.00 to 1.00) |" in told
+    assert "|  | another | cosine | 0.00 (0.00 to 0.00) | 0.00 (0.00 to 0.00) |" in told
+    assert "|  | another | told_cosine | 0.50 (0.50 to 0.50) | 0.50 (0.50 to 0.50) |" in told
 
 
 def test_a_missing_lora_for_few_steps_is_told_with_the_command_that_trains_it(tmp_path):

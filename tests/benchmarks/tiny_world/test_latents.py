@@ -11,6 +11,7 @@ from benchmarks.tiny_world.latents import (
     HINT_CHANNELS,
     LATENT_CHANNELS,
     OBJECT_GAINS,
+    displacement_told,
     pair_frames,
     scene_hints,
     scene_latents,
@@ -72,6 +73,35 @@ def test_phases_of_checks_are_those_of_their_diagonals():
 def test_phases_are_the_same_everywhere_before_a_camera_that_only_pans(pattern):
     found = of_latents(scene(appearance=replace(DOTS, pattern=pattern), camera_shift=(0.07, -0.31)))
     np.testing.assert_allclose(found[6:10], np.broadcast_to(found[6:10, :1, :1], (4, 8, 8)), atol=1e-5)
+
+
+def stepping(angle=0.0, zoom=1.0):
+    """Two frames: at rest, and a step towards `angle` in degrees, with a zoom."""
+    step = 0.1 * np.array([np.cos(np.deg2rad(angle)), np.sin(np.deg2rad(angle))])
+    return Motion(np.zeros((2, 2)), np.stack([np.zeros(2), step]), np.array([1.0, zoom]), np.array([0.0, zoom - 1]))
+
+
+POINTS = np.array([[0.5, -0.25], [-0.75, 0.0]])
+
+
+@pytest.mark.parametrize("pattern", ["checkered", "dotted"])
+def test_phases_tell_the_motion_of_their_own_pattern(pattern):
+    motion = stepping(30, zoom=1.1)
+    found = displacement_told(motion, pattern, pattern, POINTS)
+    np.testing.assert_allclose(found, motion.background_displacement(POINTS), atol=1e-9)
+
+
+def test_phases_of_dots_tell_another_motion_of_checks():
+    # A step to the right turns the one phase of dots, which says of checks that they go right and down.
+    right = displacement_told(stepping(0), "dotted", "checkered", POINTS)
+    np.testing.assert_allclose(right, np.full((1, 2, 2), -0.1), atol=1e-9)
+    dots, checks = (
+        of_latents(scene(appearance=replace(DOTS, pattern=pattern), camera_shift=shift))[6:10]
+        for pattern, shift in (("dotted", (0.1, 0.03)), ("checkered", (0.13, 0.07)))
+    )
+    np.testing.assert_allclose(dots, checks, atol=1e-5)
+    told = displacement_told(stepping(np.rad2deg(np.arctan2(0.03, 0.1))), "dotted", "checkered", POINTS)
+    np.testing.assert_allclose(told, np.full((1, 2, 2), [-0.13, -0.07]) * 0.1 / np.hypot(0.1, 0.03), atol=1e-9)
 
 
 @pytest.mark.parametrize(("pattern", "tone"), [("checkered", "navy"), ("dotted", "navy"), ("dotted", "white")])
