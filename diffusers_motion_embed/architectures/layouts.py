@@ -16,15 +16,24 @@ from diffusers_motion_embed.functional import add_to_rows, add_to_tokens
 
 
 Tokens = Literal["rows", "video_first", "video_last"]
+BLOCK = 8  # height and width, in tokens
 
 
 @dataclass(frozen=True)
 class VideoSize:
-    """Frames, height and width of a clip, counted in tokens of an attention layer."""
+    """Frames, height and width of a clip, counted in tokens of an attention layer.
+
+    Args:
+        num_frames: Number of frames.
+        height: Rows of a frame.
+        width: Columns of a frame.
+        in_blocks: Whether a frame's tokens come block by block, as Kandinsky 5's sparse attention has them.
+    """
 
     num_frames: int
     height: int
     width: int
+    in_blocks: bool = False
 
 
 @dataclass(frozen=True)
@@ -60,7 +69,8 @@ class Layout:
             shape = (args[0] if args else kwargs["hidden_states" if "hidden_states" in kwargs else "sample"]).shape
             sizes = [shape[self.axes.index(axis)] if axis in self.axes else 1 for axis in "fhw"]
         # A list: torch.compile cannot trace a generator before torch 2.7.
-        return VideoSize(*[size // patch for size, patch in zip(sizes, self.patch_size, strict=True)])
+        frames, height, width = [size // patch for size, patch in zip(sizes, self.patch_size, strict=True)]
+        return VideoSize(frames, height, width, bool((kwargs.get("sparse_params") or {}).get("to_fractal")))
 
     @property
     def channel_axis(self) -> int:
@@ -100,4 +110,7 @@ class Layout:
             return add_to_rows(hidden_states, offset)
         num_tokens = size.num_frames * size.height * size.width
         first = 0 if self.tokens == "video_first" else hidden_states.shape[1] - num_tokens
+        if size.in_blocks and len(offset) > 1:
+            blocks = offset.unflatten(0, (size.height // BLOCK, BLOCK, size.width // BLOCK, BLOCK))
+            offset = blocks.transpose(1, 2).flatten(0, 3)
         return add_to_tokens(hidden_states, offset, first, num_tokens)

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from diffusers_motion_embed import load_motion_embedding, set_motion_region
+from diffusers_motion_embed.functional import fit_frames, resample_grid
 from diffusers_motion_embed.storage.embedding import Embedding
 from diffusers_motion_embed.storage.files import to_state_dict
 from tests.models.zoo import TEXT, ZOO, Clip, make_model, run
@@ -130,3 +131,32 @@ def test_text_gets_nothing(name, make_embedding):
         text = slice(0, TEXT) if path in specimen.text_first else slice(num_tokens, None)
         for projection in specimen.projections:
             assert torch.equal(after[path, projection][:, text], before[path, projection][:, text])
+
+
+def test_sparse_attention_has_its_tokens_block_by_block(make_embedding):
+    """Kandinsky 5's NABLA orders a frame's tokens by blocks of 8 x 8; each still gets the vector of its place."""
+    name, clip, path = "Kandinsky5Transformer3DModel", Clip(1, 2, 32, 48), "visual_transformer_blocks.0.self_attention"
+    model, specimen = make_model(name), ZOO[name]
+    model.set_attention_backend("flex")  # the others know no blocks
+    config, tensors = embedding = make_embedding(
+        model, value_grid="full", debias="identity", target_modules=[path], latent_height=32, latent_width=48
+    )
+    before, after = {}, {}
+    watch(model, specimen, before)
+    load_motion_embedding(model, to_state_dict(embedding), config=config)
+    watch(model, specimen, after)
+    blocks = {"sta_mask": torch.ones(1, 1, 12, 12, dtype=torch.bool), "add_sta": True, "P": 0.9, "method": "topcdf"}
+    with torch.no_grad():
+        model(**specimen.inputs(clip), sparse_params=blocks | {"to_fractal": True}, return_dict=False)
+
+    vectors = fit_frames(resample_grid(tensors[path]["v"], (16, 24)), clip.frames)
+    expected = [
+        vectors[8 * block_row + row, 8 * block_column + column, frame]
+        for frame in range(clip.frames)
+        for block_row in range(2)
+        for block_column in range(3)
+        for row in range(8)
+        for column in range(8)
+    ]
+    key = path, specimen.projections[2]
+    torch.testing.assert_close(after[key] - before[key], torch.stack(expected)[None], atol=1e-5, rtol=0)
