@@ -15,7 +15,7 @@ from diffusers_motion_embed._compat import take_lora_scales
 from diffusers_motion_embed.adapter.registry import registry_of, sync
 from diffusers_motion_embed.architectures import find_architecture, supported_models
 from diffusers_motion_embed.architectures.components import expects_supported_model
-from diffusers_motion_embed.architectures.conditioning import FRAMES
+from diffusers_motion_embed.architectures.conditioning import FRAMES, call_parameters
 from diffusers_motion_embed.architectures.latents import check_arrangement
 from diffusers_motion_embed.errors import UnsupportedModelError
 
@@ -23,6 +23,8 @@ from diffusers_motion_embed.errors import UnsupportedModelError
 logger = logging.getLogger(__name__)
 
 P = TypeVar("P")
+
+WINDOWS = ("base_num_frames", "num_frames_per_chunk")  # how many frames some pipelines make at once
 
 
 class MotionEmbeddingLoaderMixin:
@@ -99,16 +101,39 @@ def _check_call(pipe: Any, arguments: dict[str, Any]) -> None:
     frames = next((given[name] for name in FRAMES if given.get(name) is not None), None)
     if isinstance(given.get("video"), Sized):
         frames = len(given["video"])
-    in_windows = getattr(pipe, "free_noise_enabled", False)
+    in_windows = getattr(pipe, "free_noise_enabled", False) or _makes_windows(pipe, given, frames)
     for model in supported_models(pipe).values():
-        if in_windows and (names := registry_of(model).in_moving_regions()):
+        registry, architecture = registry_of(model), find_architecture(model)
+        if in_windows and (names := registry.in_moving_regions()):
             raise ValueError(
                 f"The motion embedding {names[0]!r} acts in a region that moves, and layers do not learn where a "
-                "window of FreeNoise starts. Give set_motion_region one mask for all frames, or call "
-                "pipe.disable_free_noise()."
+                "window of a longer clip starts. Give set_motion_region one mask for all frames, or make the clip "
+                "without windows: pipe.disable_free_noise(), or fewer frames."
+            )
+        if registry.acting and given.get(architecture.pictures_before) is not None:
+            raise ValueError(
+                f"{type(pipe).__name__} gives its model {architecture.pictures_before} as frames before the clip, and "
+                f"the motion embedding {registry.acting[0]!r} would act on them. Leave them out, or call "
+                "pipe.disable_motion_embedding_layers()."
             )
         if frames is not None and not in_windows:
-            find_architecture(model).check_frames(model, frames)
+            architecture.check_frames(model, frames)
+
+
+def _makes_windows(pipe: Any, given: dict[str, Any], frames: int | None) -> bool:
+    """Whether the pipeline makes a long clip in several passes. Then it warns that each gets the whole motion."""
+    defaults = call_parameters(pipe)
+    length = next((given.get(name, defaults[name]) for name in WINDOWS if name in defaults), None)
+    frames = defaults.get("num_frames") if frames is None else frames
+    if not isinstance(length, int) or not isinstance(frames, int) or frames <= length:
+        return False
+    if any(registry_of(model).acting for model in supported_models(pipe).values()):
+        warnings.warn(
+            f"{type(pipe).__name__} makes {frames} frames in windows of {length}, and the motion begins anew in each. "
+            f"Make {length} frames at most to have it once.",
+            stacklevel=4,
+        )
+    return True
 
 
 @functools.cache

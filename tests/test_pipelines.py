@@ -87,10 +87,14 @@ def test_split_inference_of_free_noise_is_refused_and_unloading_still_works(anim
     pipe.enable_free_noise_split_inference()
     with pytest.raises(MissingLayersError, match="enable_free_noise_split_inference"):
         generate(pipe)
+    pipe.disable_motion_embedding_layers()
+    switched_off = generate(pipe)
+    with pytest.raises(MissingLayersError, match="enable_free_noise_split_inference"):
+        pipe.enable_motion_embedding_layers()
     pipe.unload_motion_embedding()
     assert pipe.get_list_motion_embeddings() == {}
     assert not any("motion_embedding" in name for name in module_names(pipe.unet))
-    generate(pipe)
+    assert torch.equal(generate(pipe), switched_off)
 
 
 def test_an_animatediff_pipeline_stays_one():

@@ -21,6 +21,7 @@ from diffusers_motion_embed.adapter.state import EmbeddingState
 from diffusers_motion_embed.architectures.layouts import Layout, VideoSize
 from diffusers_motion_embed.architectures.rotary import Rotary
 from diffusers_motion_embed.config import PARTS
+from diffusers_motion_embed.errors import UnsupportedModelError
 from diffusers_motion_embed.functional import (
     debias,
     fit_frames,
@@ -161,8 +162,17 @@ class MotionEmbeddingLayer(nn.Module):
     # The hooks are bound methods: a copied or unpickled model then calls the copied layer, not the original.
 
     def observe_size(self, module: nn.Module, args: tuple, kwargs: dict) -> None:
-        """Pre-hook of the module whose input shows the clip's size."""
-        self.size = self.layout.video_size(args, kwargs)
+        """Pre-hook of the module whose input shows the clip's size.
+
+        Raises:
+            UnsupportedModelError: If it does not, and an embedding acts.
+        """
+        try:
+            self.size = self.layout.video_size(args, kwargs)
+        except UnsupportedModelError:
+            if any(scale for embedding in self.active_embeddings() for scale in embedding.scales.values()):
+                raise
+            self.size = VideoSize(1, 1, 1)  # of which there are enough tokens to add nothing to
         self._query = None  # left over from a pass that was interrupted
 
     def move_made_positions(self, module: nn.Module, args: tuple, output: Any) -> Any:

@@ -68,6 +68,12 @@ class MotionEmbeddingRegistry:
         """Names of the active embeddings."""
         return [name for name, state in self.loaded.items() if state.active]
 
+    @property
+    def acting(self) -> list[str]:
+        """Names of the embeddings that change what the model computes, at a time that is theirs."""
+        factors = {name: self.loaded[name].factors.values() for name in self.active if self.enabled}
+        return [name for name, of_layers in factors.items() if any(any(each.values()) for each in of_layers)]
+
     def observe_timestep(self, model: nn.Module, args: tuple, kwargs: dict) -> None:
         """Pre-hook of the model: tells every embedding how far the denoising has come."""
         if self.architecture is None:
@@ -314,7 +320,7 @@ def sync(model: nn.Module) -> None:
     """Put every layer back where it belongs. Repeated calls change nothing.
 
     Raises:
-        MissingLayersError: If the model no longer has a layer.
+        MissingLayersError: If the model no longer has a layer, and an embedding acts.
     """
     registry = registry_of(model)
     if registry.loaded:
@@ -323,6 +329,8 @@ def sync(model: nn.Module) -> None:
         try:
             attention, size_module = _surroundings(model, path)
         except AttributeError as error:
+            if not registry.acting:
+                continue
             raise MissingLayersError(
                 f"The model no longer has {path}, which a loaded motion embedding adapts: something, such as "
                 "enable_free_noise_split_inference(), rebuilt it. Undo that, or call unload_motion_embedding()."

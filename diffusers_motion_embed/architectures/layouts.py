@@ -6,6 +6,7 @@ tokens, channels). There the video's tokens are in the order frame, row, column,
 them.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -60,7 +61,8 @@ class Layout:
         """
         if self.axes == "packed":
             sizes = [kwargs[name] for name in ("num_frames", "height", "width") if kwargs.get(name) is not None]
-            if len(sizes) < 3:
+            num_tokens = (args[0] if args else kwargs["hidden_states"]).shape[1]
+            if len(sizes) < 3 or (num_tokens > 1 and math.prod(sizes) == 1):  # some say 1 three times
                 raise UnsupportedModelError(
                     "The pipeline does not tell its model num_frames, height and width, so a motion embedding cannot "
                     "find the frames. Use another pipeline of the same model, or unload the motion embedding."

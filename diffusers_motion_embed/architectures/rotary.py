@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from diffusers_motion_embed.architectures.layouts import VideoSize
+from diffusers_motion_embed.errors import DividedClipError
 
 
 Form = Literal["pair", "complex", "matrices", "axes"]
@@ -45,7 +46,7 @@ class Rotary:
     writes_in_place: bool = False
 
     def moved(self, table: Any, displacement: Tensor, size: VideoSize) -> Any:
-        """The table of tokens that stand elsewhere.
+        """The table of tokens that stand elsewhere. Tokens after the clip's, such as those of conditions, stay.
 
         Args:
             table: The table, in the model's own form.
@@ -54,16 +55,19 @@ class Rotary:
             size: Size of the clip in tokens.
 
         Raises:
-            ValueError: If the table is not one of a clip of that size.
+            DividedClipError: If the table has fewer tokens than a clip of that size.
         """
         cosines, sines = (each.movedim(self.token_axis, 0) for each in self.read(table))
         num_tokens = size.num_frames * size.height * size.width
-        if len(cosines) != num_tokens:
-            raise ValueError(
-                f"The model has rotary positions for {len(cosines)} tokens, and the clip has {num_tokens}: something, "
-                "such as context parallelism, cuts the clip apart. Switch it off to move positions."
+        if len(cosines) < num_tokens:
+            raise DividedClipError(
+                f"The model has rotary positions for {len(cosines)} tokens, fewer than the {num_tokens} of the clip: "
+                "something, such as context parallelism, cuts the clip apart. Switch it off to move positions."
             )
-        moved = [each.movedim(0, self.token_axis) for each in _moved(cosines, sines, displacement, size)]
+        moved = _moved(cosines[:num_tokens], sines[:num_tokens], displacement, size)
+        if len(cosines) > num_tokens:
+            moved = [torch.cat([own, whole[num_tokens:]]) for own, whole in zip(moved, (cosines, sines), strict=True)]
+        moved = [each.movedim(0, self.token_axis) for each in moved]
         if self.writes_in_place and displacement.requires_grad:
             # Tensors without numbers have no gradients to spoil.
             moved = [each.as_subclass(_CopiesFactors) if type(each) is Tensor else each for each in moved]

@@ -57,6 +57,8 @@ class Architecture:
         first_frame_alone: Whether VAEs that compress time make one latent frame of the first frame alone, and each
             further one of as many frames as they compress to one. Otherwise the first latent frame is made of as many
             too.
+        pictures_before: Name of the pipelines' argument for pictures that the model gets as frames before those of the
+            clip; None if there is none.
     """
 
     model_class: str
@@ -77,6 +79,7 @@ class Architecture:
     frame_positions: str | None = None
     only_full_clips: bool = False
     first_frame_alone: bool = True
+    pictures_before: str | None = None
 
     @property
     def has_levels(self) -> bool:
@@ -267,6 +270,7 @@ ARCHITECTURES = (
         attention=r"(vace_)?blocks\.\d+\.attn1",
         default_paths=r"blocks\..*",
         rotary=_WAN,
+        pictures_before="reference_images",
     ),
     Architecture(model_class="SkyReelsV2Transformer3DModel", attention=r"blocks\.\d+\.attn1", rotary=_WAN),
     Architecture(model_class="ChronoEditTransformer3DModel", attention=r"blocks\.\d+\.attn1", rotary=_WAN),

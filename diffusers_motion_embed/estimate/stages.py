@@ -98,10 +98,10 @@ def training_stage(
     model = getattr(pipe, component)
     architecture = find_architecture(model)
     frames, height, width = latents.shape[2:]
-    copies = _copies_for_positions(model, embedding_config, (frames, height, width), config.gradient_checkpointing)
+    for_positions = _copies_for_positions(model, embedding_config, (frames, height, width), config.gradient_checkpointing)
     completed = replace(
         embedding_config,
-        parts=LAYER_PARTS if copies else embedding_config.parts,
+        parts=LAYER_PARTS if for_positions else embedding_config.parts,
         value_grid=embedding_config.value_grid or architecture.value_grid,
         num_frames=frames,
         num_latent_frames=frames // architecture.input_layout(model).patch_size[0],
@@ -130,7 +130,7 @@ def training_stage(
     # Itself, two of AdamW, and the gradient of earlier passes; that of the last pass is seen.
     copies = 4 if accumulates else 3
     kept = stored_bytes([latents, *conditioning.tensors()]) + copies * learned
-    return Stage("training steps", component, live.peak + kept + copies, placement)
+    return Stage("training steps", component, live.peak + kept + for_positions, placement)
 
 
 def _copies_for_positions(

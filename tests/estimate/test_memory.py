@@ -38,7 +38,11 @@ def settings_of(pipe, folder):
     return str(folder)
 
 
-MAKERS = {"animatediff": (make_animatediff, (4, 32, 32)), "wan": (FAMILIES["Wan"].make, (9, 32, 64))}
+MAKERS = {
+    "animatediff": (make_animatediff, (4, 32, 32)),
+    "wan": (FAMILIES["Wan"].make, (9, 32, 64)),
+    "cogvideox": (FAMILIES["CogVideoX1.5"].make, (9, 64, 128)),  # its position part keeps queries and keys
+}
 
 
 @pytest.mark.parametrize("family", MAKERS)

@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from torch.overrides import TorchFunctionMode
 
 from diffusers_motion_embed import (
+    DividedClipError,
     IncompatibleEmbeddingError,
     MotionEmbeddingConfig,
     TargetModulesError,
@@ -414,8 +415,31 @@ def test_a_clip_that_is_cut_apart_is_an_error():
     model = make_model("WanTransformer3DModel")
     model.rope.register_forward_hook(lambda module, args, output: tuple(each[:, ::2] for each in output))
     load(model, torch.ones(CLIP.frames, 2))
-    with pytest.raises(ValueError, match="positions for 16 tokens, and the clip has 32: something, such as context"):
+    with pytest.raises(DividedClipError, match="positions for 16 tokens, fewer than the 32 of the clip: something,"):
         run(model)
+
+
+def test_tokens_after_the_clips_stay_where_they_are():
+    """LTX-2's conditions are tokens of their own, with places of their own, after those of the clip."""
+    name = "LTX2VideoTransformer3DModel"
+    model, inputs = make_model(name), ZOO[name].inputs(CLIP)
+    coords = model.rope.prepare_video_coords(CLIP.batch, CLIP.frames, CLIP.height, CLIP.width, device="cpu")
+    latents, further = inputs["hidden_states"], 5
+    inputs |= {
+        "hidden_states": torch.cat([latents, latents[:, :further]], 1),
+        "video_coords": torch.cat([coords, coords[:, :, :further]], 2),
+    }
+    load(model, field(name, (0, 0), (0.5, 0), (0, -1), (-0.5, 0.5)))
+    alone = watch(model)
+    run(model)
+    with torch.no_grad():
+        model(**inputs)
+    plain = model.rope.forward(inputs["video_coords"])
+    for own, with_further, still in zip(alone[0], alone[-1], plain, strict=True):
+        tokens = own.shape.index(math.prod(size_of(name)))
+        torch.testing.assert_close(with_further.narrow(tokens, 0, own.shape[tokens]), own)
+        unmoved = (own.shape[tokens], further)
+        assert torch.equal(with_further.narrow(tokens, *unmoved), still.narrow(tokens, *unmoved))
 
 
 # How a model may be treated while it moves positions: it must go on as before.
