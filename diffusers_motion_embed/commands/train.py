@@ -46,8 +46,9 @@ from diffusers_motion_embed.reports import (
     write_report,
     write_videos,
 )
+from diffusers_motion_embed.reports.page import PAGE_NAME
 from diffusers_motion_embed.reports.videos import remove_results
-from diffusers_motion_embed.storage.files import check_save_directory
+from diffusers_motion_embed.storage.files import NOISE_NAME, check_save_directory
 from diffusers_motion_embed.training import CheckpointConfig, track_motion_embedding, train_motion_embedding
 from diffusers_motion_embed.training.callback import RunCallback
 from diffusers_motion_embed.training.captions import read_caption, visible
@@ -230,7 +231,9 @@ def train_many(options: argparse.Namespace, accelerator: Accelerator) -> None:
     def train_job(job: Job, folder: Path) -> None:
         train(options, pipe, read_clips(options, [job.video], print), [job.prompt], folder, None)
 
-    results = run_jobs(jobs, options.output_dir, train_job, accelerator.state)
+    asked = {NOISE_NAME: options.save_inverted_noise, PAGE_NAME: options.validation_prompt}
+    beside = [name for name, is_asked in asked.items() if is_asked]
+    results = run_jobs(jobs, options.output_dir, train_job, accelerator.state, beside)
     if accelerator.is_main_process:
         failed = {name: result for name, result in results.items() if result not in ("trained", "done before")}
         for name in (job.name for job in jobs):

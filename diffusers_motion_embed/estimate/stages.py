@@ -98,7 +98,8 @@ def training_stage(
     model = getattr(pipe, component)
     architecture = find_architecture(model)
     frames, height, width = latents.shape[2:]
-    for_positions = _copies_for_positions(model, embedding_config, (frames, height, width), config.gradient_checkpointing)
+    size, recomputes = (frames, height, width), config.gradient_checkpointing
+    for_positions = _copies_for_positions(model, embedding_config, size, recomputes)
     completed = replace(
         embedding_config,
         parts=LAYER_PARTS if for_positions else embedding_config.parts,

@@ -4,7 +4,7 @@ import json
 import logging
 import traceback
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -114,7 +114,13 @@ def _nothing_in(source: Path) -> str:
     return f"{source} holds no videos; expected {expected}."
 
 
-def run_jobs(jobs: list[Job], output_dir: Path, train: Callable[[Job, Path], None], state: Any) -> dict[str, str]:
+def run_jobs(
+    jobs: list[Job],
+    output_dir: Path,
+    train: Callable[[Job, Path], None],
+    state: Any,
+    results_beside: Collection[str] = (),
+) -> dict[str, str]:
     """Do this process's share of the jobs, and collect the results of all.
 
     Finished jobs are skipped, and a job that fails does not stop the others.
@@ -124,6 +130,7 @@ def run_jobs(jobs: list[Job], output_dir: Path, train: Callable[[Job, Path], Non
         output_dir: Folder for the embeddings' folders.
         train: Does one job and writes its embedding to the given folder.
         state: A `PartialState` of accelerate.
+        results_beside: Names of the files that a finished job has beside its embedding.
 
     Returns:
         Results by name, for the jobs of all processes: "trained", "done before", or what went wrong.
@@ -131,7 +138,7 @@ def run_jobs(jobs: list[Job], output_dir: Path, train: Callable[[Job, Path], Non
     results = {}
     for job in jobs[state.process_index :: state.num_processes]:
         folder = output_dir / job.name
-        if is_done(folder):
+        if is_done(folder, results_beside):
             results[job.name] = "done before"
             continue
         try:
@@ -143,13 +150,13 @@ def run_jobs(jobs: list[Job], output_dir: Path, train: Callable[[Job, Path], Non
     return _gathered(results, state)
 
 
-def is_done(folder: Path) -> bool:
-    """Whether a folder holds a whole embedding."""
+def is_done(folder: Path, results_beside: Collection[str] = ()) -> bool:
+    """Whether a folder holds a whole embedding, and files of these names beside it."""
     try:
         read_embedding(folder)
     except (MotionEmbeddingError, OSError):
         return False
-    return True
+    return all((folder / name).is_file() for name in results_beside)
 
 
 def _gathered(results: dict[str, str], state: Any) -> dict[str, str]:

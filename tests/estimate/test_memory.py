@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.profiler import ProfilerActivity, profile
 
-from diffusers_motion_embed import VideoError, enable_motion_embedding
+from diffusers_motion_embed import MotionEmbeddingConfig, VideoError, enable_motion_embedding
 from diffusers_motion_embed.errors import UnsupportedModelError
 from diffusers_motion_embed.estimate import estimate_memory, parse_memory
 from diffusers_motion_embed.estimate.memory import RUNS, need_of_run
@@ -38,11 +38,7 @@ def settings_of(pipe, folder):
     return str(folder)
 
 
-MAKERS = {
-    "animatediff": (make_animatediff, (4, 32, 32)),
-    "wan": (FAMILIES["Wan"].make, (9, 32, 64)),
-    "cogvideox": (FAMILIES["CogVideoX1.5"].make, (9, 64, 128)),  # its position part keeps queries and keys
-}
+MAKERS = {"animatediff": (make_animatediff, (4, 32, 32)), "wan": (FAMILIES["Wan"].make, (9, 32, 64))}
 
 
 @pytest.mark.parametrize("family", MAKERS)
@@ -71,6 +67,23 @@ def test_the_estimate_is_what_the_allocator_tells(family, tmp_path):
         model = getattr(pipe, name)
         assert estimate.weights[name] == sum(each.nbytes for each in [*model.parameters(), *model.buffers()])
     check_rows(estimate)
+
+
+def test_a_position_part_keeps_queries_and_keys_where_they_are_overwritten(tmp_path):
+    """Each turned and not, in float32, for every token and layer: CogVideoX writes over them."""
+    pipe = FAMILIES["CogVideoX1.5"].make()
+    folder, clip = settings_of(pipe, tmp_path), (13, 16, 32)
+    without, with_positions = (
+        estimate_memory(folder, *clip, embedding_config=MotionEmbeddingConfig(parts=parts))
+        for parts in (("qk", "v"), ("qk", "v", "p"))
+    )
+    activations = [
+        next(stage.activations for stage in estimate.stages["training"] if stage.name == "training steps")
+        for estimate in (without, with_positions)
+    ]
+    latent = (4 // 2) * (16 // 4 // 2) * (32 // 4 // 2)  # pairs of latent frames, then patches of 2 x 2
+    widths = [layer.attn1.to_q.out_features for layer in pipe.transformer.transformer_blocks]
+    assert activations[1] - activations[0] == 4 * latent * sum(widths) * torch.float32.itemsize
 
 
 def check_rows(estimate):

@@ -1,4 +1,4 @@
-"""Calls in which the model sees something else than the clip: other frames before it, tokens after it, a part of it."""
+"""Calls in which the model sees something else than the clip: other frames before it, or a part of it."""
 
 from dataclasses import replace
 
@@ -35,7 +35,11 @@ def vace(pipe):
 def long_ltx(pipe):
     return FAMILIES["LTX"].generate(
         pipe,
-        **{"num_frames": 17, "height": 32, "width": 64, "temporal_tile_size": 16, "temporal_overlap": 8},
+        num_frames=17,
+        height=32,
+        width=64,
+        temporal_tile_size=16,
+        temporal_overlap=8,
         adain_factor=0.0,
     )
 

@@ -1,12 +1,15 @@
-"""Lists of videos, before anything is trained."""
+"""Lists of videos, and what becomes of their jobs."""
 
 import json
 
 import pytest
+from accelerate import PartialState
 from PIL import Image
 
 from diffusers_motion_embed import CaptionError
-from diffusers_motion_embed.training.fleet import Job, read_jobs
+from diffusers_motion_embed.storage.files import write_embedding
+from diffusers_motion_embed.training.fleet import Job, read_jobs, run_jobs
+from tests.conftest import make_text_to_video
 
 
 @pytest.fixture
@@ -127,3 +130,19 @@ def test_a_home_folder_in_a_list(videos, monkeypatch):
     (videos / "lists").mkdir()
     path = listed(videos / "lists", {"video": "~/a.gif"})
     assert read_jobs(path) == [Job("a", videos / "a.gif", "a ring")]
+
+
+def test_a_job_that_failed_after_its_embedding_was_written_is_done_again(tmp_path, make_embedding):
+    embedding, runs = make_embedding(make_text_to_video().unet), []
+
+    def train(job, folder):
+        write_embedding(folder, embedding)
+        runs.append(job.name)
+        if len(runs) == 1:
+            raise RuntimeError("no memory for the validation video")
+        (folder / "report.html").touch()
+
+    jobs = [Job("one", tmp_path / "one.mp4", "a ring")]
+    results = [run_jobs(jobs, tmp_path, train, PartialState(), ["report.html"])["one"] for _ in range(3)]
+    assert results == ["RuntimeError: no memory for the validation video", "trained", "done before"]
+    assert run_jobs(jobs, tmp_path, train, PartialState()) == {"one": "done before"}
