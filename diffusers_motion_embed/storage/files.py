@@ -298,6 +298,10 @@ def _check_tensor(key: str, tensor: Tensor, part: str, form: str, config: Motion
         raise EmbeddingFileError(f"{source}: {key} must hold bytes, got {_describe(tensor)}.")
     if form != "_codes" and not (isinstance(tensor, Tensor) and tensor.is_floating_point()):
         raise EmbeddingFileError(f"{source}: {key} must hold floating-point numbers, got {_describe(tensor)}.")
+    if tensor.is_meta or tensor.layout != torch.strided:
+        raise EmbeddingFileError(
+            f"{source}: {key} must be a dense tensor with numbers, got {tensor.layout} on {tensor.device}."
+        )
     dimensions = 1 if form == "_levels" else PART_DIMENSIONS[part]
     if tensor.ndim != dimensions or 0 in tensor.shape:
         raise EmbeddingFileError(

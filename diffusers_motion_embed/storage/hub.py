@@ -135,6 +135,7 @@ def create_repository(repo_id: str, *, private: bool | None = None, token: str |
     Raises:
         EmbeddingAccessError: If the Hub denies this user access.
         EmbeddingUploadError: If the Hub cannot be reached, or fails.
+        ValueError: If a repository cannot have this name.
     """
     with _uploading(repo_id):
         return HfApi(token=token).create_repo(repo_id, private=private, exist_ok=True).repo_id
@@ -161,7 +162,7 @@ def upload_files(
 
     Raises:
         EmbeddingAccessError: If the Hub denies this user access.
-        EmbeddingUploadError: If the Hub cannot be reached, or fails. Nothing has changed there then.
+        EmbeddingUploadError: If the Hub cannot be reached, or fails. No file has changed there then.
     """
     with _uploading(repo_id):
         api = HfApi(token=token)
@@ -204,11 +205,11 @@ def collect_repositories(
 
 
 @contextlib.contextmanager
-def _uploading(place: str, state: str = "Nothing has changed there") -> Iterator[None]:
+def _uploading(place: str, state: str = "None of its files has changed") -> Iterator[None]:
     try:
         yield
-    except HFValidationError:
-        raise  # the error itself says how a repository may be named
+    except HFValidationError as error:
+        raise HFValidationError(f"{error} Give a name for the repository as repo_id.") from error
     # A RuntimeError wraps what went wrong with a large file; a ValueError wraps an answer that is not JSON.
     except (HTTPError, OSError, RuntimeError, ValueError) as error:
         status = getattr(getattr(error, "response", None), "status_code", None)
@@ -316,8 +317,11 @@ def _missing_file_message(repo_id: str, filename: str, **where: Any) -> str:
         names = HfApi(token=where.get("token")).list_repo_files(repo_id, revision=where.get("revision"))
     except (HTTPError, OSError):
         return f"{message}."
-    kind = next((kind for name, kind in OTHER_KINDS.items() if name in names), None)
+    folder = f"{where['subfolder']}/" if where.get("subfolder") else ""
+    kind = next((kind for name, kind in OTHER_KINDS.items() if folder + name in names), None)
     if kind:
         return f"{message}: it is {kind}."
+    if filename in names:
+        return f"{message}; there is one outside of subfolders: leave out subfolder={where['subfolder']!r}."
     subfolders = sorted(name.removesuffix(f"/{filename}") for name in names if name.endswith(f"/{filename}"))
     return f"{message}; it holds {', '.join(sorted(names)[:20]) or 'no files'}.{subfolder_hint(subfolders)}"

@@ -120,6 +120,12 @@ def test_an_address_is_the_place_that_it_names(pipe, hub, hub_client, files, exp
         ({WEIGHTS: b"not a safetensors file"}, {}, EmbeddingFileError, "not a complete safetensors file"),
         ({"README.md": b""}, {"weight_name": "a.safetensors"}, EmbeddingNotFoundError, r"no file a\.safetensors"),
         ({"README.md": b""}, {"subfolder": "sub"}, EmbeddingNotFoundError, f"no file sub/{WEIGHTS}"),
+        (
+            {WEIGHTS: b"", "adapter_config.json": b"{}"},
+            {"subfolder": "sub"},
+            EmbeddingNotFoundError,
+            f"no file sub/{WEIGHTS}; there is one outside of subfolders: leave out subfolder='sub'",
+        ),
         ({f"walk/{WEIGHTS}": b""}, {}, EmbeddingNotFoundError, "subfolders walk have one: give subfolder='walk'"),
         ({"README.md": b""}, {"subfolder": "../sub"}, ValueError, "inside"),
         ({"README.md": b""}, {"weight_name": "/etc/passwd"}, ValueError, "inside"),

@@ -103,3 +103,11 @@ def test_a_collection_that_was_filled_by_half_is_filled_the_next_time(hub, alice
     main(arguments)
     (collection,) = hub.collections.values()
     assert [item["id"] for item in collection.items] == ["alice/eight", "alice/wave"]
+
+
+def test_a_folder_whose_name_no_repository_can_have_asks_for_another(hub, alice, folders):
+    folder = folders[1].rename(folders[1].with_name("my motion"))
+    with pytest.raises(ValueError, match="Give a name for the repository as repo_id"):
+        push_embedding_folder(folder)
+    assert push_embedding_folder(folder, "my-motion") == "alice/my-motion"
+    assert FILES[2] in hub.paths("alice/my-motion")
