@@ -228,9 +228,12 @@ def add_embedding(model: ModelMixin, adapter_name: str, embedding: Embedding) ->
     Only inference tensors are copied, because they could not be written to outside `torch.inference_mode`.
 
     The new embedding is active along with those that were active before; `activate` chooses among them.
+
+    Raises:
+        AdapterNameError: As in `check_new_name`.
     """
     registry = registry_of(model)
-    check_addable(model)
+    check_new_name(model, adapter_name)
     registry.architecture = architecture = find_architecture(model)
     # Existing layers count even while other tools hide them, as FreeNoise's split inference does.
     registry.places |= {path: architecture.place(path) for path in architecture.attention_paths(model)}
@@ -388,6 +391,18 @@ def check_addable(model: nn.Module) -> None:
         raise AdapterNameError(
             "The model has motion embeddings through a PeftModel already, and the two do not mix. Call unload() on "
             "the PeftModel first, or load all of them through PEFT."
+        )
+
+
+def check_new_name(model: nn.Module, adapter_name: str) -> None:
+    """Raise an `AdapterNameError` if no embedding can be added to the model, or none under this name."""
+    check_addable(model)
+    if not isinstance(adapter_name, str) or not adapter_name:
+        raise AdapterNameError(f"adapter_name must be a text that is not empty, got {adapter_name!r}.")
+    if adapter_name in registry_of(model).loaded:
+        raise AdapterNameError(
+            f"A motion embedding named {adapter_name!r} is loaded already; choose another adapter_name, or call "
+            f"delete_motion_embedding({adapter_name!r}) first."
         )
 
 
