@@ -26,6 +26,7 @@ from diffusers_motion_embed.adapter.registry import (
 from diffusers_motion_embed.adapter.selection import check_fits
 from diffusers_motion_embed.architectures import base_name, component_name, find_architecture, noise_levels
 from diffusers_motion_embed.config import LAYER_PARTS, MotionEmbeddingConfig
+from diffusers_motion_embed.controls import warn_of_unknown_timesteps
 from diffusers_motion_embed.errors import AdapterNameError, UnsupportedModelError
 from diffusers_motion_embed.functional import Debias
 from diffusers_motion_embed.storage.embedding import Embedding
@@ -111,8 +112,9 @@ def load_motion_embedding(
 
     Warns:
         UserWarning: If it was trained on another checkpoint of the same model class, if it was made for a component
-            that the pipeline lacks, if it acts at noise levels that only another model of the pipeline sees, if
-            `debias` is given and there is no value part, or if tensors are given without a config.
+            that the pipeline lacks, if it acts at noise levels that only another model of the pipeline sees, if the
+            model's timesteps do not tell noise levels, if `debias` is given and there is no value part, or if tensors
+            are given without a config.
     """
     models = models_of(pipe_or_model)
     embedding = _read(pretrained_model_name_or_path_or_dict, config, hub_arguments)
@@ -130,6 +132,8 @@ def load_motion_embedding(
         warnings.warn('The motion embedding has no part "v", so debiasing it changes nothing.', stacklevel=2)
     if component is None and not isinstance(pipe_or_model, nn.Module):
         _warn_of_other_component(pipe_or_model, models, chosen, embedding.config)
+    if not hotswap:  # which keeps the timing that is there
+        warn_of_unknown_timesteps(chosen.values(), embedding.config.timing)
     # All copies before the first is put on: memory may run out on the way.
     fitted = {component: _fitted(embedding, component, model) for component, model in chosen.items()}
     for component, model in chosen.items():

@@ -45,7 +45,7 @@ class MotionEmbeddingRegistry:
         loaded: The state of each adapter, by name.
         layers: The layers that hold their tensors, by path of the attention.
         places: Position in the model of each attention layer that mixes frames, by path; see `Architecture.place`.
-        architecture: Table entry of the model; None until something is loaded.
+        architecture: Table entry of the model; set when something is loaded.
         enabled: Whether the active embeddings act.
     """
 
@@ -54,7 +54,7 @@ class MotionEmbeddingRegistry:
         self.layers: dict[str, MotionEmbeddingLayer] = {}
         self.places: dict[str, tuple] = {}
         # Found when something is loaded: torch.compile cannot trace that.
-        self.architecture: Architecture | None = None
+        self.architecture: Architecture
         self.enabled = True
 
     def __setstate__(self, state: dict) -> None:
@@ -70,8 +70,6 @@ class MotionEmbeddingRegistry:
 
     def observe_timestep(self, model: nn.Module, args: tuple, kwargs: dict) -> None:
         """Pre-hook of the model: tells every embedding how far the denoising has come."""
-        if self.architecture is None:
-            return
         timestep = kwargs["timestep"] if "timestep" in kwargs else args[self.architecture.timestep_position]
         done = self.architecture.share_done(timestep)
         for state in self.loaded.values():

@@ -187,6 +187,19 @@ def test_loading_on_both_is_all_or_nothing(pipe, embedding_folder):
     assert not any(torch.equal(first[path]["qk"], second[path]["qk"]) for path in first)
 
 
+@pytest.mark.parametrize("timing", [(0.0, 0.1), (0.2, 1.0)])
+def test_an_embedding_on_both_models_may_act_on_one_of_them_alone(pipe, embedding_folder, timing):
+    both = ["transformer", "transformer_2"]
+    pipe.load_motion_embedding(embedding_folder(pipe.transformer, **GRID, timing=timing), "motion", component=both)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        FAMILY.generate(pipe, num_inference_steps=6)
+    pipe.set_motion_timing(0.999, 1.0)
+    with pytest.warns(UserWarning, match="'motion' acts at noise levels that this call did not reach") as caught:
+        FAMILY.generate(pipe, num_inference_steps=6)
+    assert len([each for each in caught if "did not reach" in str(each.message)]) == 1
+
+
 @pytest.mark.parametrize("hotswap", [False, True])
 def test_memory_that_runs_out_on_the_second_model_leaves_the_first_as_it_was(
     pipe, embedding_folder, monkeypatch, hotswap
