@@ -136,15 +136,17 @@ def recipe_of_base(options: argparse.Namespace) -> str:
     folder, revision = options.pretrained_model_name_or_path, {"revision": options.revision}
     try:
         index = DiffusionPipeline.load_config(folder, **revision)
-        component = options.component or ("transformer" if "transformer" in index else "unet")
-        model_class = getattr(diffusers, index[component][1])
+        classes = {name: entry[1] for name, entry in index.items() if isinstance(entry, list) and entry[1:]}
+        names = [options.component] if options.component else ["transformer", "transformer_2", "unet"]
+        component = next(name for name in names if classes.get(name))  # a place may be empty, without a class
+        model_class = getattr(diffusers, classes[component])
         with init_empty_weights():
             return default_recipe(
                 model_class.from_config(model_class.load_config(folder, subfolder=component, **revision))
             )
     except UnsupportedModelError:  # an image model, which gets a motion adapter
         return find_architecture(diffusers.UNetMotionModel).recipe
-    except (OSError, KeyError, AttributeError):  # AttributeError: a class of another package
+    except (OSError, StopIteration, AttributeError):  # AttributeError: a class of another package
         return "default"
 
 
