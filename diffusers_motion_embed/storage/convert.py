@@ -18,6 +18,7 @@ from diffusers_motion_embed.errors import EmbeddingFileError, EmbeddingNotFoundE
 from diffusers_motion_embed.functional import Debias, debiased
 from diffusers_motion_embed.storage.embedding import Embedding, EmbeddingTensors
 from diffusers_motion_embed.storage.files import check_finite
+from diffusers_motion_embed.values import expanded
 
 
 FRAME_SLOTS = 32
@@ -54,7 +55,7 @@ def from_authors_checkpoint(
         IncompatibleEmbeddingError: If it has value parts in blocks where the authors' code has none.
         ValueError: If `num_frames` is not between 1 and 32.
     """
-    path = Path(checkpoint_path)
+    path = expanded(checkpoint_path)
     if not 1 <= num_frames <= FRAME_SLOTS:
         raise ValueError(f"num_frames must be between 1 and {FRAME_SLOTS}, got {num_frames!r}.")
     if not path.is_file():

@@ -36,6 +36,7 @@ from diffusers_motion_embed.training.preparation import complete_config, new_emb
 from diffusers_motion_embed.training.recipes import settings_for
 from diffusers_motion_embed.training.recompute import recomputation, streamed_layers
 from diffusers_motion_embed.training.spatial_lora import add_spatial_lora, remove_spatial_lora, save_spatial_lora
+from diffusers_motion_embed.values import expanded
 
 
 LOGGING_STEPS = 10
@@ -165,7 +166,7 @@ def train_motion_embedding(
     config = _at_levels_of(pipe, component, config)
     resumed = checkpoints.find() if checkpoints else None
     state = read_state(resumed) if resumed else None
-    features_path = Path(features).expanduser() if features is not None else None
+    features_path = expanded(features) if features is not None else None
     with bare_models(pipe):
         reference = _Reference.of(pipe, component, clips, prompts, config, call_arguments, features_path)
         with kept_on_device(pipe, model, streamed_layers(model, config)) as placed:

@@ -268,6 +268,14 @@ def test_an_empty_place_of_a_pipeline_has_no_recipe(tmp_path, component):
     assert options.recipe == ("default" if component else "position")
 
 
+def test_the_users_folder_may_be_written_as_a_tilde(monkeypatch, tmp_path):
+    """Shells leave it as it is in --output_dir=~/out."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    options = parse_arguments("", [*NEEDED, "--output_dir=~/out", "--reference_video", "~/a.mp4", "--features=~/f"])
+    assert (options.output_dir, options.features) == (tmp_path / "out", tmp_path / "f")
+    assert options.reference_video == [tmp_path / "a.mp4"]
+
+
 def test_what_a_recipe_says_of_a_part_may_stay_without_it():
     assert not configs("--recipe", "position", "--parts", "p")[0].center_qk
     assert configs("--recipe", "gentle", "--parts", "qk")[0].v_learning_rate is None

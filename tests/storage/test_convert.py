@@ -108,13 +108,14 @@ def test_a_converted_checkpoint_computes_what_their_code_computes(
     assert (expected - plain).abs().max() > 1e-2
 
 
-def test_the_way_back_gives_their_file(checkpoint, saved, tmp_path):
+def test_the_way_back_gives_their_file(checkpoint, saved, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
     size = ("--num_frames", str(FRAMES), "--height", str(HEIGHT), "--width", str(WIDTH))
-    main([str(saved), str(tmp_path / "ours"), *size, "--base_model_name_or_path", "someone/base"])
+    main([f"~/{saved.name}", str(tmp_path / "ours"), *size, "--base_model_name_or_path", "someone/base"])
     config, _ = read_embedding(tmp_path / "ours")
     assert (config.num_frames, config.height, config.base_model_name_or_path) == (FRAMES, HEIGHT, "someone/base")
     assert config.debias == "difference"
-    main([str(tmp_path / "ours"), str(tmp_path / "back.pt"), "--to_authors"])
+    main(["~/ours", "~/back.pt", "--to_authors"])
     back = torch.load(tmp_path / "back.pt", weights_only=True)
     assert back.keys() == checkpoint.keys()
     assert all(torch.equal(back[key], tensor) for key, tensor in checkpoint.items())
