@@ -7,7 +7,6 @@ new embedding: `set_motion_embeddings` adds up what is loaded.
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, Unpack
 
@@ -73,6 +72,9 @@ def concatenate_motion_embeddings(
 
     At fewer frames, it is compressed in time like any other embedding, and everything moves faster.
 
+    Sizes, base model, component and settings of generation are the first one's, and so are settings that this version
+    does not know. Its settings of training are a list of all.
+
     Args:
         sources: Each as in `reverse_motion_embedding`.
         save_directory: Folder to write; an embedding that is there already is replaced.
@@ -115,7 +117,7 @@ def concatenated_embedding(embeddings: list[Embedding]) -> Embedding:
         _check_alike("layers, widths or value grids", *shapes)
     joined = combined_embedding(embeddings, [1.0] * len(embeddings), "cat")
     training = {"combination": "cat", "embeddings": [embedding.config.training for embedding in embeddings]}
-    return Embedding(replace(joined.config, training=training), joined.tensors)
+    return Embedding(joined.config.changed(training=training), joined.tensors)
 
 
 def combined_embedding(
@@ -125,6 +127,9 @@ def combined_embedding(
 
     Missing layers and parts count as zeros, but a missing path has no say in time. Value grids are stretched to the
     finest.
+
+    All other settings are the first one's: sizes, base model, component, those of generation and training, and those
+    that this version does not know.
 
     Args:
         embeddings: The embeddings to combine; they do not change.
@@ -154,8 +159,7 @@ def combined_embedding(
     function, function_of_paths, total = COMBINATIONS[combination_type]
     num_latent_frames = total(lengths)
     paths = list(dict.fromkeys(path for tensors in added for path in tensors))
-    config = replace(
-        configs[0],
+    config = configs[0].changed(
         num_frames=_frames_shown(num_latent_frames, max(configs, key=lambda config: config.num_latent_frames)),
         num_latent_frames=num_latent_frames,
         value_grid=_finest([config.value_grid for config in configs]),
@@ -164,6 +168,7 @@ def combined_embedding(
         target_modules=paths,
         debias="identity",
     )
+    config.source = None  # whence numbers would be read that are not those of the sum
     combined = {
         path: {
             part: (function_of_paths if part == "p" else function)(pieces, its_weights, num_latent_frames)

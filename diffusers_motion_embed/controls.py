@@ -4,7 +4,7 @@ Every function takes a pipeline or a bare model first. `pipelines.MotionEmbeddin
 """
 
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from torch import Tensor
 from diffusers_motion_embed.adapter.choice import choose_embeddings, models_of
 from diffusers_motion_embed.adapter.registry import registry_of, sync
 from diffusers_motion_embed.adapter.scales import Scale
+from diffusers_motion_embed.architectures import find_architecture
 from diffusers_motion_embed.config import PARTS
 from diffusers_motion_embed.errors import AdapterNameError, MotionScaleError
 from diffusers_motion_embed.functional import Debias, FramePolicy
@@ -49,7 +50,7 @@ def set_motion_embeddings(
     for name, scale in scale_of.items():
         with_it = [(model, [name]) for model, here in chosen if name in here]
         _warn_of_missing(with_it, _parts_of(scale), "its scale")
-        _warn_of_idle_blocks(with_it, scale)
+        _warn_of_idle_scale(with_it, scale)
 
 
 def set_motion_scale(pipe_or_model: Any, scale: Scale, adapter_name: str | None = None) -> None:
@@ -72,7 +73,7 @@ def set_motion_scale(pipe_or_model: Any, scale: Scale, adapter_name: str | None 
     for model, names in chosen:
         registry_of(model).set_scale(names, scale)
     _warn_of_missing(chosen, _parts_of(scale), "its scale")
-    _warn_of_idle_blocks(chosen, scale)
+    _warn_of_idle_scale(chosen, scale)
 
 
 def set_motion_timing(
@@ -92,9 +93,15 @@ def set_motion_timing(
     Raises:
         AdapterNameError: If the name is unknown, or nothing is loaded.
         ValueError: Unless 0 <= start < end <= 1.
+
+    Warns:
+        UserWarning: If a model's timesteps do not tell how far the denoising has come, as in Cosmos. There, motion
+            embeddings act all the time.
     """
-    for model, names in _chosen(pipe_or_model, adapter_name):
+    chosen = _chosen(pipe_or_model, adapter_name)
+    for model, names in chosen:
         registry_of(model).update(names, timing=(start, end))
+    warn_of_unknown_timesteps([model for model, names in chosen if names], (start, end))
 
 
 def set_motion_debias(pipe_or_model: Any, debias: Debias, adapter_name: str | None = None) -> None:
@@ -160,6 +167,17 @@ def set_motion_region(
     region = None if mask is None else _as_region(mask)
     for model, names in _chosen(pipe_or_model, adapter_name):
         registry_of(model).set_region(names, region)
+
+
+def warn_of_unknown_timesteps(models: Iterable[ModelMixin], timing: tuple[float, float] | None) -> None:
+    """Say that a timing changes nothing on a model whose timesteps do not tell how far the denoising has come."""
+    for model in models if timing not in (None, (0.0, 1.0)) else ():
+        if find_architecture(model).timesteps is None:
+            warnings.warn(
+                f"Pipelines give {type(model).__name__} timesteps of different kinds, from which the noise level "
+                f"cannot be told. The motion embedding acts at all noise levels there, whatever its timing, {timing}.",
+                stacklevel=3,
+            )
 
 
 def _as_region(mask: Tensor | np.ndarray | Sequence) -> Tensor:
@@ -241,8 +259,16 @@ def _warn_of_missing(chosen: list[tuple[ModelMixin, list[str]]], parts: set[str]
             warnings.warn(f'No motion embedding here has the part "{part}", so {what} changes nothing.', stacklevel=3)
 
 
-def _warn_of_idle_blocks(chosen: list[tuple[ModelMixin, list[str]]], scale: Scale) -> None:
-    """Say that a scale changes nothing in a block, because no embedding that it is for has layers there."""
+def _warn_of_idle_scale(chosen: list[tuple[ModelMixin, list[str]]], scale: Scale) -> None:
+    """Say where a scale changes nothing: in a value part that is left out, or in a block without layers."""
+    configs = [registry_of(model).loaded[name].config for model, names in chosen for name in names]
+    modes = {config.debias for config in configs if "v" in config.parts}
+    if "v" in _parts_of(scale) and modes == {"free_placement"}:
+        warnings.warn(
+            'The debiasing "free_placement" leaves the part "v" out, so its scale changes nothing until '
+            "set_motion_debias sets another one.",
+            stacklevel=3,
+        )
     for model, names in chosen:
         registry = registry_of(model)
         adapted = {path for path, layer in registry.layers.items() if not layer.embeddings.keys().isdisjoint(names)}

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from diffusers_motion_embed.adapter.choice import models_of
 from diffusers_motion_embed.adapter.registry import (
     add_embedding,
-    check_addable,
+    check_new_name,
     check_replaceable,
     registry_of,
     remove_embedding,
@@ -26,6 +26,7 @@ from diffusers_motion_embed.adapter.registry import (
 from diffusers_motion_embed.adapter.selection import check_fits
 from diffusers_motion_embed.architectures import base_name, component_name, find_architecture, noise_levels
 from diffusers_motion_embed.config import LAYER_PARTS, MotionEmbeddingConfig
+from diffusers_motion_embed.controls import warn_of_unknown_timesteps
 from diffusers_motion_embed.errors import AdapterNameError, UnsupportedModelError
 from diffusers_motion_embed.functional import Debias
 from diffusers_motion_embed.storage.embedding import Embedding
@@ -90,7 +91,7 @@ def load_motion_embedding(
             and "transformer_2" low noise. By default it is the one that its config names, or else the first. On
             several models, it acts in each at the noise levels that this model sees.
         hotswap: Replace the loaded embedding `adapter_name`, which must have the same layers and shapes. The scale,
-            timing and activity of the old one are kept, and a compiled model is not recompiled.
+            timing, frame policy, region and activity of the old one are kept, and a compiled model is not recompiled.
         **hub_arguments: Further location of the embedding, in huggingface_hub's terms: `weight_name`, `subfolder`,
             `revision`, `token`, `cache_dir`, `force_download`, `local_files_only`. See `hub.fetch_embedding`.
 
@@ -98,19 +99,22 @@ def load_motion_embedding(
         A report of what was loaded. If anything is wrong, nothing is changed.
 
     Raises:
-        AdapterNameError: If `adapter_name` is in use or, with `hotswap`, is not.
+        AdapterNameError: If `adapter_name` is empty or in use or, with `hotswap`, is not in use; or if the model has
+            motion embeddings through PEFT.
         EmbeddingNotFoundError: If there is no such folder, repository, revision or file.
         EmbeddingAccessError: If the Hub refuses it.
         EmbeddingDownloadError: If the Hub cannot be reached.
         EmbeddingFileError: If it is not a sound motion embedding.
         IncompatibleEmbeddingError: If it does not fit the model.
+        MissingLayersError: If the model was rebuilt without layers that an embedding loaded before adapts.
         UnsupportedModelError: If pipeline or model take no motion embeddings, or the pipeline has no such component.
         ValueError: If `debias` is not a mode, or arguments exclude each other.
 
     Warns:
         UserWarning: If it was trained on another checkpoint of the same model class, if it was made for a component
-            that the pipeline lacks, if it acts at noise levels that only another model of the pipeline sees, if
-            `debias` is given and there is no value part, or if tensors are given without a config.
+            that the pipeline lacks, if it acts at noise levels that only another model of the pipeline sees, if the
+            model's timesteps do not tell noise levels, if `debias` is given and there is no value part, or if tensors
+            are given without a config.
     """
     models = models_of(pipe_or_model)
     embedding = _read(pretrained_model_name_or_path_or_dict, config, hub_arguments)
@@ -119,18 +123,21 @@ def load_motion_embedding(
     chosen = _choose_models(pipe_or_model, models, component, embedding.config)
     name = _name_to_swap(chosen, adapter_name) if hotswap else _new_name(chosen, adapter_name)
     for model in chosen.values():  # all before the first is changed
+        sync(model)
         check_fits(model, embedding)
         if hotswap:
             check_replaceable(model, name, embedding)
-        else:
-            check_addable(model)
     _warn_of_other_checkpoint(pipe_or_model, chosen, embedding.config)
     if debias is not None and "v" not in embedding.config.parts:
         warnings.warn('The motion embedding has no part "v", so debiasing it changes nothing.', stacklevel=2)
     if component is None and not isinstance(pipe_or_model, nn.Module):
         _warn_of_other_component(pipe_or_model, models, chosen, embedding.config)
+    if not hotswap:  # which keeps the timing that is there
+        warn_of_unknown_timesteps(chosen.values(), embedding.config.timing)
+    # All copies before the first is put on: memory may run out on the way.
+    fitted = {component: _fitted(embedding, component, model) for component, model in chosen.items()}
     for component, model in chosen.items():
-        _put(model, name, _fitted(embedding, component, model), hotswap)
+        _put(model, name, fitted[component], hotswap)
     found = embedding.config
     report = LoadReport(
         name, tuple(chosen), embedding.num_layers, found.num_frames, found.debias, found.training.get("prompt")
@@ -232,16 +239,11 @@ def _choose_models(
 
 
 def _new_name(chosen: Models, adapter_name: str | None) -> str:
-    taken = {name for model in chosen.values() for name in registry_of(model).loaded}
     if adapter_name is None:
-        return next(name for i in range(len(taken) + 1) if (name := f"default_{i}") not in taken)
-    if not isinstance(adapter_name, str) or not adapter_name:
-        raise AdapterNameError(f"adapter_name must be a text that is not empty, got {adapter_name!r}.")
-    if adapter_name in taken:
-        raise AdapterNameError(
-            f"A motion embedding named {adapter_name!r} is loaded already; choose another adapter_name, or call "
-            f"delete_motion_embedding({adapter_name!r}) first."
-        )
+        taken = {name for model in chosen.values() for name in registry_of(model).loaded}
+        adapter_name = next(name for i in range(len(taken) + 1) if (name := f"default_{i}") not in taken)
+    for model in chosen.values():
+        check_new_name(model, adapter_name)
     return adapter_name
 
 

@@ -27,10 +27,10 @@ from diffusers_motion_embed.architectures.encoding import check_clip, check_fini
 from diffusers_motion_embed.architectures.noising import ContinuousDiffusion, Flow, noising_of
 from diffusers_motion_embed.errors import EmbeddingFileError, EmbeddingNotFoundError, UnsupportedModelError
 from diffusers_motion_embed.frames import Clip, as_frames
-from diffusers_motion_embed.storage.atomic import expanded, replace_files
+from diffusers_motion_embed.storage.atomic import replace_files
 from diffusers_motion_embed.storage.files import NOISE_NAME
 from diffusers_motion_embed.storage.hub import HubArguments, fetch_embedding
-from diffusers_motion_embed.values import whole_number
+from diffusers_motion_embed.values import expanded, whole_number
 
 
 NoiseMix = Literal["blend", "frequency", "frequency_blend", "low_pass"]

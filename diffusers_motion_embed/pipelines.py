@@ -4,11 +4,12 @@ import functools
 import inspect
 import logging
 import warnings
-from collections.abc import Sized
+from collections.abc import Iterable, Sized
 from typing import Any, TypeVar
 
 from diffusers.loaders import PeftAdapterMixin
 from diffusers.loaders.lora_base import LoraBaseMixin
+from diffusers.models.modeling_utils import ModelMixin
 
 from diffusers_motion_embed import controls, loaders, sharing
 from diffusers_motion_embed._compat import take_lora_scales
@@ -94,6 +95,14 @@ def _give_lora_methods(model_class: type) -> None:
         take_lora_scales(model_class)
 
 
+def _idle(models: Iterable[ModelMixin]) -> list[str]:
+    """Names of the active embeddings that acted on none of the models that have them."""
+    registries = list(map(registry_of, models))
+    idle = [name for registry in registries for name in registry.idle()]
+    acted = {name for registry in registries for name in registry.active if name not in registry.idle()}
+    return [name for name in dict.fromkeys(idle) if name not in acted]
+
+
 def _check_call(pipe: Any, arguments: dict[str, Any]) -> None:
     """Raise early for arguments that the model would fail at or, worse, misread."""
     given = {**arguments, **arguments.get("kwargs", {})}
@@ -150,7 +159,7 @@ def _enabled_class(pipeline_class: type) -> type:
             for name, frames, num_frames in registry.fitted():
                 policy = registry.loaded[name].config.frame_policy
                 logger.info("Motion embedding %r of %d frames: %s to %d frames", name, frames, policy, num_frames)
-        for name in (name for model in models for name in registry_of(model).idle()):
+        for name in _idle(models):
             warnings.warn(
                 f"The motion embedding {name!r} acts at noise levels that this call did not reach, as with a low "
                 "strength in video-to-video. Let it act always with set_motion_timing(0.0, 1.0).",

@@ -11,7 +11,6 @@ from diffusers_motion_embed.adapter.choice import choose_embeddings
 from diffusers_motion_embed.adapter.registry import embedding_tensors, registry_of
 from diffusers_motion_embed.architectures import component_name
 from diffusers_motion_embed.errors import AdapterNameError, EmbeddingNotFoundError
-from diffusers_motion_embed.storage.atomic import expanded
 from diffusers_motion_embed.storage.embedding import Embedding
 from diffusers_motion_embed.storage.files import (
     CONFIG_NAME,
@@ -22,6 +21,7 @@ from diffusers_motion_embed.storage.files import (
 )
 from diffusers_motion_embed.storage.hub import create_repository, upload_files
 from diffusers_motion_embed.storage.model_card import CARD_NAME, make_model_card, preview_files
+from diffusers_motion_embed.values import expanded
 
 
 def save_motion_embedding(
@@ -67,7 +67,11 @@ def save_motion_embedding(
 
     Raises:
         AdapterNameError: If the name is unknown, or none is given and not exactly one is active.
+        EmbeddingAccessError: If the Hub denies this user access.
         EmbeddingNotFoundError: If inverted noise is to be uploaded and there is none.
+        EmbeddingUploadError: If the Hub cannot be reached, or fails.
+        NotADirectoryError: If a file is in the folder's place. Nothing is written then.
+        IsADirectoryError: If a folder is in the place of one of its files. Nothing is written then.
         ValueError: If `max_error` is not from 0 to 1, or a file to be uploaded is a link out of the folder.
     """
     if with_inverted_noise:

@@ -40,15 +40,18 @@ def is_whole_number(value: Any, least: int) -> bool:
     return number is not None and number >= least
 
 
-def given_path(path: str | Path) -> Path:
-    """The path. An empty text, which `Path` would take for the current folder, is refused.
+def expanded(path: str | Path) -> Path:
+    """The path, with "~" or "~name" at its begin replaced by the user's folder; without such a user, as it is.
 
     Raises:
-        ValueError: If it is an empty text.
+        ValueError: If it is an empty text, which `Path` would take for the current folder.
     """
     if path == "":
         raise ValueError('A path must not be an empty text; "." is the current folder.')
-    return Path(path)
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:  # no user of that name
+        return Path(path)
 
 
 def _as_int(value: Any) -> int | None:

@@ -202,10 +202,26 @@ def test_files_of_both_load_into_a_pipeline(text_to_video, embedding_folder, tmp
     assert generate(text_to_video, num_frames=2 * NUM_FRAMES).shape[1] == 2 * NUM_FRAMES
 
 
-def test_a_reversed_embedding_keeps_settings_of_later_versions():
+def followed_by_another(first):
+    return concatenated_embedding([first, embedding()])
+
+
+@pytest.mark.parametrize("make", [reversed_embedding, followed_by_another])
+def test_new_embeddings_keep_settings_of_later_versions(make):
     forward = embedding()
     forward.config.unknown = {"later": 1}
-    assert reversed_embedding(forward).config.unknown == {"later": 1}
+    assert make(forward).config.unknown == {"later": 1}
+
+
+def test_what_is_joined_has_the_other_settings_of_the_first_and_no_source():
+    first, second = (
+        embedding(height=size, base_model_name_or_path=f"base of {size}", generation={"fps": size})
+        for size in (16, 32)
+    )
+    first.config.source = {"pretrained_model_name_or_path": "where the first one came from"}
+    joined = concatenated_embedding([first, second]).config
+    assert (joined.height, joined.base_model_name_or_path, joined.generation) == (16, "base of 16", {"fps": 16})
+    assert joined.source is None
 
 
 def test_an_embedding_is_turned_round_in_its_own_folder(text_to_video, embedding_folder):

@@ -33,7 +33,7 @@ for room in ("noise", "training"):
     MAY_IMPORT[room] |= {"frames"}
 MAY_IMPORT["training"] |= {"video", "metrics"}
 MAY_IMPORT["__main__"] = {"__init__", "__version__", "commands"}
-MAY_IMPORT["reports"] = {"reports", "errors", "functional", "config", "storage", "metrics", "video"}
+MAY_IMPORT["reports"] = {"reports", "errors", "values", "functional", "config", "storage", "metrics", "video"}
 MAY_IMPORT["estimate"] = {"estimate", *MAY_IMPORT["training"]}
 MAY_IMPORT["commands"] = MAY_IMPORT["training"] | {"commands", "estimate", "reports"}
 MAY_IMPORT["__init__"] = {"video", *MAY_IMPORT["noise"]}

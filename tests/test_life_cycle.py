@@ -10,14 +10,17 @@ from diffusers import VideoToVideoSDPipeline
 from peft import LoraConfig
 from peft.utils import get_peft_model_state_dict
 
+import diffusers_motion_embed as dme
 from diffusers_motion_embed import (
     AdapterNameError,
     IncompatibleEmbeddingError,
     MotionScaleError,
     enable_motion_embedding,
 )
+from diffusers_motion_embed.adapter.registry import registry_of
 from tests.conftest import make_text_to_video
 from tests.helpers import assert_unchanged, generate, snapshot
+from tests.models.zoo import make_model, run
 
 
 @pytest.fixture
@@ -229,6 +232,23 @@ def test_a_call_for_a_part_that_no_embedding_has_says_so(enabled_pipe, embedding
         pipe.set_motion_embeddings(["attention", "whole"], [1.0, {"v": 0.5}])
 
 
+def test_a_scale_of_values_that_are_left_out_says_so(enabled_pipe, embedding_dict):
+    pipe = enabled_pipe
+    pipe.load_motion_embedding(embedding_dict(pipe.unet), "left out", debias="free_placement")
+    for scale in ({"v": 0.5}, {"up": {"v": 0.5}}):
+        with pytest.warns(UserWarning, match='"free_placement" leaves the part "v" out, so its scale changes nothing'):
+            pipe.set_motion_scale(scale)
+        with pytest.warns(UserWarning, match='leaves the part "v" out'):
+            pipe.set_motion_embeddings("left out", scale)
+    pipe.load_motion_embedding(embedding_dict(pipe.unet), "whole")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        pipe.set_motion_embeddings(["left out", "whole"])
+        pipe.set_motion_scale({"v": 0.5})
+        pipe.set_motion_debias("free_placement")
+        pipe.set_motion_scale(0.5)
+
+
 def test_a_call_that_no_motion_is_there_for_says_so(enabled_pipe, embedding_dict):
     pipe = enabled_pipe
     pipe.load_motion_embedding(embedding_dict(pipe.unet), "motion")
@@ -347,6 +367,28 @@ def test_an_embedding_whose_time_never_comes_is_told(embedding_dict):
         generate(pipe, strength=1.0, num_inference_steps=4)
         pipe.disable_motion_embedding_layers()
         generate(pipe, strength=0.5, num_inference_steps=4)
+
+
+def test_a_timing_where_noise_levels_are_unknown_says_so(embedding_folder):
+    model = make_model("CosmosTransformer3DModel")
+    plain = run(model)
+    early = embedding_folder(model, value_grid=(1, 1), timing=(0.0, 0.3))
+    with pytest.warns(UserWarning, match=r"CosmosTransformer3DModel.*whatever its timing, \(0\.0, 0\.3\)") as caught:
+        dme.load_motion_embedding(model, early, "early")
+    assert caught[0].filename == __file__
+    with pytest.warns(UserWarning, match=r"acts at all noise levels there, .* \(0\.0, 0\.001\)") as caught:
+        dme.set_motion_timing(model, 0.0, 0.001)
+    assert caught[0].filename == __file__
+    registry = registry_of(model)
+    registry.forget_action()
+    assert registry.idle() == ["early"]
+    assert not torch.equal(run(model), plain)
+    assert registry.idle() == []
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        dme.set_motion_timing(model)
+        dme.load_motion_embedding(model, early, "early", hotswap=True)
+        dme.load_motion_embedding(model, embedding_folder(model, "always", value_grid=(1, 1)))
 
 
 def test_unloading_takes_the_hook_of_the_timing_along(enabled_pipe, embedding_dict):

@@ -45,7 +45,7 @@ class MotionEmbeddingRegistry:
         loaded: The state of each adapter, by name.
         layers: The layers that hold their tensors, by path of the attention.
         places: Position in the model of each attention layer that mixes frames, by path; see `Architecture.place`.
-        architecture: Table entry of the model; None until something is loaded.
+        architecture: Table entry of the model; set when something is loaded.
         enabled: Whether the active embeddings act.
     """
 
@@ -54,7 +54,7 @@ class MotionEmbeddingRegistry:
         self.layers: dict[str, MotionEmbeddingLayer] = {}
         self.places: dict[str, tuple] = {}
         # Found when something is loaded: torch.compile cannot trace that.
-        self.architecture: Architecture | None = None
+        self.architecture: Architecture
         self.enabled = True
 
     def __setstate__(self, state: dict) -> None:
@@ -76,8 +76,6 @@ class MotionEmbeddingRegistry:
 
     def observe_timestep(self, model: nn.Module, args: tuple, kwargs: dict) -> None:
         """Pre-hook of the model: tells every embedding how far the denoising has come."""
-        if self.architecture is None:
-            return
         timestep = kwargs["timestep"] if "timestep" in kwargs else args[self.architecture.timestep_position]
         done = self.architecture.share_done(timestep)
         for state in self.loaded.values():
@@ -234,9 +232,12 @@ def add_embedding(model: ModelMixin, adapter_name: str, embedding: Embedding) ->
     Only inference tensors are copied, because they could not be written to outside `torch.inference_mode`.
 
     The new embedding is active along with those that were active before; `activate` chooses among them.
+
+    Raises:
+        AdapterNameError: As in `check_new_name`.
     """
     registry = registry_of(model)
-    check_addable(model)
+    check_new_name(model, adapter_name)
     registry.architecture = architecture = find_architecture(model)
     # Existing layers count even while other tools hide them, as FreeNoise's split inference does.
     registry.places |= {path: architecture.place(path) for path in architecture.attention_paths(model)}
@@ -396,6 +397,18 @@ def check_addable(model: nn.Module) -> None:
         raise AdapterNameError(
             "The model has motion embeddings through a PeftModel already, and the two do not mix. Call unload() on "
             "the PeftModel first, or load all of them through PEFT."
+        )
+
+
+def check_new_name(model: nn.Module, adapter_name: str) -> None:
+    """Raise an `AdapterNameError` if no embedding can be added to the model, or none under this name."""
+    check_addable(model)
+    if not isinstance(adapter_name, str) or not adapter_name:
+        raise AdapterNameError(f"adapter_name must be a text that is not empty, got {adapter_name!r}.")
+    if adapter_name in registry_of(model).loaded:
+        raise AdapterNameError(
+            f"A motion embedding named {adapter_name!r} is loaded already; choose another adapter_name, or call "
+            f"delete_motion_embedding({adapter_name!r}) first."
         )
 
 

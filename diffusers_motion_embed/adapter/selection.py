@@ -100,7 +100,7 @@ def embedding_shapes(model: ModelMixin, config: MotionEmbeddingConfig, paths: li
         ValueError: If the config lacks the size of a clip where it is needed, or the embedding would be too large.
     """
     wanted, frames = config.value_grid or find_architecture(model).value_grid, config.num_latent_frames
-    own = {} if wanted == (1, 1) or not config.layer_parts else layer_grids(model, config)
+    own = {} if wanted == (1, 1) or "v" not in config.parts else layer_grids(model, config)
 
     def shape(path: str) -> EmbeddingShape:
         if path == find_architecture(model).rotary_path:
@@ -111,7 +111,7 @@ def embedding_shapes(model: ModelMixin, config: MotionEmbeddingConfig, paths: li
         return EmbeddingShape(frames, channels, grid, config.layer_parts)
 
     shapes = {path: shape(path) for path in paths}
-    size = sum((math.prod(shape.grid) + 1) * shape.num_frames * shape.channels for shape in shapes.values())
+    size = sum(math.prod(size) for shape in shapes.values() for size in shape.tensor_shapes().values())
     if size > MAX_NUMBERS:
         raise ValueError(
             f"value_grid={config.value_grid!r} on {len(paths)} layers makes an embedding of {size / 1e6:.0f} million "

@@ -25,7 +25,7 @@ class Timing:
 
     Attributes:
         gate: 1 where the embedding acts in the current forward pass and 0 where it does not, 0-dim float32.
-        acted: The largest gate since it was last set to 0.
+        acted: The largest gate since it was last set to 0; 1 after a forward pass whose progress is unknown.
     """
 
     def __init__(self, start: float = 0.0, end: float = 1.0) -> None:
@@ -53,6 +53,7 @@ class Timing:
                 if it is unknown; the gate then stays open.
         """
         if done is None:
+            self.acted = torch.ones_like(self.acted)
             return
         self.gate = ((done >= self._from) & (done < self._until)).to(torch.float32)
         self.acted = torch.maximum(self.acted.to(self.gate.device), self.gate)

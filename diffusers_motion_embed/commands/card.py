@@ -4,10 +4,10 @@ diffusers-motion-embed card skateboard-motion --repo_id you/skateboard-motion --
 """
 
 import argparse
-from pathlib import Path
 
 from diffusers_motion_embed.storage.files import read_embedding
 from diffusers_motion_embed.storage.model_card import CARD_NAME, make_model_card, preview_files
+from diffusers_motion_embed.values import expanded
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -17,7 +17,7 @@ def main(arguments: list[str] | None = None) -> None:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("folder", type=Path, help="A folder that training or save_motion_embedding wrote.")
+    parser.add_argument("folder", type=expanded, help="A folder that training or save_motion_embedding wrote.")
     parser.add_argument("--repo_id", help="Its repository, user/name; by default the folder's name.")
     parser.add_argument(
         "--base_model_name_or_path", help="Where others find its base model; by default where training found it."

@@ -7,13 +7,13 @@
 
 import argparse
 import io
-from pathlib import Path
 
 import torch
 
 from diffusers_motion_embed.storage.atomic import replace_files
 from diffusers_motion_embed.storage.convert import from_authors_checkpoint, to_authors_checkpoint
 from diffusers_motion_embed.storage.files import read_embedding, write_embedding
+from diffusers_motion_embed.values import expanded
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -24,9 +24,9 @@ def main(arguments: list[str] | None = None) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "source", type=Path, help="Their motion_embed.pt; with --to_authors, a folder of this package."
+        "source", type=expanded, help="Their motion_embed.pt; with --to_authors, a folder of this package."
     )
-    parser.add_argument("target", type=Path, help="Folder to write; with --to_authors, the file.")
+    parser.add_argument("target", type=expanded, help="Folder to write; with --to_authors, the file.")
     parser.add_argument("--num_frames", type=int, default=24, help="Frames that it was trained with.")
     parser.add_argument("--height", type=int, default=320, help="Of the training clip, in pixels.")
     parser.add_argument("--width", type=int, default=576, help="Of the training clip, in pixels.")

@@ -8,13 +8,13 @@ before anything is uploaded.
 """
 
 import argparse
-from pathlib import Path
 
 from tqdm import tqdm
 
 from diffusers_motion_embed.sharing import push_embedding_folder
 from diffusers_motion_embed.storage.files import read_embedding
 from diffusers_motion_embed.storage.hub import collect_repositories
+from diffusers_motion_embed.values import expanded
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -25,7 +25,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("folders", type=Path, nargs="+", help="Folders that training or save_motion_embedding wrote.")
+    add("folders", type=expanded, nargs="+", help="Folders that training or save_motion_embedding wrote.")
     add("--repo_id", help="Repository of a single embedding, user/name.")
     add("--namespace", help="Account of the repositories, which get the folders' names; by default your own.")
     add("--collection", metavar="TITLE", help="Put the repositories into this collection, a new one if need be.")

@@ -4,7 +4,6 @@ import argparse
 import json
 import math
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, get_args
 
 import diffusers
@@ -24,6 +23,7 @@ from diffusers_motion_embed.training.losses import LOSSES
 from diffusers_motion_embed.training.recipes import OF_PARTS, for_parts
 from diffusers_motion_embed.training.tracked import PARTS as TRACKED_PARTS
 from diffusers_motion_embed.training.tracked import TIMING as TRACKED_TIMING
+from diffusers_motion_embed.values import expanded
 from diffusers_motion_embed.video import ReferenceClip
 
 
@@ -136,15 +136,17 @@ def recipe_of_base(options: argparse.Namespace) -> str:
     folder, revision = options.pretrained_model_name_or_path, {"revision": options.revision}
     try:
         index = DiffusionPipeline.load_config(folder, **revision)
-        component = options.component or ("transformer" if "transformer" in index else "unet")
-        model_class = getattr(diffusers, index[component][1])
+        classes = {name: entry[1] for name, entry in index.items() if isinstance(entry, list) and entry[1:]}
+        names = [options.component] if options.component else ["transformer", "transformer_2", "unet"]
+        component = next(name for name in names if classes.get(name))  # a place may be empty, without a class
+        model_class = getattr(diffusers, classes[component])
         with init_empty_weights():
             return default_recipe(
                 model_class.from_config(model_class.load_config(folder, subfolder=component, **revision))
             )
     except UnsupportedModelError:  # an image model, which gets a motion adapter
         return find_architecture(diffusers.UNetMotionModel).recipe
-    except (OSError, KeyError, AttributeError):  # AttributeError: a class of another package
+    except (OSError, StopIteration, AttributeError):  # AttributeError: a class of another package
         return "default"
 
 
@@ -277,17 +279,17 @@ def add_base(group: argparse._ActionsContainer) -> None:
     add("--variant", help="Which variant of the base pipeline's files, such as fp16.")
     add("--dtype", choices=DTYPES, default="float32", help="The type of the base's weights.")
     add("--quantization", choices=QUANTIZATIONS, help="Of the base's linear layers, by the package of that name.")
-    add("--gguf", type=Path, help="A GGUF file with the weights of the model that is trained.")
+    add("--gguf", type=expanded, help="A GGUF file with the weights of the model that is trained.")
     add("--offload", choices=["none", "model", "group", "sequential"], default="none", help="As diffusers' pipelines.")
 
 
 def _add_reference(group: argparse._ActionsContainer) -> None:
     sources = group.add_mutually_exclusive_group(required=True)
     add = sources.add_argument
-    add("--reference_video", type=Path, nargs="+", help="A video or a folder of pictures; several show one motion.")
-    add("--reference_videos", type=Path, help="A folder of clips, or a list in JSON lines: one embedding for each.")
+    add("--reference_video", type=expanded, nargs="+", help="Video or folder of pictures; several show one motion.")
+    add("--reference_videos", type=expanded, help="Folder of clips, or list in JSON lines: one embedding for each.")
     add = group.add_argument
-    add("--features", type=Path, help="File for text features: read if it is there, else written.")
+    add("--features", type=expanded, help="File for text features: read if it is there, else written.")
     add("--prompt", help="What the reference shows; by default the text file beside it, clip.txt for clip.mp4.")
     add_frames(group)
 
@@ -364,7 +366,7 @@ def add_embedding(group: argparse._ActionsContainer) -> None:
 
 def _add_output(group: argparse._ActionsContainer) -> None:
     add = group.add_argument
-    add("--output_dir", type=Path, required=True)
+    add("--output_dir", type=expanded, required=True)
     add("--estimate", action="store_true", help="Only say what training and generation need, without any weights.")
     add("--memory", type=parse_memory, help="Of your device, such as 16GB: --estimate marks what does not fit.")
     add("--checkpointing_steps", type=int, help="Save a checkpoint, checkpoint-N, after every this many steps.")

@@ -175,6 +175,7 @@ class MotionEmbeddingModel(BaseTuner):
         current_key: str,
         parameter_name: str | None = None,
     ) -> None:
+        _check_key(adapter_name)
         architecture = find_architecture(self.model)
         layer = target._modules.get(CHILD_NAME)
         if not isinstance(layer, MotionEmbeddingTunerLayer):
@@ -220,7 +221,8 @@ class MotionEmbeddingModel(BaseTuner):
                 longest. "cat" puts them one after the other in time.
 
         Raises:
-            AdapterNameError: If an adapter is unknown, or `adapter_name` in use.
+            AdapterNameError: If an adapter is unknown, or `adapter_name` is in use or cannot be a key of torch's
+                `ParameterDict`, such as a name with a dot.
             IncompatibleEmbeddingError: If the adapters differ in timing or frame policy.
             ValueError: If there is not one finite weight for each, or no such `combination_type`.
         """
@@ -228,12 +230,16 @@ class MotionEmbeddingModel(BaseTuner):
         if unknown or not adapters or adapter_name in self.peft_config:
             wrong = f"{adapter_name!r} is in use" if adapter_name in self.peft_config else f"unknown: {unknown}"
             raise AdapterNameError(f"Combine loaded adapters {sorted(self.peft_config)} under a new name; {wrong}.")
+        _check_key(adapter_name)
         combined = combined_embedding(list(map(self._embedding, adapters)), weights, combination_type)
         training = {"combination": combination_type, "adapters": list(adapters), "weights": list(weights)}
         config = combined.config.changed(training=training)
         self.peft_config[adapter_name], self._combined = config, Embedding(config, combined.tensors)
         try:
             self.inject_adapter(self.model, adapter_name)
+        except BaseException:
+            self.delete_adapter(adapter_name)
+            raise
         finally:
             self._combined = None
         for path, parts in combined.tensors.items():
@@ -264,6 +270,17 @@ class MotionEmbeddingModel(BaseTuner):
         cls, model: nn.Module, config: PeftConfig, adapter_name: str, state_dict: dict[str, Tensor]
     ) -> dict[str, Tensor]:
         return super()._remap_adapter_state_dict_for_load(model, config, adapter_name, expand_parts(state_dict))
+
+
+def _check_key(adapter_name: str) -> None:
+    """Raise an `AdapterNameError` if parameters cannot have the name, before torch adds a part of them."""
+    is_key = isinstance(adapter_name, str) and adapter_name and "." not in adapter_name
+    if not is_key or hasattr(nn.ParameterDict(), adapter_name):
+        raise AdapterNameError(
+            f"Through PEFT, parameters have the adapter's name, which must then be a text that is not empty, has no "
+            f"dot and is no attribute of torch's ParameterDict, such as 'keys'; got {adapter_name!r}. Choose another, "
+            "or use load_motion_embedding, where a name may be any text."
+        )
 
 
 def _checked(config: PeftConfig) -> MotionEmbeddingConfig:

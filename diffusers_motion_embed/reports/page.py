@@ -14,6 +14,7 @@ from diffusers_motion_embed.reports.advice import advise
 from diffusers_motion_embed.reports.validation import Measures, Validation, measure_all
 from diffusers_motion_embed.storage.atomic import replace_files
 from diffusers_motion_embed.storage.files import read_embedding
+from diffusers_motion_embed.values import expanded
 from diffusers_motion_embed.video.sheets import scaled
 
 
@@ -55,7 +56,8 @@ def write_report(
     """
     if not validations:
         raise ValueError("A report needs clips of at least one validation prompt.")
-    config = read_embedding(Path(save_directory)).config
+    folder = expanded(save_directory)
+    config = read_embedding(folder).config
     measures = measures or measure_all(validations, reference)
     picture = _encoded(reference, fps)
     page = Environment(autoescape=True, trim_blocks=True).from_string(TEMPLATE.read_text(encoding="utf-8"))
@@ -67,8 +69,8 @@ def write_report(
         curve=_curve(losses, loss_title),
         rendering="pixelated" if reference.shape[2] < CLIP_WIDTH else "auto",
     )
-    replace_files(Path(save_directory), {PAGE_NAME: text.encode()})
-    return Path(save_directory, PAGE_NAME)
+    replace_files(folder, {PAGE_NAME: text.encode()})
+    return folder / PAGE_NAME
 
 
 def _subtitle(config: MotionEmbeddingConfig) -> str:

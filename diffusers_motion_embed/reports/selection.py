@@ -12,6 +12,7 @@ from diffusers_motion_embed.metrics import as_clip, track
 from diffusers_motion_embed.reports.validation import Measures, Validation, measure
 from diffusers_motion_embed.storage.embedding import Embedding
 from diffusers_motion_embed.storage.files import read_embedding, write_embedding
+from diffusers_motion_embed.values import expanded
 
 
 SCALES = (0.7, 1.0, 1.3)
@@ -75,7 +76,7 @@ def select_best(
     """
     if not (scales and prompts):
         raise ValueError("To select the best embedding, give at least one scale and one prompt.")
-    tracks, tried = track(reference), []
+    save_directory, tracks, tried = expanded(save_directory), track(reference), []
     pipe.unload_motion_embedding()
     plain = [as_clip(make_clip(prompt)) for prompt in prompts]
     # The first of equal ones is taken: what the run gave, as it is.

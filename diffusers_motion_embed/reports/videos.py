@@ -12,6 +12,7 @@ from PIL import Image
 from diffusers_motion_embed.reports.page import PAGE_NAME
 from diffusers_motion_embed.reports.validation import Validation
 from diffusers_motion_embed.storage.files import NOISE_NAME
+from diffusers_motion_embed.values import expanded
 from diffusers_motion_embed.video.sheets import write_comparison
 
 
@@ -31,6 +32,7 @@ def write_videos(folder: Path, reference: np.ndarray, validations: Sequence[Vali
     Returns:
         The videos.
     """
+    folder = expanded(folder)
     paths = [folder / f"validation_{number}.mp4" for number in range(len(validations))]
     rate: Any = fps  # a float, where diffusers' exports say int
     for path, validation in zip(paths, validations, strict=True):
@@ -50,7 +52,7 @@ def remove_results(folder: Path) -> None:
         folder: The folder of the embedding; it may not exist yet.
     """
     for pattern in RESULTS:
-        for path in folder.glob(pattern):
+        for path in expanded(folder).glob(pattern):
             path.unlink()
 
 

@@ -10,8 +10,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
-from diffusers_motion_embed.values import given_path
-
 
 try:
     import fcntl
@@ -19,15 +17,6 @@ except ImportError:  # Windows, where an open file cannot be removed even withou
     HAS_LOCKS = False
 else:
     HAS_LOCKS = True
-
-
-def expanded(path: str | Path) -> Path:
-    """The path with "~" replaced by the user's folder; without such a folder, the path itself."""
-    path = given_path(path)
-    try:
-        return path.expanduser()
-    except RuntimeError:  # no user of that name
-        return path
 
 
 def replace_files(folder: Path, contents: Mapping[str, bytes]) -> None:

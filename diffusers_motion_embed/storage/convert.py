@@ -15,8 +15,10 @@ from torch import Tensor
 
 from diffusers_motion_embed.config import MotionEmbeddingConfig
 from diffusers_motion_embed.errors import EmbeddingFileError, EmbeddingNotFoundError, IncompatibleEmbeddingError
+from diffusers_motion_embed.functional import Debias, debiased
 from diffusers_motion_embed.storage.embedding import Embedding, EmbeddingTensors
 from diffusers_motion_embed.storage.files import check_finite
+from diffusers_motion_embed.values import expanded
 
 
 FRAME_SLOTS = 32
@@ -50,9 +52,10 @@ def from_authors_checkpoint(
     Raises:
         EmbeddingNotFoundError: If there is no such file.
         EmbeddingFileError: If it is not such a checkpoint, or does not fit `num_frames`, `height` and `width`.
+        IncompatibleEmbeddingError: If it has value parts in blocks where the authors' code has none.
         ValueError: If `num_frames` is not between 1 and 32.
     """
-    path = Path(checkpoint_path)
+    path = expanded(checkpoint_path)
     if not 1 <= num_frames <= FRAME_SLOTS:
         raise ValueError(f"num_frames must be between 1 and {FRAME_SLOTS}, got {num_frames!r}.")
     if not path.is_file():
@@ -81,6 +84,9 @@ def from_authors_checkpoint(
 def to_authors_checkpoint(embedding: Embedding) -> dict[str, Tensor]:
     """The tensors of a checkpoint that the authors' code reads, for `torch.save`.
 
+    Their file does not say how the value part is debiased. It is written so that "difference", their mode for objects,
+    adds what the embedding adds by its own `debias`. With "free_placement", that is nothing.
+
     Raises:
         IncompatibleEmbeddingError: If the authors' file cannot hold the embedding. Both attentions of a block must
             have the same qk part, and value parts must have the full grids of the training clip.
@@ -99,7 +105,7 @@ def to_authors_checkpoint(embedding: Embedding) -> dict[str, Tensor]:
                 raise IncompatibleEmbeddingError(
                     f"The value part of {path} has a grid of {tuple(parts['v'].shape[:2])}; their file needs {grid}."
                 )
-            checkpoint[f"{block}.{attention}.vSpatial"] = _with_slots(parts["v"].flatten(0, 1))
+            checkpoint[f"{block}.{attention}.vSpatial"] = _with_slots(_summed(parts["v"], config.debias).flatten(0, 1))
         if "qk" in parts:
             shared = _with_slots(parts["qk"][None])
             others = [tensors.get(f"{block}.{name}", {}).get("qk") for name in ATTENTIONS]
@@ -152,6 +158,11 @@ def _grid(path: str, height: int, width: int) -> tuple[int, int]:
             f"The authors' code has no value parts at {path}; it has them in {', '.join(PIXELS_PER_POSITION)}."
         )
     return math.ceil(height / pixels), math.ceil(width / pixels)
+
+
+def _summed(value: Tensor, debias: Debias) -> Tensor:
+    """The value part whose differences from frame to frame are what this one adds, the first frame as it is."""
+    return value if debias == "difference" else debiased(value, debias).cumsum(dim=-2)
 
 
 def _with_slots(trained: Tensor) -> Tensor:

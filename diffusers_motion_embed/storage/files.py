@@ -24,10 +24,11 @@ from torch import Tensor
 from diffusers_motion_embed.config import MotionEmbeddingConfig
 from diffusers_motion_embed.errors import EmbeddingFileError, EmbeddingNotFoundError
 from diffusers_motion_embed.functional import PATH_WIDTH, with_time
-from diffusers_motion_embed.storage.atomic import expanded, remove_leftovers, replace_files
+from diffusers_motion_embed.storage.atomic import remove_leftovers, replace_files
 from diffusers_motion_embed.storage.compact import MAX_BITS, compress, expand, num_bits
 from diffusers_motion_embed.storage.embedding import Embedding, EmbeddingTensors
 from diffusers_motion_embed.storage.settings import config_to_dict, parse_config
+from diffusers_motion_embed.values import expanded
 
 
 PREFIX = "motion_embedding_"
@@ -165,7 +166,8 @@ def write_embedding(
         The folder.
 
     Raises:
-        NotADirectoryError: If there is a file of that name.
+        NotADirectoryError: If there is a file of that name, or of that of a folder around it.
+        IsADirectoryError: If the folder has one in the place of a file of the embedding.
         ValueError: If a number is not finite in `dtype`, or `max_error` is not from 0 to 1.
     """
     folder = expanded(save_directory)
@@ -180,15 +182,22 @@ def write_embedding(
 
 
 def check_save_directory(folder: str | Path) -> None:
-    """Raise a NotADirectoryError if a folder cannot be there. Nothing is created."""
-    for place in (Path(folder), *Path(folder).parents):
+    """Check that a folder of an embedding can be there. Nothing is created.
+
+    Raises:
+        NotADirectoryError: If there is a file of its name, or of that of a folder around it.
+        IsADirectoryError: If it has a folder in the place of a file of the embedding.
+        ValueError: If the path is an empty text.
+    """
+    folder = expanded(folder)
+    for place in (folder, *folder.parents):
         if place.exists():
             if not place.is_dir():
                 raise NotADirectoryError(f"{place} is a file; save_directory must be a folder or a new name.")
             break
     for name in (CONFIG_NAME, WEIGHTS_NAME):
-        if Path(folder, name).is_dir():
-            raise IsADirectoryError(f"{Path(folder, name)} is a folder, in the place of a file of the embedding.")
+        if (folder / name).is_dir():
+            raise IsADirectoryError(f"{folder / name} is a folder, in the place of a file of the embedding.")
 
 
 def check_file_name(name: str) -> None:

@@ -33,7 +33,6 @@ from diffusers_motion_embed.errors import (
     EmbeddingNotFoundError,
     EmbeddingUploadError,
 )
-from diffusers_motion_embed.storage.atomic import expanded
 from diffusers_motion_embed.storage.files import (
     CONFIG_NAME,
     WEIGHTS_NAME,
@@ -41,6 +40,7 @@ from diffusers_motion_embed.storage.files import (
     has_own_config,
     subfolder_hint,
 )
+from diffusers_motion_embed.values import expanded
 
 
 # What a repository without a motion embedding is, by a file in it.

@@ -19,7 +19,7 @@ from torch import Tensor
 from diffusers_motion_embed.errors import CheckpointError
 from diffusers_motion_embed.storage.atomic import remove_leftovers, replace_files
 from diffusers_motion_embed.training.tensor_files import FILE_ERRORS, read_tensors
-from diffusers_motion_embed.values import optional_whole_number
+from diffusers_motion_embed.values import expanded, optional_whole_number
 
 
 logger = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ class CheckpointConfig:
         resume_from_checkpoint: Folder of a checkpoint, or "latest" for the last one in `output_dir`, if there is one.
 
     Raises:
-        ValueError: If a number is below 1.
+        ValueError: If a number is below 1, or a path is an empty text.
     """
 
     output_dir: Path
@@ -52,6 +52,9 @@ class CheckpointConfig:
     def __post_init__(self) -> None:
         for name in ("checkpointing_steps", "checkpoints_total_limit"):
             object.__setattr__(self, name, optional_whole_number(name, getattr(self, name), 1))
+        object.__setattr__(self, "output_dir", expanded(self.output_dir))
+        if self.resume_from_checkpoint not in (None, LATEST):
+            object.__setattr__(self, "resume_from_checkpoint", expanded(self.resume_from_checkpoint))
 
     def folder(self, step: int) -> Path:
         """Folder of the checkpoint after `step` steps."""

@@ -14,10 +14,10 @@ from accelerate.utils import gather_object
 from diffusers_motion_embed.errors import CaptionError, MotionEmbeddingError
 from diffusers_motion_embed.storage.files import read_embedding
 from diffusers_motion_embed.training.captions import caption_path, read_caption, read_text, visible
+from diffusers_motion_embed.values import expanded
 from diffusers_motion_embed.video.files import (
     VIDEO_SUFFIXES,
     clip_name,
-    expanded,
     hidden_files,
     is_picture,
     is_video,

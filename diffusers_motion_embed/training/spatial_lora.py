@@ -13,6 +13,7 @@ from torch import Tensor
 
 from diffusers_motion_embed.architectures import find_architecture
 from diffusers_motion_embed.errors import UnsupportedModelError
+from diffusers_motion_embed.values import expanded
 
 
 NAME = "spatial"
@@ -56,7 +57,7 @@ def add_spatial_lora(model: ModelMixin, rank: int) -> dict[str, Tensor]:
 def save_spatial_lora(pipe: Any, model: ModelMixin, folder: str | Path) -> None:
     """Write the LoRA as an ordinary LoRA file of diffusers."""
     layers: Mapping[str, Tensor] = get_peft_model_state_dict(model, adapter_name=NAME)
-    pipe.save_lora_weights(folder, unet_lora_layers=layers)
+    pipe.save_lora_weights(expanded(folder), unet_lora_layers=layers)
 
 
 def remove_spatial_lora(model: ModelMixin) -> None:

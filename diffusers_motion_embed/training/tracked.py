@@ -12,13 +12,13 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from diffusers_motion_embed.adapter.registry import add_embedding, registry_of
+from diffusers_motion_embed.adapter.registry import add_embedding, check_new_name, registry_of
 from diffusers_motion_embed.adapter.selection import select_layers
 from diffusers_motion_embed.architectures import find_architecture
 from diffusers_motion_embed.architectures.bare import bare_models
 from diffusers_motion_embed.architectures.encoding import check_clip, encode_frames
 from diffusers_motion_embed.config import MotionEmbeddingConfig
-from diffusers_motion_embed.errors import AdapterNameError, VideoError
+from diffusers_motion_embed.errors import VideoError
 from diffusers_motion_embed.frames import Clip, as_clips
 from diffusers_motion_embed.functional import PATH_WIDTH, resample_frames, with_time
 from diffusers_motion_embed.loaders import LoadReport
@@ -65,7 +65,7 @@ def track_motion_embedding(
         TargetModulesError: If the model takes no position part.
         ValueError: If `embedding_config` asks for something else than one path.
         VideoError: If it is not a video, has a size that the pipeline cannot take, or nothing moves in it.
-        AdapterNameError: If `adapter_name` is in use.
+        AdapterNameError: If `adapter_name` is empty or in use, or the model has motion embeddings through PEFT.
         ImportError: If OpenCV is missing, which follows the points.
     """
     embedding_config = embedding_config or MotionEmbeddingConfig(parts=PARTS, timing=TIMING)
@@ -78,10 +78,9 @@ def track_motion_embedding(
     if len(clips) > 1:
         raise ValueError(f"One clip is tracked at a time; got {len(clips)}.")
     component, model = check_pipeline(pipe, embedding_config.component)
+    check_new_name(model, adapter_name)
     (positions,) = select_layers(model, embedding_config)
     check_clip(pipe, clips[0], model)
-    if adapter_name in registry_of(model).loaded:
-        raise AdapterNameError(f"A motion embedding named {adapter_name!r} is loaded already; choose another name.")
     path = follow_motion(clips[0], progress_bar)
     with bare_models(pipe):
         shape = encode_frames(pipe, clips[0]).shape

@@ -11,7 +11,7 @@ import torch
 from diffusers.models.modeling_utils import ModelMixin
 from tqdm.auto import tqdm
 
-from diffusers_motion_embed.adapter.registry import in_training, registry_of
+from diffusers_motion_embed.adapter.registry import check_new_name, in_training
 from diffusers_motion_embed.adapter.selection import select_layers
 from diffusers_motion_embed.architectures import find_architecture, noise_levels, supported_models
 from diffusers_motion_embed.architectures.bare import bare_models
@@ -20,7 +20,6 @@ from diffusers_motion_embed.architectures.encoding import encode_frames
 from diffusers_motion_embed.architectures.noising import noising_of
 from diffusers_motion_embed.architectures.offloading import Placed, kept_on_device
 from diffusers_motion_embed.config import MotionEmbeddingConfig
-from diffusers_motion_embed.errors import AdapterNameError
 from diffusers_motion_embed.frames import Clip, as_clips
 from diffusers_motion_embed.functional import Debias
 from diffusers_motion_embed.loaders import LoadReport
@@ -37,6 +36,7 @@ from diffusers_motion_embed.training.preparation import complete_config, new_emb
 from diffusers_motion_embed.training.recipes import settings_for
 from diffusers_motion_embed.training.recompute import recomputation, streamed_layers
 from diffusers_motion_embed.training.spatial_lora import add_spatial_lora, remove_spatial_lora, save_spatial_lora
+from diffusers_motion_embed.values import expanded
 
 
 LOGGING_STEPS = 10
@@ -150,7 +150,7 @@ def train_motion_embedding(
         ValueError: If a prompt is missing, or options contradict each other.
         VideoError: If a clip is not a video, or has a size that the pipeline cannot take.
         NotFiniteError: If the VAE produces infinite numbers or NaN.
-        AdapterNameError: If `adapter_name` is in use.
+        AdapterNameError: If `adapter_name` is empty or in use, or the model has motion embeddings through PEFT.
         TargetModulesError: If `embedding_config` asks for no layer.
         FeaturesError: If `features` is damaged or of other prompts, sizes or arguments, or cannot hold what is given.
         CheckpointError: If the checkpoint to resume from is missing, damaged, or from another run.
@@ -159,15 +159,14 @@ def train_motion_embedding(
     clips = as_clips(frames)
     prompts = as_prompts(prompt)
     component, model = check_pipeline(pipe, embedding_config.component if embedding_config else None)
+    check_new_name(model, adapter_name)
     config, embedding_config = settings_for(model, config, embedding_config)
     check_references(pipe, model, clips, prompts)
     check_options(model, config, embedding_config, clips, call_arguments or {}, spatial_lora_directory, accelerator)
     config = _at_levels_of(pipe, component, config)
-    if adapter_name in registry_of(model).loaded:
-        raise AdapterNameError(f"A motion embedding named {adapter_name!r} is loaded already; choose another name.")
     resumed = checkpoints.find() if checkpoints else None
     state = read_state(resumed) if resumed else None
-    features_path = Path(features).expanduser() if features is not None else None
+    features_path = expanded(features) if features is not None else None
     with bare_models(pipe):
         reference = _Reference.of(pipe, component, clips, prompts, config, call_arguments, features_path)
         with kept_on_device(pipe, model, streamed_layers(model, config)) as placed:

@@ -5,8 +5,6 @@ from pathlib import Path
 
 from natsort import natsorted
 
-from diffusers_motion_embed.values import given_path
-
 
 # Pictures that may hold several frames are videos as well. A video named like a picture, or the reverse, is still
 # read: files are opened by their content.
@@ -41,12 +39,6 @@ def clip_name(path: Path) -> str:
     """The name of a clip: a folder's whole name (`take.1`), a file's without its suffix (`clip` of `clip.mp4`)."""
     is_file = (is_picture(path) or is_video(path)) and not path.is_dir()
     return path.stem if is_file else path.name
-
-
-def expanded(path: str | Path) -> Path:
-    """The path as it is, or, if nothing has that name, with `~` replaced by the home folder."""
-    path = given_path(path)
-    return path if path.exists() or not str(path).startswith("~") else path.expanduser()
 
 
 def list_folder(folder: Path) -> list[Path]:

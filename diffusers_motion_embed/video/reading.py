@@ -9,10 +9,9 @@ from typing import TypedDict, Unpack
 import numpy as np
 
 from diffusers_motion_embed.errors import VideoError, VideoNotFoundError
-from diffusers_motion_embed.values import optional_whole_number, whole_number
+from diffusers_motion_embed.values import expanded, optional_whole_number, whole_number
 from diffusers_motion_embed.video.colour import background_colour
 from diffusers_motion_embed.video.containers import VideoFile
-from diffusers_motion_embed.video.files import expanded
 from diffusers_motion_embed.video.geometry import fit
 from diffusers_motion_embed.video.pictures import AnimatedPicture, PictureFolder, has_high_range, is_picture_inside
 from diffusers_motion_embed.video.source import Notes, Source

@@ -48,8 +48,9 @@ def test_the_share_that_is_done_is_read_from_the_timesteps_of_the_class(name, no
 
 def test_where_pipelines_count_differently_nothing_is_known():
     timing = Timing(0.7, 1.0)
+    timing.acted = torch.zeros(())
     timing.observe(find_architecture(make_model("CosmosTransformer3DModel")).share_done(torch.tensor(0.1)))
-    assert timing.gate.item() == 1.0
+    assert timing.gate.item() == timing.acted.item() == 1.0
 
 
 def test_all_the_time_needs_no_gate():

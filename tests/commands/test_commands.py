@@ -73,6 +73,13 @@ def test_inspect_of_nothing_is_the_error_of_loading(tmp_path):
         main(["inspect", str(tmp_path / "nothing")])
 
 
+def test_card_knows_the_users_folder(unet, embedding_folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    embedding_folder(unet, "motion")
+    main(["card", "~/motion"])
+    assert (tmp_path / "motion/README.md").is_file()
+
+
 def test_card_writes_a_card_once(unet, embedding_folder, capsys):
     folder = embedding_folder(unet, base_model_name_or_path="you/base")
     main(["card", str(folder), "--repo_id", "you/motion", "--license", "mit"])

@@ -1,6 +1,7 @@
 """What the training script's arguments stand for."""
 
 import json
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -254,6 +255,25 @@ def test_what_would_change_nothing_or_fail_after_training_is_refused_before(argu
 def test_a_component_of_another_kind_is_left_to_the_error_of_loading(component):
     base = ("--pretrained_model_name_or_path", str(EXAMPLES / "tiny-t2v"))
     assert configs(*base, "--component", component)[1].component == component
+
+
+@pytest.mark.parametrize("component", [None, "transformer", "boundary_ratio"])
+def test_an_empty_place_of_a_pipeline_has_no_recipe(tmp_path, component):
+    entry = ["diffusers", "WanTransformer3DModel"]
+    index = {"transformer": [None, None], "transformer_2": entry, "boundary_ratio": 0.875}
+    (tmp_path / "model_index.json").write_text(json.dumps({"_class_name": "WanPipeline", **index}))
+    shutil.copytree(EXAMPLES / "tiny-wan/transformer", tmp_path / "transformer_2", ignore=lambda *_: ["*.safetensors"])
+    given = ("--component", component) if component else ()
+    options = parse_arguments("", [*NEEDED, "--pretrained_model_name_or_path", str(tmp_path), *given])
+    assert options.recipe == ("default" if component else "position")
+
+
+def test_the_users_folder_may_be_written_as_a_tilde(monkeypatch, tmp_path):
+    """Shells leave it as it is in --output_dir=~/out."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    options = parse_arguments("", [*NEEDED, "--output_dir=~/out", "--reference_video", "~/a.mp4", "--features=~/f"])
+    assert (options.output_dir, options.features) == (tmp_path / "out", tmp_path / "f")
+    assert options.reference_video == [tmp_path / "a.mp4"]
 
 
 def test_what_a_recipe_says_of_a_part_may_stay_without_it():

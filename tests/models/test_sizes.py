@@ -36,3 +36,9 @@ def test_one_for_each_position_is_refused(wan):
 def test_a_model_without_a_size_needs_to_be_told(wan):
     with pytest.raises(ValueError, match=r"latent_height and latent_width are needed for value_grid=\(4, 4\)"):
         shapes(wan, value_grid=(4, 4))
+
+
+def test_a_grid_of_values_is_nothing_to_an_embedding_without_them(wan):
+    found = shapes(wan, value_grid="full", parts=("qk",), latent_height=60, latent_width=104)
+    assert [shape.tensor_shapes() for shape in found.values()] == [{"qk": (21, 1536)}] * 30
+    assert shapes(wan, value_grid=(4, 4), parts=("qk",)) == found  # where nobody told the size

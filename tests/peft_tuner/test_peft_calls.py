@@ -1,6 +1,7 @@
 """PEFT's own calls beyond training and files: combining, state dicts, LoRA beside motion, checks before injection."""
 
 import copy
+import itertools
 import json
 
 import pytest
@@ -17,6 +18,7 @@ from diffusers_motion_embed import (
     set_motion_embeddings,
     unload_motion_embedding,
 )
+from diffusers_motion_embed.peft_tuner.model import MotionEmbeddingTunerLayer
 from tests.conftest import make_unet3d
 from tests.helpers import NUM_FRAMES, assert_unchanged, make_config, snapshot
 from tests.peft_tuner.test_model import embedding_parameters, frozen_copy, randomise, run
@@ -150,6 +152,43 @@ def test_a_combination_that_makes_no_sense_changes_nothing(two, arguments, error
         two.add_weighted_adapter(*arguments)
     assert_unchanged(two, before)
     assert torch.equal(run(two), output)
+
+
+@pytest.mark.parametrize("name", ["v1.5", "", "keys"])
+def test_a_name_that_parameters_cannot_have_changes_nothing(plain, two, name):
+    """The errors of PEFT's LoRAs are torch's; a ParameterDict that raised them has the name all the same."""
+    before, output, plain_before = snapshot(two), run(two), snapshot(plain)
+    calls = (
+        lambda: two.add_weighted_adapter(["first"], [1.0], name),
+        lambda: two.add_adapter(name, make_config()),
+    )
+    for call in calls:
+        with pytest.raises(AdapterNameError, match=f"no dot .* got {name!r}.*load_motion_embedding"):
+            call()
+        assert list(two.peft_config) == ["first", "second"]
+        assert_unchanged(two, before)
+        assert torch.equal(run(two), output)
+    two.add_adapter("v1_5", make_config())
+    with pytest.raises(AdapterNameError, match="no dot"):
+        get_peft_model(plain, make_config(), name)
+    assert_unchanged(plain, plain_before)
+
+
+def test_a_combination_that_memory_does_not_hold_changes_nothing(two, monkeypatch):
+    before, output, update, number = snapshot(two), run(two), MotionEmbeddingTunerLayer.update_layer, itertools.count()
+
+    def fail(layer, *arguments):
+        update(layer, *arguments)
+        if next(number) == 3:
+            raise torch.OutOfMemoryError("no more")
+
+    monkeypatch.setattr(MotionEmbeddingTunerLayer, "update_layer", fail)
+    with pytest.raises(torch.OutOfMemoryError):
+        two.add_weighted_adapter(["first", "second"], [1.0, 1.0], "both")
+    assert list(two.peft_config) == ["first", "second"]
+    assert_unchanged(two, before)
+    assert torch.equal(run(two), output)
+    two.add_weighted_adapter(["first", "second"], [1.0, 1.0], "both")
 
 
 def test_a_state_dict_carries_an_embedding_over(two, plain):

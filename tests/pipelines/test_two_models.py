@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import diffusers_motion_embed as dme
+from diffusers_motion_embed import loaders
 from diffusers_motion_embed.adapter.registry import embedding_tensors, registry_of
 from diffusers_motion_embed.config import MotionEmbeddingConfig
 from diffusers_motion_embed.training import TrainingConfig, train_motion_embedding
@@ -184,6 +185,54 @@ def test_loading_on_both_is_all_or_nothing(pipe, embedding_folder):
     pipe.load_motion_embedding(other, "swapped", component="transformer", hotswap=True)
     first, second = (embedding_tensors(getattr(pipe, component), "swapped") for component in both)
     assert not any(torch.equal(first[path]["qk"], second[path]["qk"]) for path in first)
+
+
+@pytest.mark.parametrize("timing", [(0.0, 0.1), (0.2, 1.0)])
+def test_an_embedding_on_both_models_may_act_on_one_of_them_alone(pipe, embedding_folder, timing):
+    both = ["transformer", "transformer_2"]
+    pipe.load_motion_embedding(embedding_folder(pipe.transformer, **GRID, timing=timing), "motion", component=both)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        FAMILY.generate(pipe, num_inference_steps=6)
+    pipe.set_motion_timing(0.999, 1.0)
+    with pytest.warns(UserWarning, match="'motion' acts at noise levels that this call did not reach") as caught:
+        FAMILY.generate(pipe, num_inference_steps=6)
+    assert len([each for each in caught if "did not reach" in str(each.message)]) == 1
+
+
+@pytest.mark.parametrize("hotswap", [False, True])
+def test_memory_that_runs_out_on_the_second_model_leaves_the_first_as_it_was(
+    pipe, embedding_folder, monkeypatch, hotswap
+):
+    folder, both = embedding_folder(pipe.transformer, **GRID), ["transformer", "transformer_2"]
+    pipe.load_motion_embedding(folder, "before", component=both)
+    moved, fit = FAMILY.generate(pipe), loaders._fitted
+
+    def fail(embedding, component, model):
+        if component == "transformer_2":
+            raise torch.OutOfMemoryError("no more")
+        return fit(embedding, component, model)
+
+    monkeypatch.setattr(loaders, "_fitted", fail)
+    other = embedding_folder(pipe.transformer, "other", seed=2, **GRID)
+    with pytest.raises(torch.OutOfMemoryError):
+        pipe.load_motion_embedding(other, "before" if hotswap else "new", component=both, hotswap=hotswap)
+    assert pipe.get_list_motion_embeddings() == {component: ["before"] for component in both}
+    assert torch.equal(FAMILY.generate(pipe), moved)
+
+
+def test_a_second_model_that_lost_layers_leaves_the_first_as_it_was(pipe, embedding_folder):
+    first, second = (
+        embedding_folder(pipe.transformer, f"{number}", target_modules=[f"blocks.{number}.attn1"], **GRID)
+        for number in range(2)
+    )
+    pipe.load_motion_embedding(second, "on the lost block", component="transformer_2")
+    pipe.transformer_2.blocks = pipe.transformer_2.blocks[:1]
+    before = snapshot(pipe.transformer)
+    with pytest.raises(dme.MissingLayersError, match=r"no longer has blocks\.1"):
+        pipe.load_motion_embedding(first, "new", component=["transformer", "transformer_2"])
+    assert pipe.get_list_motion_embeddings() == {"transformer_2": ["on the lost block"]}
+    assert_unchanged(pipe.transformer, before)
 
 
 def test_calls_reach_both_models(pipe, embedding_dict):

@@ -4,6 +4,7 @@ import base64
 import io
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ from diffusers_motion_embed.reports import (
     write_videos,
 )
 from diffusers_motion_embed.reports.selection import score_of
+from diffusers_motion_embed.reports.videos import remove_results
 from diffusers_motion_embed.storage.files import read_embedding, write_embedding
 from tests.helpers import generate
 from tests.reports.clips import moving_square
@@ -92,6 +94,15 @@ def test_the_page_needs_no_other_file_and_shows_everything(folder):
     heights = [float(point.partition(",")[2]) for point in curve["points"].split()]
     assert heights == sorted(heights)  # downwards, as the loss
     assert len(heights) == 3
+
+
+def test_the_users_folder_may_be_written_as_a_tilde(folder, monkeypatch):
+    monkeypatch.setenv("HOME", str(folder.parent))
+    place = Path("~", folder.name)
+    assert write_report(str(place), REFERENCE, [FOLLOWS]) == folder / "report.html"
+    assert write_videos(place, REFERENCE, [FOLLOWS], 8) == [folder / "validation_0.mp4"]
+    remove_results(place)
+    assert not list(folder.glob("*.mp4"))
 
 
 def test_a_report_without_losses_has_no_curve_and_one_without_clips_is_refused(folder, tmp_path):

@@ -12,7 +12,9 @@ from diffusers_motion_embed import (
     load_motion_embedding,
     set_motion_scale,
 )
+from diffusers_motion_embed.arithmetic import reversed_embedding
 from diffusers_motion_embed.commands.convert import main
+from diffusers_motion_embed.functional import DEBIAS_MODES
 from diffusers_motion_embed.storage.convert import from_authors_checkpoint, to_authors_checkpoint
 from diffusers_motion_embed.storage.embedding import Embedding
 from diffusers_motion_embed.storage.files import read_embedding, write_embedding
@@ -106,16 +108,28 @@ def test_a_converted_checkpoint_computes_what_their_code_computes(
     assert (expected - plain).abs().max() > 1e-2
 
 
-def test_the_way_back_gives_their_file(checkpoint, saved, tmp_path):
+def test_the_way_back_gives_their_file(checkpoint, saved, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
     size = ("--num_frames", str(FRAMES), "--height", str(HEIGHT), "--width", str(WIDTH))
-    main([str(saved), str(tmp_path / "ours"), *size, "--base_model_name_or_path", "someone/base"])
+    main([f"~/{saved.name}", str(tmp_path / "ours"), *size, "--base_model_name_or_path", "someone/base"])
     config, _ = read_embedding(tmp_path / "ours")
     assert (config.num_frames, config.height, config.base_model_name_or_path) == (FRAMES, HEIGHT, "someone/base")
     assert config.debias == "difference"
-    main([str(tmp_path / "ours"), str(tmp_path / "back.pt"), "--to_authors"])
+    main(["~/ours", "~/back.pt", "--to_authors"])
     back = torch.load(tmp_path / "back.pt", weights_only=True)
     assert back.keys() == checkpoint.keys()
     assert all(torch.equal(back[key], tensor) for key, tensor in checkpoint.items())
+
+
+@pytest.mark.parametrize("debias", DEBIAS_MODES)
+@pytest.mark.parametrize("change", [lambda embedding: embedding, reversed_embedding], ids=["given", "reversed"])
+def test_their_code_adds_what_the_embedding_adds_by_its_own_debiasing(model, saved, tmp_path, debias, change):
+    config, tensors = from_authors_checkpoint(saved, num_frames=FRAMES, height=HEIGHT, width=WIDTH)
+    embedding = change(Embedding(config.changed(debias=debias), tensors))
+    plain, theirs = run(model), as_their_code(model, to_authors_checkpoint(embedding), "object", 1.0)
+    load_motion_embedding(model, write_embedding(tmp_path / "ours", embedding))
+    torch.testing.assert_close(run(model), theirs, atol=1e-5, rtol=0)
+    assert (theirs - plain).abs().max() > 1e-2
 
 
 def test_blocks_may_differ_in_their_parts(model, checkpoint, tmp_path):
@@ -161,6 +175,13 @@ def test_what_is_no_such_checkpoint_is_refused(checkpoint, tmp_path, write, size
     arguments = {"num_frames": FRAMES, "height": HEIGHT, "width": WIDTH, **size}
     with pytest.raises(error, match=message):
         from_authors_checkpoint(tmp_path / "motion_embed.pt", **arguments)
+
+
+def test_a_value_part_where_their_code_has_none_is_refused(tmp_path):
+    block = "mid_block.temp_attentions.0.transformer_blocks.0"
+    torch.save({f"{block}.attn1.vSpatial": torch.zeros(8, SLOTS, 16)}, tmp_path / "motion_embed.pt")
+    with pytest.raises(IncompatibleEmbeddingError, match=f"no value parts at {block}"):
+        from_authors_checkpoint(tmp_path / "motion_embed.pt", num_frames=FRAMES, height=HEIGHT, width=WIDTH)
 
 
 def test_what_their_file_cannot_hold_is_refused(saved):

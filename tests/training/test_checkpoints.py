@@ -191,6 +191,17 @@ def test_numbers_are_checked(tmp_path, name):
         CheckpointConfig(output_dir=tmp_path, **{name: 0})
 
 
+def test_the_users_folder_may_be_written_as_a_tilde(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    train(Path("~/run"), stop_after=3)
+    assert {path.name for path in (tmp_path / "run/checkpoint-3").iterdir()} >= {STATE_NAME, WEIGHTS_NAME}
+    assert not (tmp_path / "~").exists()
+    for given in ("~/run/checkpoint-3", "latest"):
+        found = CheckpointConfig(output_dir=Path("~/run"), resume_from_checkpoint=given).find()
+        assert found == tmp_path / "run/checkpoint-3"
+
+
 RUN = """
 import sys
 from pathlib import Path

@@ -161,6 +161,7 @@ def test_a_path_is_the_only_active_embedding_and_acts_early():
         ({"embedding_config": MotionEmbeddingConfig(parts=("qk",))}, ValueError, "one path"),
         ({"embedding_config": MotionEmbeddingConfig(parts=("p",), position_grid=(2, 2))}, ValueError, "one path"),
         ({"adapter_name": "there"}, AdapterNameError, "'there' is loaded already"),
+        ({"adapter_name": ""}, AdapterNameError, "not empty"),
     ],
 )
 def test_what_cannot_be_tracked_changes_nothing(changes, error, message):

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from peft import get_peft_model
 
 import diffusers_motion_embed as dme
 from diffusers_motion_embed.architectures.encoding import encode_frames
@@ -186,6 +187,8 @@ def interrupt(progress):
     [
         pytest.param({"prompt": " "}, ValueError, "prompt is needed", id="no-prompt"),
         pytest.param({"adapter_name": "good"}, dme.AdapterNameError, "'good' is loaded already", id="repeated-name"),
+        pytest.param({"adapter_name": ""}, dme.AdapterNameError, "not empty, got ''", id="empty-name"),
+        pytest.param({"adapter_name": None}, dme.AdapterNameError, "not empty, got None", id="no-name"),
         pytest.param(
             {"embedding": {"target_modules": ["attn3"]}},
             dme.TargetModulesError,
@@ -208,6 +211,15 @@ def test_a_run_that_fails_leaves_the_pipeline_as_it_was(
     assert_unchanged(pipe.unet, before)
     assert pipe.get_active_motion_embeddings() == ["good"]
     assert torch.equal(generate(pipe), clip)
+
+
+def test_a_model_with_motion_through_peft_is_refused_before_the_clip_is_encoded(text_to_video, frames):
+    get_peft_model(text_to_video.unet, make_config())
+    encoded = []
+    text_to_video.vae.encoder.register_forward_pre_hook(lambda *args: encoded.append(args))
+    with pytest.raises(dme.AdapterNameError, match="through a PeftModel already"):
+        train(text_to_video, frames)
+    assert not encoded
 
 
 @pytest.mark.parametrize(

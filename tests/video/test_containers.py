@@ -5,7 +5,7 @@ import os
 import pytest
 from PIL import Image
 
-from diffusers_motion_embed import VideoError, read_reference, read_video
+from diffusers_motion_embed import VideoError, VideoNotFoundError, read_reference, read_video
 from diffusers_motion_embed.video.files import PICTURE_SUFFIXES, VIDEO_SUFFIXES
 from tests.versions import skip_unwritten
 from tests.video.made import CORNERS, H264, assert_corners, corners, encode, numbered, numbers_of
@@ -147,6 +147,8 @@ def test_a_home_folder_is_found(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     write_animated(tmp_path / "clip.gif")
     assert numbers_of(read_video("~/clip.gif", 6)) == list(range(6))
+    with pytest.raises(VideoNotFoundError, match="no video at ~no-such-person/clip"):
+        read_video("~no-such-person/clip.gif")
 
 
 # Folders of pictures
