@@ -4,6 +4,7 @@ import argparse
 from importlib import import_module
 
 from diffusers_motion_embed import __version__
+from diffusers_motion_embed.commands.endings import errors_in_words
 
 
 COMMANDS = {
@@ -28,7 +29,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("command", choices=COMMANDS, metavar="command", help=help_of_one)
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help="its arguments")
     options = parser.parse_args(arguments)
-    import_module(f"diffusers_motion_embed.commands.{options.command}").main(options.arguments)
+    with errors_in_words():
+        import_module(f"diffusers_motion_embed.commands.{options.command}").main(options.arguments)
 
 
 if __name__ == "__main__":

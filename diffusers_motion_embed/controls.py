@@ -3,6 +3,7 @@
 Every function takes a pipeline or a bare model first. `pipelines.MotionEmbeddingLoaderMixin` has the same as methods.
 """
 
+import math
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -12,7 +13,7 @@ import torch
 from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor
 
-from diffusers_motion_embed.adapter.choice import choose_embeddings, models_of
+from diffusers_motion_embed.adapter.choice import choose_embeddings, models_of, models_without_peft
 from diffusers_motion_embed.adapter.registry import registry_of, sync
 from diffusers_motion_embed.adapter.scales import Scale
 from diffusers_motion_embed.architectures import find_architecture
@@ -184,13 +185,16 @@ def _as_region(mask: Tensor | np.ndarray | Sequence) -> Tensor:
     with torch.inference_mode(False):
         region = mask.detach() if isinstance(mask, Tensor) else torch.as_tensor(np.asarray(mask))
         region = region.to("cpu", torch.float32, copy=True)
-    if region.ndim not in (2, 3) or 0 in region.shape:
+    looks_like_colour = region.ndim == 3 and region.shape[2] in (3, 4) and region.shape[1] > 4 * region.shape[2]
+    if region.ndim not in (2, 3) or 0 in region.shape or looks_like_colour:
         raise ValueError(
             f"mask must be (height, width) or (frames, height, width), got shape {tuple(region.shape)}. A picture in "
             "colour has to be made one of brightness first."
         )
     if not ((region >= 0) & (region <= 1)).all():  # written this way, NaN does not pass
         low, high = region.min().item(), region.max().item()
+        if math.isnan(low):
+            raise ValueError("mask must hold numbers from 0 to 1, and some are NaN.")
         raise ValueError(f"mask must hold numbers from 0 to 1, got {low:g} to {high:g}. Divide uint8 by 255.")
     return region.reshape(-1, *region.shape[-2:])
 
@@ -211,12 +215,21 @@ def get_active_motion_embeddings(pipe_or_model: Any) -> list[str]:
 
 
 def disable_motion_embedding_layers(pipe_or_model: Any) -> None:
-    """Switch all motion embeddings off. They stay loaded and keep their scales."""
+    """Switch all motion embeddings off. They stay loaded and keep their scales.
+
+    Raises:
+        AdapterNameError: If the model has motion embeddings through PEFT.
+    """
     _set_enabled(pipe_or_model, False)
 
 
 def enable_motion_embedding_layers(pipe_or_model: Any) -> None:
-    """Switch the active motion embeddings on again."""
+    """Switch the active motion embeddings on again.
+
+    Raises:
+        AdapterNameError: If the model has motion embeddings through PEFT.
+        MissingLayersError: If the model was rebuilt without layers that they adapt.
+    """
     _set_enabled(pipe_or_model, True)
 
 
@@ -239,7 +252,7 @@ def _check_scales(chosen: list[tuple[ModelMixin, list[str]]], scales: list[Scale
 
 
 def _set_enabled(pipe_or_model: Any, enabled: bool) -> None:
-    for model in models_of(pipe_or_model).values():
+    for model in models_without_peft(pipe_or_model).values():
         registry_of(model).enable(enabled)
         sync(model)
 

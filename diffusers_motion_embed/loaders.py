@@ -3,9 +3,10 @@
 Every function takes a pipeline or a bare model first. `pipelines.MotionEmbeddingLoaderMixin` has the same as methods.
 """
 
+import contextlib
 import logging
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Unpack
@@ -13,7 +14,7 @@ from typing import Any, Unpack
 from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, nn
 
-from diffusers_motion_embed.adapter.choice import models_of
+from diffusers_motion_embed.adapter.choice import models_of, models_without_peft
 from diffusers_motion_embed.adapter.registry import (
     add_embedding,
     check_new_name,
@@ -22,6 +23,7 @@ from diffusers_motion_embed.adapter.registry import (
     remove_embedding,
     replace_embedding,
     sync,
+    taken_off_on_error,
 )
 from diffusers_motion_embed.adapter.selection import check_fits
 from diffusers_motion_embed.architectures import base_name, component_name, find_architecture, noise_levels
@@ -76,7 +78,7 @@ def load_motion_embedding(
     hotswap: bool = False,
     **hub_arguments: Unpack[HubArguments],
 ) -> LoadReport:
-    """Load a motion embedding and make it the only active one, at scale 1.
+    """Load a motion embedding and make it the only active one of its model, at scale 1.
 
     Args:
         pipe_or_model: A diffusers video pipeline, or its model.
@@ -88,8 +90,9 @@ def load_motion_embedding(
         debias: How to free its value part from appearance; by default as its config says. See
             `set_motion_debias`.
         component: The pipeline's model to put it on, or a list of several. In Wan 2.2, "transformer" sees high noise
-            and "transformer_2" low noise. By default it is the one that its config names, or else the first. On
-            several models, it acts in each at the noise levels that this model sees.
+            and "transformer_2" low noise. By default it is the one that its config names, or else the first; with
+            `hotswap`, it is all that have an embedding of this name. On several models, it acts in each at the noise
+            levels that this model sees.
         hotswap: Replace the loaded embedding `adapter_name`, which must have the same layers and shapes. The scale,
             timing, frame policy, region and activity of the old one are kept, and a compiled model is not recompiled.
         **hub_arguments: Further location of the embedding, in huggingface_hub's terms: `weight_name`, `subfolder`,
@@ -121,6 +124,8 @@ def load_motion_embedding(
     if debias is not None:
         embedding = embedding._replace(config=embedding.config.changed(debias=debias))
     chosen = _choose_models(pipe_or_model, models, component, embedding.config)
+    if hotswap and component is None:
+        chosen = {key: model for key, model in models.items() if adapter_name in registry_of(model).loaded} or chosen
     name = _name_to_swap(chosen, adapter_name) if hotswap else _new_name(chosen, adapter_name)
     for model in chosen.values():  # all before the first is changed
         sync(model)
@@ -130,14 +135,17 @@ def load_motion_embedding(
     _warn_of_other_checkpoint(pipe_or_model, chosen, embedding.config)
     if debias is not None and "v" not in embedding.config.parts:
         warnings.warn('The motion embedding has no part "v", so debiasing it changes nothing.', stacklevel=2)
-    if component is None and not isinstance(pipe_or_model, nn.Module):
+    if component is None and len(chosen) == 1 and not isinstance(pipe_or_model, nn.Module):
         _warn_of_other_component(pipe_or_model, models, chosen, embedding.config)
     if not hotswap:  # which keeps the timing that is there
         warn_of_unknown_timesteps(chosen.values(), embedding.config.timing)
     # All copies before the first is put on: memory may run out on the way.
     fitted = {component: _fitted(embedding, component, model) for component, model in chosen.items()}
-    for component, model in chosen.items():
-        _put(model, name, fitted[component], hotswap)
+    with contextlib.ExitStack() as stack:
+        for component, model in chosen.items():
+            if not hotswap:
+                stack.enter_context(taken_off_on_error(model, name))
+            _put(model, name, fitted[component], hotswap)
     found = embedding.config
     report = LoadReport(
         name, tuple(chosen), embedding.num_layers, found.num_frames, found.debias, found.training.get("prompt")
@@ -150,21 +158,37 @@ def delete_motion_embedding(pipe_or_model: Any, adapter_names: str | list[str]) 
     """Take the named motion embeddings off. Names that are not loaded are ignored.
 
     When the only active one is deleted, the first of the others becomes active, as with LoRAs.
+
+    Raises:
+        AdapterNameError: If the model has motion embeddings through PEFT.
     """
     names = {adapter_names} if isinstance(adapter_names, str) else set(adapter_names)
-    for model in models_of(pipe_or_model).values():
-        registry = registry_of(model)
-        had_active = bool(registry.active)
-        for name in sorted(names & set(registry.loaded)):
+    models = models_without_peft(pipe_or_model).values()
+    were_active = [model for model in models if registry_of(model).active]
+    for model in models:
+        for name in sorted(names & set(registry_of(model).loaded)):
             remove_embedding(model, name)
-        if had_active:
-            registry.activate_another()
+    for model in were_active:
+        if (registry := registry_of(model)).loaded and not registry.active:
+            _activate_where_none_is(models, next(iter(registry.loaded)))
+    for model in models:
         sync(model)
 
 
+def _activate_where_none_is(models: Iterable[ModelMixin], adapter_name: str) -> None:
+    """Activate an embedding on all models that have it, but for those on which another one is active."""
+    for registry in map(registry_of, models):
+        if adapter_name in registry.loaded and not registry.active:
+            registry.activate({adapter_name: registry.loaded[adapter_name].scale})
+
+
 def unload_motion_embedding(pipe_or_model: Any) -> None:
-    """Take all motion embeddings off. The model is then exactly what it was before."""
-    for model in models_of(pipe_or_model).values():
+    """Take all motion embeddings off. The model is then exactly what it was before.
+
+    Raises:
+        AdapterNameError: If the model has motion embeddings through PEFT.
+    """
+    for model in models_without_peft(pipe_or_model).values():
         for name in list(registry_of(model).loaded):
             remove_embedding(model, name)
 

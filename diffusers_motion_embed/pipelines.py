@@ -150,7 +150,11 @@ def _enabled_class(pipeline_class: type) -> type:
     @functools.wraps(pipeline_class.__call__)
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
         models = supported_models(self).values()
-        _check_call(self, inspect.signature(pipeline_class.__call__).bind_partial(self, *args, **kwargs).arguments)
+        try:
+            bound = inspect.signature(pipeline_class.__call__).bind_partial(self, *args, **kwargs)
+        except TypeError:
+            return pipeline_class.__call__(self, *args, **kwargs)  # which says what it does not take
+        _check_call(self, bound.arguments)
         for model in models:
             sync(model)  # other calls may have rebuilt blocks of the model
             registry_of(model).forget_action()

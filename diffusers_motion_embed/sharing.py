@@ -11,7 +11,7 @@ from diffusers_motion_embed.adapter.choice import choose_embeddings
 from diffusers_motion_embed.adapter.registry import embedding_tensors, registry_of
 from diffusers_motion_embed.architectures import component_name
 from diffusers_motion_embed.errors import AdapterNameError, EmbeddingNotFoundError
-from diffusers_motion_embed.storage.embedding import Embedding
+from diffusers_motion_embed.storage.embedding import Embedding, EmbeddingTensors
 from diffusers_motion_embed.storage.files import (
     CONFIG_NAME,
     NOISE_NAME,
@@ -208,9 +208,19 @@ def _check_noise(folder: str | Path) -> None:
 
 
 def _only_one(chosen: list[tuple[ModelMixin, list[str]]]) -> tuple[ModelMixin, str]:
+    """The one embedding that is chosen. Copies of it on several models are one, see `load_motion_embedding`."""
     found = [(model, name) for model, names in chosen for name in names]
-    if len(found) != 1:
-        names = [name for _, name in found]
-        hint = "give its model instead of the pipeline" if len(set(names)) == 1 else "say which by adapter_name"
-        raise AdapterNameError(f"This works with one motion embedding, and there are {names}; {hint}.")
-    return found[0]
+    names = [name for _, name in found]
+    if len(found) == 1 or (len(set(names)) == 1 and _are_copies([embedding_tensors(*each) for each in found])):
+        return found[0]
+    hint = "give its model instead of the pipeline" if len(set(names)) == 1 else "say which by adapter_name"
+    raise AdapterNameError(f"This works with one motion embedding, and there are {names}; {hint}.")
+
+
+def _are_copies(embeddings: list[EmbeddingTensors]) -> bool:
+    """Whether all have the same numbers, on whatever devices."""
+    first, *others = (
+        {(path, part): tensor.cpu() for path, parts in each.items() for part, tensor in parts.items()}
+        for each in embeddings
+    )
+    return all(each.keys() == first.keys() and all(map(torch.equal, first.values(), each.values())) for each in others)

@@ -10,8 +10,10 @@ from pathlib import Path
 if not __package__:  # started by its path, as `accelerate launch` does
     sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from diffusers_motion_embed.commands.endings import errors_in_words
 from diffusers_motion_embed.commands.train import main
 
 
 if __name__ == "__main__":
-    main()
+    with errors_in_words():
+        main()

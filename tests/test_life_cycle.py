@@ -1,5 +1,6 @@
 """The calls one for one beside those of LoRAs, on the same pipeline: odd calls do the same for both families."""
 
+import contextlib
 import subprocess
 import sys
 import warnings
@@ -19,7 +20,7 @@ from diffusers_motion_embed import (
 )
 from diffusers_motion_embed.adapter.registry import registry_of
 from tests.conftest import make_text_to_video
-from tests.helpers import assert_unchanged, generate, snapshot
+from tests.helpers import assert_unchanged, generate, make_config, snapshot
 from tests.models.zoo import make_model, run
 
 
@@ -398,3 +399,53 @@ def test_unloading_takes_the_hook_of_the_timing_along(enabled_pipe, embedding_di
     pipe.set_motion_timing(0.2, 0.8)
     pipe.unload_motion_embedding()
     assert_unchanged(pipe.unet, before)
+
+
+# Interrupted in the middle
+
+CALLS_BY_THE_WAY = range(0, 40, 3)
+
+
+def interrupt_after(monkeypatch, number):
+    """Ctrl-C at a place that loading and unloading pass many times."""
+    real, left = torch.compiler.reset, iter(range(number))
+
+    def reset():
+        if next(left, None) is None:
+            monkeypatch.setattr(torch.compiler, "reset", real)
+            raise KeyboardInterrupt
+        real()
+
+    monkeypatch.setattr(torch.compiler, "reset", reset)
+
+
+@pytest.mark.parametrize("number", CALLS_BY_THE_WAY)
+def test_an_interrupted_unload_can_be_repeated(pipe, embedding_dict, monkeypatch, number):
+    before, plain = snapshot(pipe.unet), generate(pipe)
+    pipe.load_motion_embedding(embedding_dict(pipe.unet), config=make_config())
+    interrupt_after(monkeypatch, number)
+    with contextlib.suppress(KeyboardInterrupt):
+        pipe.unload_motion_embedding()
+    pipe.unload_motion_embedding()
+    assert pipe.get_list_motion_embeddings() == {}
+    assert_unchanged(pipe.unet, before)
+    assert torch.equal(generate(pipe), plain)
+
+
+@pytest.mark.parametrize("number", CALLS_BY_THE_WAY)
+def test_an_interrupted_load_leaves_the_others_as_they_were(pipe, embedding_dict, monkeypatch, number):
+    pipe.load_motion_embedding(embedding_dict(pipe.unet, seed=1), "a", config=make_config())
+    pipe.load_motion_embedding(embedding_dict(pipe.unet, seed=2), "b", config=make_config())
+    pipe.set_motion_embeddings(["a", "b"], [0.5, 0.25])
+    moved = generate(pipe)
+    interrupt_after(monkeypatch, number)
+    interrupted = False
+    try:
+        pipe.load_motion_embedding(embedding_dict(pipe.unet, seed=3), "c", config=make_config())
+    except KeyboardInterrupt:
+        interrupted = True
+    if interrupted:
+        assert pipe.get_active_motion_embeddings() == ["a", "b"]
+        assert torch.equal(generate(pipe), moved)
+    else:
+        assert pipe.get_active_motion_embeddings() == ["c"]

@@ -39,6 +39,19 @@ def models_of(pipe_or_model: Any) -> dict[str, ModelMixin]:
     return models
 
 
+def models_without_peft(pipe_or_model: Any) -> dict[str, ModelMixin]:
+    """As `models_of`, for calls that do nothing where nothing is loaded.
+
+    Raises:
+        AdapterNameError: If a model has motion embeddings through PEFT, which only PEFT's own calls reach.
+        UnsupportedModelError: If there is no such model.
+    """
+    models = models_of(pipe_or_model)
+    if any(map(is_adapted_by_peft, models.values())):
+        raise AdapterNameError(_nothing_loaded(models.values()))
+    return models
+
+
 def choose_embeddings(
     pipe_or_model: Any, adapter_names: str | list[str] | None = None
 ) -> list[tuple[ModelMixin, list[str]]]:

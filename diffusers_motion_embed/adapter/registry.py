@@ -169,12 +169,6 @@ class MotionEmbeddingRegistry:
         self.enabled = True
         self.activate({name: 1.0})
 
-    def activate_another(self) -> None:
-        """Make the first embedding active if none is."""
-        if self.loaded and not self.active:
-            next(iter(self.loaded.values())).active = True
-            self._refresh()
-
     def set_scale(self, names: list[str], scale: Scale) -> None:
         """Set the scale of the named embeddings.
 
@@ -303,18 +297,39 @@ def check_replaceable(model: nn.Module, adapter_name: str, embedding: Embedding)
 
 
 def remove_embedding(model: nn.Module, adapter_name: str) -> None:
-    """Take an embedding off the model. Every trace of the registry goes with the last one."""
+    """Take an embedding off the model. Every trace of the registry goes with the last one.
+
+    Its name goes last: a call that is interrupted can be repeated.
+    """
     registry = registry_of(model)
-    del registry.loaded[adapter_name]
     for path, layer in list(registry.layers.items()):
-        layer.embeddings.pop(adapter_name, None)
-        if not layer.embeddings:
+        if layer.embeddings.keys() <= {adapter_name}:
             detach(model, layer)
             del registry.layers[path]
-    if not registry.loaded:
+        layer.embeddings.pop(adapter_name, None)
+    is_last = registry.loaded.keys() <= {adapter_name}
+    if is_last:
         detach_observer(model, registry)
-        delattr(model, ATTRIBUTE)
     forget_compiled()
+    if is_last and hasattr(model, ATTRIBUTE):
+        delattr(model, ATTRIBUTE)
+    registry.loaded.pop(adapter_name, None)
+
+
+@contextlib.contextmanager
+def taken_off_on_error(model: nn.Module, adapter_name: str) -> Iterator[None]:
+    """Take a new embedding off again if something goes wrong. The others act as before then."""
+    before = registry_of(model)
+    was_enabled, were_active = before.enabled, before.active
+    try:
+        yield
+    except BaseException:
+        remove_embedding(model, adapter_name)
+        registry = registry_of(model)
+        for name, other in registry.loaded.items():
+            other.active = name in were_active
+        registry.enable(was_enabled)
+        raise
 
 
 def sync(model: nn.Module) -> None:
@@ -362,13 +377,11 @@ def in_training(model: ModelMixin, adapter_name: str, embedding: Embedding, debi
         embedding: The embedding to train. Its own tensors are trained.
         debias: The debiasing mode through which its value part is trained.
     """
-    before = registry_of(model)
-    was_enabled, were_active = before.enabled, before.active
-    add_embedding(model, adapter_name, embedding)
-    registry = registry_of(model)
-    state = registry.loaded[adapter_name]
-    config = state.config
-    try:
+    with taken_off_on_error(model, adapter_name):
+        add_embedding(model, adapter_name, embedding)
+        registry = registry_of(model)
+        state = registry.loaded[adapter_name]
+        config = state.config
         registry.activate_alone(adapter_name)
         state.configure(config.changed(debias=debias, timing=None))
         yield
@@ -376,12 +389,6 @@ def in_training(model: ModelMixin, adapter_name: str, embedding: Embedding, debi
             for tensor in parts.values():
                 tensor.requires_grad_(False)
         state.configure(config)
-    except BaseException:
-        remove_embedding(model, adapter_name)
-        for name, other in registry.loaded.items():
-            other.active = name in were_active
-        registry.enable(was_enabled)
-        raise
 
 
 def is_adapted_by_peft(model: nn.Module) -> bool:

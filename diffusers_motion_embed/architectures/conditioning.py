@@ -111,7 +111,8 @@ class Conditioning:
         """Raise a `VideoError` unless the pipeline makes a clip of the size of `latents`, arranged as for `inputs`."""
         made = self.layout.video_size((self.model_input,), self.arguments)
         sizes = zip(latents.shape[2:], self.layout.patch_size, strict=True)
-        wanted = VideoSize(*(size // patch for size, patch in sizes))
+        frames, height, width = (size // patch for size, patch in sizes)
+        wanted = VideoSize(frames, height, width, made.in_blocks)
         if made != wanted:
             raise VideoError(
                 "For the reference clip the pipeline gives its model "

@@ -64,10 +64,9 @@ class Rotary:
                 f"The model has rotary positions for {len(cosines)} tokens, fewer than the {num_tokens} of the clip: "
                 "something, such as context parallelism, cuts the clip apart. Switch it off to move positions."
             )
-        moved = _moved(cosines[:num_tokens], sines[:num_tokens], displacement, size)
-        if len(cosines) > num_tokens:
-            moved = [torch.cat([own, whole[num_tokens:]]) for own, whole in zip(moved, (cosines, sines), strict=True)]
-        moved = [each.movedim(0, self.token_axis) for each in moved]
+        own = _moved(cosines[:num_tokens], sines[:num_tokens], displacement, size)
+        whole = [torch.cat([new, old[num_tokens:]]) for new, old in zip(own, (cosines, sines), strict=True)]
+        moved = [each.movedim(0, self.token_axis) for each in whole]
         if self.writes_in_place and displacement.requires_grad:
             # Tensors without numbers have no gradients to spoil.
             moved = [each.as_subclass(_CopiesFactors) if type(each) is Tensor else each for each in moved]

@@ -101,7 +101,7 @@ def train(
         losses = learn(options, pipe, clips, prompts, output_dir, config, accelerator)
     try:
         if accelerator is None or accelerator.is_main_process:
-            write_results(options, pipe, clips[0], output_dir, accelerator, losses)
+            write_results(options, pipe, clips[0], prompts[0], output_dir, accelerator, losses)
     finally:
         pipe.unload_motion_embedding()
 
@@ -149,7 +149,13 @@ def learn(
 
 
 def write_results(
-    options: argparse.Namespace, pipe: Any, clip: ReferenceClip, output_dir: Path, accelerator: Any, losses: list[Any]
+    options: argparse.Namespace,
+    pipe: Any,
+    clip: ReferenceClip,
+    prompt: str,
+    output_dir: Path,
+    accelerator: Any,
+    losses: list[Any],
 ) -> None:
     """The embedding's folder: its files, validation videos, a report, a preview; on request on the Hub too."""
 
@@ -179,7 +185,7 @@ def write_results(
         title = "Loss on samples kept aside"
         print(write_report(output_dir, clip.frames, validations, losses, measures=measures, loss_title=title, fps=fps))
     else:
-        print(without_report(options.prompt))
+        print(without_report(prompt))
     if options.push_to_hub:
         hub = {"repo_id": options.hub_model_id, "token": options.hub_token, "license": options.license}
         save(push_to_hub=True, with_inverted_noise=options.save_inverted_noise, **hub)
@@ -248,7 +254,10 @@ def train_many(options: argparse.Namespace, accelerator: Accelerator) -> None:
 def main(arguments: list[str] | None = None) -> None:
     """The command line."""
     options = parse_arguments(str(__doc__), arguments)
-    make_configs(options)  # tells of wrong values before anything is loaded
+    try:
+        make_configs(options)
+    except ValueError as error:  # before anything is loaded
+        raise SystemExit(f"error: {error}") from error
     if options.estimate:
         say_needs(options)
         return

@@ -256,6 +256,13 @@ def rate(text: str) -> float:
     return float(text)
 
 
+def memory(text: str) -> int:
+    try:
+        return parse_memory(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
 def share(text: str) -> float:
     if not 0 <= _number(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is no share from 0 to below 1.")
@@ -368,7 +375,7 @@ def _add_output(group: argparse._ActionsContainer) -> None:
     add = group.add_argument
     add("--output_dir", type=expanded, required=True)
     add("--estimate", action="store_true", help="Only say what training and generation need, without any weights.")
-    add("--memory", type=parse_memory, help="Of your device, such as 16GB: --estimate marks what does not fit.")
+    add("--memory", type=memory, help="Of your device, such as 16GB: --estimate marks what does not fit.")
     add("--checkpointing_steps", type=int, help="Save a checkpoint, checkpoint-N, after every this many steps.")
     add("--checkpoints_total_limit", type=int, help="Keep at most this many checkpoints.")
     add("--resume_from_checkpoint", help='Folder of a checkpoint, or "latest" for the last one of --output_dir.')

@@ -12,6 +12,7 @@ from diffusers_motion_embed.reports.validation import Measures
 MOVES = 0.6  # motion fidelity from which a motion counts as transferred
 GAIN = 0.1  # by which it must exceed the clips without the motion
 LEAKS = 0.1  # leakage from which the reference's look shows
+FEW_LOSSES = 4  # that are too few to say where the loss goes
 FALLING = 0.05  # share by which the loss fell between the last two quarters of a run that was too short
 
 A_VALUE_PART = "a value part, --learning_rate 0.1 --parts qk v p --value_grid 3 3"
@@ -65,13 +66,15 @@ def _more_motion(
     if training.get("tracked"):
         return "Try a larger motion, pipe.set_motion_scale(1.3), or train: leave out --tracked."
     steps = training.get("max_train_steps", losses[-1][0] if losses else 0)
+    if len(losses) < FEW_LOSSES:
+        return f"The run of {steps} steps was short. Try a longer one: leave out --max_train_steps, or double it."
     if _is_falling(losses):
         return f"The loss was still falling. Try a longer run, --max_train_steps {2 * steps}."
     if leaks and not training.get("color_negative"):
-        return "What was learned is the look rather than the motion. Try --recipe full_attention."
-    more = "finer value grids, --value_grid 4 4" if "v" in parts else A_VALUE_PART
+        return "What was learned is the look rather than the motion. Try --color_negative."
+    more = "" if "v" in parts else f" {A_VALUE_PART},"
     return (
-        f"The loss has settled. Try a stronger scale, pipe.set_motion_scale(1.3), {more}, or more layers, "
+        f"The loss has settled. Try a stronger scale, pipe.set_motion_scale(1.3),{more} or more layers, "
         "--target_modules '.*'."
     )
 
@@ -79,7 +82,5 @@ def _more_motion(
 def _is_falling(losses: Sequence[tuple[int, float]]) -> bool:
     values = [loss for _, loss in losses]
     quarter = len(values) // 4
-    if not quarter:
-        return False
     before, last = np.mean(values[-2 * quarter : -quarter]), np.mean(values[-quarter:])
     return bool(last < (1 - FALLING) * before)

@@ -38,7 +38,8 @@ class CheckpointConfig:
         output_dir: Folder for the `checkpoint-STEP` folders.
         checkpointing_steps: Save after every so many steps; None saves only on request.
         checkpoints_total_limit: Number of checkpoints to keep; older ones are deleted. None keeps all.
-        resume_from_checkpoint: Folder of a checkpoint, or "latest" for the last one in `output_dir`, if there is one.
+        resume_from_checkpoint: Folder of a checkpoint, or its name in `output_dir`, or "latest" for the last one that
+            is there, if there is one.
 
     Raises:
         ValueError: If a number is below 1, or a path is an empty text.
@@ -78,9 +79,14 @@ class CheckpointConfig:
             if not found:
                 logger.warning("There is no checkpoint in %s; training begins anew.", self.output_dir)
             return found[-1] if found else None
-        folder = Path(self.resume_from_checkpoint)
+        folder, there = (
+            Path(self.resume_from_checkpoint),
+            {path.name: path for path in list_checkpoints(self.output_dir)},
+        )
         if not (folder / STATE_NAME).is_file():
-            names = [path.name for path in list_checkpoints(self.output_dir)]
+            if str(folder) in there:
+                return there[str(folder)]
+            names = list(there)
             raise CheckpointError(
                 f"There is no {STATE_NAME} in {folder}. "
                 + (f"{self.output_dir} holds {', '.join(names)}." if names else f"{self.output_dir} holds none.")

@@ -27,6 +27,7 @@ from diffusers_motion_embed.training.units import in_units, measure_units
 
 
 NOISE_BINS = 4  # of the range of noise levels, in which losses are told apart
+HASHED = {"references": "other references, prompts or sizes", "layers": "other layers or shapes"}  # in words
 PROBE = 1 << 40  # number of the probe's first sample, which no run comes to
 
 
@@ -205,7 +206,9 @@ class Optimization:
         if different:
             raise CheckpointError(
                 "The checkpoint is of a run with other settings: "
-                + ", ".join(f"{key} {_short(other.get(key))} there, {_short(run.get(key))} here" for key in different)
+                + ", ".join(
+                    HASHED.get(key) or f"{key} {other.get(key)!r} there, {run.get(key)!r} here" for key in different
+                )
                 + ". Give the same ones, or begin anew."
             )
         with torch.no_grad():
@@ -325,7 +328,3 @@ def _center(parts: Sequence[Tensor | None]) -> None:
     for part in parts:
         if part is not None:
             part -= part.mean(dim=-2, keepdim=True)
-
-
-def _short(value: Any) -> str:
-    return f"{value[:8]}..." if isinstance(value, str) and len(value) == 64 else repr(value)

@@ -9,6 +9,7 @@ import diffusers_motion_embed as dme
 from diffusers_motion_embed import loaders
 from diffusers_motion_embed.adapter.registry import embedding_tensors, registry_of
 from diffusers_motion_embed.config import MotionEmbeddingConfig
+from diffusers_motion_embed.storage.files import to_state_dict
 from diffusers_motion_embed.training import TrainingConfig, train_motion_embedding
 from tests.helpers import assert_unchanged, make_config, snapshot
 from tests.pipelines.conftest import FAMILIES, make_pipe
@@ -272,15 +273,55 @@ def test_calls_reach_both_models(pipe, embedding_dict):
 
 
 def test_saving_finds_the_model_by_the_name(pipe, embedding_dict, tmp_path):
-    for component in ("transformer", "transformer_2"):
+    for seed, component in enumerate(("transformer", "transformer_2")):
         config = make_config(component=component, value_grid=(1, 1))
-        pipe.load_motion_embedding(
-            embedding_dict(getattr(pipe, component), value_grid=(1, 1)), component, config=config
-        )
-        pipe.load_motion_embedding(embedding_dict(getattr(pipe, component), value_grid=(1, 1)), "same", config=config)
+        tensors = embedding_dict(getattr(pipe, component), seed=seed, value_grid=(1, 1))
+        pipe.load_motion_embedding(tensors, component, config=config)
+        pipe.load_motion_embedding(tensors, "same", config=config)
     folder = pipe.save_motion_embedding(tmp_path / "second", "transformer_2")
     assert make_pipe(FAMILY).load_motion_embedding(folder).component == "transformer_2"
     with pytest.raises(dme.AdapterNameError, match=r"there are .'same', 'same'.; give its model"):
         pipe.save_motion_embedding(tmp_path / "same")
     folder = dme.save_motion_embedding(pipe.transformer_2, tmp_path / "same", "same")
     assert make_pipe(FAMILY).load_motion_embedding(folder).component == "transformer_2"
+
+
+BOTH = ["transformer", "transformer_2"]
+
+
+def dictionary(make_embedding, pipe, seed):
+    embedding = make_embedding(pipe.transformer, seed=seed, **GRID)
+    return {"pretrained_model_name_or_path_or_dict": to_state_dict(embedding), "config": embedding.config}
+
+
+def test_hotswap_replaces_an_embedding_wherever_it_is(pipe, make_embedding):
+    first, second = (dictionary(make_embedding, pipe, seed) for seed in (1, 2))
+    pipe.load_motion_embedding(**second, adapter_name="a", component=BOTH)
+    expected = FAMILY.generate(pipe)
+    pipe.unload_motion_embedding()
+    pipe.load_motion_embedding(**first, adapter_name="a", component=BOTH)
+    assert pipe.load_motion_embedding(**second, adapter_name="a", hotswap=True).components == tuple(BOTH)
+    assert torch.equal(FAMILY.generate(pipe), expected)
+
+
+def test_copies_on_both_models_are_saved_as_one_and_different_ones_are_not(pipe, make_embedding, tmp_path):
+    first, second = (dictionary(make_embedding, pipe, seed) for seed in (1, 2))
+    pipe.load_motion_embedding(**first, adapter_name="a", component=BOTH)
+    moved = FAMILY.generate(pipe)
+    pipe.save_motion_embedding(tmp_path / "a", "a")
+    pipe.unload_motion_embedding()
+    pipe.load_motion_embedding(tmp_path / "a", "a", component=BOTH)
+    assert torch.equal(FAMILY.generate(pipe), moved)
+    pipe.load_motion_embedding(**second, adapter_name="a", component="transformer_2", hotswap=True)
+    with pytest.raises(dme.AdapterNameError, match="give its model instead of the pipeline"):
+        pipe.save_motion_embedding(tmp_path / "b", "a")
+
+
+def test_the_next_embedding_becomes_active_on_all_models_that_have_it(pipe, make_embedding):
+    first, second = (dictionary(make_embedding, pipe, seed) for seed in (1, 2))
+    pipe.load_motion_embedding(**first, adapter_name="a", component=BOTH)
+    expected = FAMILY.generate(pipe)
+    pipe.load_motion_embedding(**second, adapter_name="b", component="transformer")
+    pipe.set_motion_embeddings("b")
+    pipe.delete_motion_embedding("b")
+    assert torch.equal(FAMILY.generate(pipe), expected)

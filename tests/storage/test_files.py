@@ -457,9 +457,7 @@ def test_a_settings_file_that_is_no_text_is_refused(folder):
     [
         pytest.param([[0.0] * CHANNELS] * FRAMES, "must hold floating-point numbers, got list", id="list"),
         pytest.param(torch.zeros(4, 6, dtype=torch.int32), "numbers, got torch.int32", id="integers"),
-        pytest.param(
-            torch.zeros(FRAMES, CHANNELS, device="meta"), "dense tensor with .* on meta", id="meta"
-        ),
+        pytest.param(torch.zeros(FRAMES, CHANNELS, device="meta"), "dense tensor with .* on meta", id="meta"),
         pytest.param(torch.zeros(FRAMES, CHANNELS).to_sparse(), "got torch.sparse_coo on cpu", id="sparse"),
     ],
 )

@@ -164,7 +164,7 @@ def test_a_run_with_a_constant_rate_can_be_made_longer(tmp_path):
     [
         pytest.param({"seed": 5}, "other settings: seed 0 there, 5 here", id="seed"),
         pytest.param({"max_train_steps": 9}, "max_train_steps 8 there, 9 here", id="steps-of-a-falling-rate"),
-        pytest.param({"prompt": "a blue ring"}, "other settings: references", id="prompt"),
+        pytest.param({"prompt": "a blue ring"}, "other settings: other references, prompts or sizes", id="prompt"),
         pytest.param(
             {"resume": "nowhere"}, "There is no training_state.safetensors in nowhere.*checkpoint-3", id="no-file"
         ),
