@@ -41,7 +41,7 @@ def is_whole_number(value: Any, least: int) -> bool:
 
 
 def expanded(path: str | Path) -> Path:
-    """The path, with "~" or "~name" at its begin replaced by the user's folder; without such a user, as it is.
+    """The path, with "~" or "~name" at its start replaced by the user's folder; without such a user, as it is.
 
     Raises:
         ValueError: If it is an empty text, which `Path` would take for the current folder.
