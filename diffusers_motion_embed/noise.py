@@ -24,7 +24,7 @@ from diffusers_motion_embed.architectures import supported_models
 from diffusers_motion_embed.architectures.bare import bare_models
 from diffusers_motion_embed.architectures.conditioning import capture_conditioning
 from diffusers_motion_embed.architectures.encoding import check_clip, check_finite, encode_frames
-from diffusers_motion_embed.architectures.noising import ContinuousDiffusion, Flow, noising_of
+from diffusers_motion_embed.architectures.noising import ContinuousDiffusion, Flow, check_timesteps, noising_of
 from diffusers_motion_embed.errors import EmbeddingFileError, EmbeddingNotFoundError, UnsupportedModelError
 from diffusers_motion_embed.frames import Clip, as_frames
 from diffusers_motion_embed.storage.atomic import expanded, replace_files
@@ -76,12 +76,13 @@ def invert_clip(
     models = supported_models(pipe)
     if not models:
         raise UnsupportedModelError(f"{type(pipe).__name__} has no model that takes motion embeddings.")
+    component, model = next(iter(models.items()))
+    check_timesteps(model)
     noising = noising_of(pipe.scheduler)
     if isinstance(noising, ContinuousDiffusion):
         raise UnsupportedModelError(
             f"{type(pipe.scheduler).__name__} has no inversion here; use DDIM or flow matching."
         )
-    component, model = next(iter(models.items()))
     check_clip(pipe, frames, model)
     latents = encode_frames(pipe, frames).to(model.device, model.dtype)
     conditioning = capture_conditioning(pipe, component, frames, prompt, call_arguments)
