@@ -52,8 +52,9 @@ def check_pipeline(pipe: Any, component: str | None = None, *, adds_noise: bool 
     if adds_noise:
         check_timesteps(model)
         noising_of(pipe.scheduler)
-    maps = (getattr(each, "hf_device_map", None) or {} for each in (pipe, model))
-    if len({str(device) for device_map in maps for device in device_map.values()}) > 1:
+    # A pipeline's map may also be the name of one device. One device has several names, so maps are not compared.
+    maps = (getattr(each, "hf_device_map", None) for each in (pipe, model))
+    if any(isinstance(each, Mapping) and len({str(device) for device in each.values()}) > 1 for each in maps):
         raise UnsupportedModelError(
             "The pipeline's components are spread over devices by a device map. Train with the model on one device: "
             "call pipe.reset_device_map(), then pipe.to(device) or pipe.enable_model_cpu_offload()."
