@@ -25,6 +25,7 @@ from diffusers_motion_embed.architectures.bare import bare_models
 from diffusers_motion_embed.architectures.conditioning import capture_conditioning
 from diffusers_motion_embed.architectures.encoding import check_clip, check_finite, encode_frames
 from diffusers_motion_embed.architectures.noising import ContinuousDiffusion, Flow, check_timesteps, noising_of
+from diffusers_motion_embed.architectures.offloading import device_of, offload_models
 from diffusers_motion_embed.errors import EmbeddingFileError, EmbeddingNotFoundError, UnsupportedModelError
 from diffusers_motion_embed.frames import Clip, as_frames
 from diffusers_motion_embed.storage.atomic import expanded, replace_files
@@ -64,11 +65,12 @@ def invert_clip(
 
     Returns:
         Latents, (1, channels, frames, height, width), float32 on the CPU. `pipeline_latents` arranges them for the
-        pipeline's call.
+        pipeline's call. Frames that the pipeline gives its model without noise, such as the first, are those of the
+        clip.
 
     Raises:
-        UnsupportedModelError: If the pipeline has no model that takes motion embeddings, or has another kind of
-            schedule.
+        UnsupportedModelError: If the pipeline has no model that takes motion embeddings, has another kind of
+            schedule, or counts noise in a way of its own.
         VideoError: If the clip is of the wrong kind or size.
         NotFiniteError: If the VAE or the model produces infinite numbers or NaN.
     """
@@ -84,19 +86,23 @@ def invert_clip(
             f"{type(pipe.scheduler).__name__} has no inversion here; use DDIM or flow matching."
         )
     check_clip(pipe, frames, model)
-    latents = encode_frames(pipe, frames).to(model.device, model.dtype)
+    device = device_of(pipe, model)
+    clean = encode_frames(pipe, frames).to(device, model.dtype)
     conditioning = capture_conditioning(pipe, component, frames, prompt, call_arguments)
-    steps = _flow_steps if isinstance(noising, Flow) else _diffusion_steps
+    given = conditioning.given_frames(clean.shape[2])[:, None, None]  # which the model is told are clean
+    offload_models(pipe)
+    latents, steps = clean, _flow_steps if isinstance(noising, Flow) else _diffusion_steps
     with (
         bare_models(pipe),
         registry_of(model).silenced(),
         tqdm(total=num_inference_steps, desc="inversion", disable=not progress_bar) as bar,
     ):
         for timestep, step in steps(pipe.scheduler, num_inference_steps):
-            timesteps = torch.as_tensor(timestep, device=model.device).reshape(1)
+            timesteps = torch.as_tensor(timestep, device=device).reshape(1)
             prediction = conditioning.prediction(model(**conditioning.inputs(latents, timesteps)), latents)
-            latents = step(prediction, latents)
+            latents = torch.where(given, clean, step(prediction, latents))
             bar.update()
+    offload_models(pipe)
     check_finite(latents, f"{type(model).__name__} in {model.dtype}")
     return latents.float().cpu()
 

@@ -11,9 +11,11 @@ from diffusers import (
 )
 
 import diffusers_motion_embed as dme
+from diffusers_motion_embed.architectures.offloading import is_offloaded
 from diffusers_motion_embed.noise import NOISE_NAME
 from tests.conftest import make_animatediff, make_text_to_video
 from tests.helpers import NUM_FRAMES, generate, module_names
+from tests.training.test_offloading import OFFLOADS
 
 
 def frames():
@@ -63,6 +65,14 @@ def test_motion_takes_no_part_and_stays_as_it_was(text_to_video, embedding_dict)
     disabled = generate(text_to_video)
     inverted(text_to_video)
     assert torch.equal(generate(text_to_video), disabled)
+
+
+@pytest.mark.parametrize("offload", OFFLOADS.values(), ids=OFFLOADS)
+def test_an_offloaded_pipeline_gives_the_same(offload):
+    expected, pipe = inverted(make_text_to_video()), make_text_to_video()
+    offload(pipe)
+    torch.testing.assert_close(inverted(pipe), expected, atol=1e-5, rtol=1e-4)  # files are read to other addresses
+    assert all(is_offloaded(each) for each in (pipe.unet, pipe.vae, pipe.text_encoder))
 
 
 def test_what_cannot_be_inverted_is_told(text_to_video):

@@ -80,9 +80,12 @@ class Conditioning:
         noisy, axis = self.layout.arrange(noisy_latents), self.layout.channel_axis
         num_channels = noisy.shape[axis]
         rest = self.model_input.narrow(axis, num_channels, self.model_input.shape[axis] - num_channels)
+        of_clips = timesteps
         if self.timestep.ndim > 1:
             timesteps = timesteps.view(-1, *[1] * (self.timestep.ndim - 1)) * (self.timestep != 0)
-        times = dict.fromkeys([name for name in TIMES if self.arguments.get(name) is not None], timesteps)
+        repeated = {name: self.arguments[name] for name in TIMES if self.arguments.get(name) is not None}
+        # LTX-2 repeats the level of the clip, whatever tokens have.
+        times = {name: timesteps if value.ndim > 1 else of_clips for name, value in repeated.items()}
         if "audio_hidden_states" in self.arguments:  # the sound stays pure noise, whatever the clip's noise level
             times["audio_timestep"] = self.timestep.max().expand(len(timesteps))
             times["audio_sigma"] = times["audio_timestep"]
