@@ -174,12 +174,9 @@ def mix_noise(
     """
     if mix not in get_args(NoiseMix):
         raise ValueError(f"mix must be one of {', '.join(get_args(NoiseMix))}; got {mix!r}.")
-    num_videos = whole_number("num_videos", num_videos, 1)
-    if not 0 <= share <= 1 or factor < 1 or not cutoff > 0:
-        raise ValueError(
-            "share must lie within 0 and 1, factor be at least 1 and cutoff be positive; "
-            f"got {share}, {factor}, {cutoff}."
-        )
+    num_videos, factor = whole_number("num_videos", num_videos, 1), whole_number("factor", factor, 1)
+    if not 0 <= share <= 1 or not cutoff > 0:
+        raise ValueError(f"share must lie within 0 and 1, and cutoff be positive; got {share}, {cutoff}.")
     _check_noise(inverted_noise)
     if mix.startswith("frequency") and factor > min(inverted_noise.shape[-2:]):
         raise ValueError(f"factor {factor} leaves nothing of noise of {tuple(inverted_noise.shape[-2:])} positions.")
@@ -260,10 +257,11 @@ def _check_noise(noise: Any) -> None:
 
 
 def _low_frequencies(clips: Tensor, factor: int) -> Tensor:
-    frames = clips.transpose(1, 2).flatten(0, 1)
-    small = F.interpolate(frames, scale_factor=1 / factor, mode="bilinear", antialias=True)
-    large = F.interpolate(small, size=frames.shape[-2:], mode="bilinear")
-    return large.unflatten(0, (len(clips), -1)).transpose(1, 2)
+    frames = clips.transpose(1, 2).flatten(0, 1).float()  # on the CPU, half precision is not resized smoothly
+    height, width = frames.shape[-2:]
+    small = F.interpolate(frames, size=(height // factor, width // factor), mode="bilinear", antialias=True)
+    large = F.interpolate(small, size=(height, width), mode="bilinear")
+    return large.unflatten(0, (len(clips), -1)).transpose(1, 2).to(clips.dtype)
 
 
 def _low_pass(clips: Tensor, cutoff: float) -> Tensor:
