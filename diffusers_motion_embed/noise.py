@@ -227,10 +227,14 @@ def load_inverted_noise(pretrained_model_name_or_path: str | Path, **hub_argumen
 
     Raises:
         EmbeddingNotFoundError: If there is none.
-        EmbeddingFileError: If the file is damaged or is not inverted noise.
+        EmbeddingAccessError: If the repository is gated and access was not granted.
+        EmbeddingDownloadError: If the Hub cannot be reached, or the download fails.
+        EmbeddingFileError: If the file is damaged or is not inverted noise of one clip.
+        TypeError: If an argument is unknown.
+        ValueError: If `weight_name` or `subfolder` points outside the folder.
     """
     hub_arguments.setdefault("weight_name", NOISE_NAME)
-    path = fetch_embedding(pretrained_model_name_or_path, **hub_arguments)
+    path = fetch_embedding(pretrained_model_name_or_path, with_config=False, **hub_arguments)
     if not path.is_file():
         raise EmbeddingNotFoundError(f"There is no {path}: the noise is stored on request only.")
     try:
@@ -239,16 +243,16 @@ def load_inverted_noise(pretrained_model_name_or_path: str | Path, **hub_argumen
         raise EmbeddingFileError(f"{path} cannot be read ({error}).") from error
     noise = tensors.get(NOISE_KEY)
     if noise is None or not _is_noise(noise):
-        raise EmbeddingFileError(f"{path} holds no inverted noise; expected finite numbers, (1, c, f, h, w).")
+        raise EmbeddingFileError(f"{path} holds no inverted noise; expected finite floats, (1, c, f, h, w).")
     return noise.float()
 
 
 def _is_noise(tensor: Tensor) -> bool:
-    return tensor.ndim == 5 and tensor.is_floating_point() and bool(tensor.isfinite().all())
+    return tensor.ndim == 5 and len(tensor) == 1 and tensor.is_floating_point() and bool(tensor.isfinite().all())
 
 
 def _check_noise(noise: Any) -> None:
-    if not isinstance(noise, Tensor) or not _is_noise(noise) or len(noise) != 1:
+    if not isinstance(noise, Tensor) or not _is_noise(noise):
         got = f"{noise.dtype} {tuple(noise.shape)}" if isinstance(noise, Tensor) else type(noise).__name__
         raise ValueError(
             "inverted_noise must hold finite floats, (1, channels, frames, height, width), as from invert_clip; "

@@ -14,7 +14,7 @@ from diffusers import (
 
 import diffusers_motion_embed as dme
 from diffusers_motion_embed.architectures.offloading import is_offloaded
-from diffusers_motion_embed.noise import NOISE_NAME, NoiseMix
+from diffusers_motion_embed.noise import NOISE_KEY, NOISE_NAME, NoiseMix
 from tests.conftest import make_animatediff, make_text_to_video
 from tests.helpers import NUM_FRAMES, generate, module_names
 from tests.training.test_offloading import OFFLOADS
@@ -235,7 +235,8 @@ def test_noise_is_kept_in_a_folder(tmp_path):
     path = tmp_path / "embedding" / NOISE_NAME
     with pytest.raises(ValueError, match="must hold finite floats"):
         dme.save_inverted_noise(tmp_path / "embedding", z * torch.nan)
-    for content in (path.read_bytes()[:-8], b"", dme.noise.save({"other": z})):
+    others = ({"other": z}, {NOISE_KEY: torch.cat([z, z])})
+    for content in (path.read_bytes()[:-8], b"", *map(dme.noise.save, others)):
         path.write_bytes(content)
         with pytest.raises(dme.EmbeddingFileError, match=NOISE_NAME):
             dme.load_inverted_noise(tmp_path / "embedding")
