@@ -127,7 +127,11 @@ def _diffusion_step(scheduler: Any, timestep: Tensor, prediction: Tensor, latent
 
 
 def _flow_steps(scheduler: Any, num_inference_steps: int) -> Iterator[tuple[float, Step]]:
-    """Euler steps along the flow from clip to noise, at the noise levels of generation in reverse."""
+    """Euler steps along the flow from clip to noise, at even noise levels that the scheduler's shift moves.
+
+    A pipeline that shifts by the size of the clip, or has a schedule of its own, generates at other levels, along the
+    same flow: the more steps, the less it matters.
+    """
     config = scheduler.config
     sign = -1.0 if config.get("invert_sigmas", False) else 1.0
     shift = config.get("shift", 1.0) if "FlowMatch" in type(scheduler).__name__ else config.get("flow_shift", 1.0)
