@@ -24,7 +24,8 @@ from diffusers_motion_embed.architectures import supported_models
 from diffusers_motion_embed.architectures.bare import bare_models
 from diffusers_motion_embed.architectures.conditioning import capture_conditioning
 from diffusers_motion_embed.architectures.encoding import check_clip, check_finite, encode_frames
-from diffusers_motion_embed.architectures.noising import ContinuousDiffusion, Flow, noising_of
+from diffusers_motion_embed.architectures.noising import ContinuousDiffusion, Flow, check_timesteps, noising_of
+from diffusers_motion_embed.architectures.offloading import device_of, offload_models
 from diffusers_motion_embed.errors import EmbeddingFileError, EmbeddingNotFoundError, UnsupportedModelError
 from diffusers_motion_embed.frames import Clip, as_frames
 from diffusers_motion_embed.storage.atomic import replace_files
@@ -64,11 +65,12 @@ def invert_clip(
 
     Returns:
         Latents, (1, channels, frames, height, width), float32 on the CPU. `pipeline_latents` arranges them for the
-        pipeline's call.
+        pipeline's call. Frames that the pipeline gives its model without noise, such as the first, are those of the
+        clip.
 
     Raises:
-        UnsupportedModelError: If the pipeline has no model that takes motion embeddings, or has another kind of
-            schedule.
+        UnsupportedModelError: If the pipeline has no model that takes motion embeddings, has another kind of
+            schedule, or counts noise in a way of its own.
         VideoError: If the clip is of the wrong kind or size.
         NotFiniteError: If the VAE or the model produces infinite numbers or NaN.
     """
@@ -76,26 +78,31 @@ def invert_clip(
     models = supported_models(pipe)
     if not models:
         raise UnsupportedModelError(f"{type(pipe).__name__} has no model that takes motion embeddings.")
+    component, model = next(iter(models.items()))
+    check_timesteps(model)
     noising = noising_of(pipe.scheduler)
     if isinstance(noising, ContinuousDiffusion):
         raise UnsupportedModelError(
             f"{type(pipe.scheduler).__name__} has no inversion here; use DDIM or flow matching."
         )
-    component, model = next(iter(models.items()))
     check_clip(pipe, frames, model)
-    latents = encode_frames(pipe, frames).to(model.device, model.dtype)
+    device = device_of(pipe, model)
+    clean = encode_frames(pipe, frames).to(device, model.dtype)
     conditioning = capture_conditioning(pipe, component, frames, prompt, call_arguments)
-    steps = _flow_steps if isinstance(noising, Flow) else _diffusion_steps
+    given = conditioning.given_frames(clean.shape[2])[:, None, None]  # which the model is told are clean
+    offload_models(pipe)
+    latents, steps = clean, _flow_steps if isinstance(noising, Flow) else _diffusion_steps
     with (
         bare_models(pipe),
         registry_of(model).silenced(),
         tqdm(total=num_inference_steps, desc="inversion", disable=not progress_bar) as bar,
     ):
         for timestep, step in steps(pipe.scheduler, num_inference_steps):
-            timesteps = torch.as_tensor(timestep, device=model.device).reshape(1)
+            timesteps = torch.as_tensor(timestep, device=device).reshape(1)
             prediction = conditioning.prediction(model(**conditioning.inputs(latents, timesteps)), latents)
-            latents = step(prediction, latents)
+            latents = torch.where(given, clean, step(prediction, latents))
             bar.update()
+    offload_models(pipe)
     check_finite(latents, f"{type(model).__name__} in {model.dtype}")
     return latents.float().cpu()
 
@@ -120,7 +127,11 @@ def _diffusion_step(scheduler: Any, timestep: Tensor, prediction: Tensor, latent
 
 
 def _flow_steps(scheduler: Any, num_inference_steps: int) -> Iterator[tuple[float, Step]]:
-    """Euler steps along the flow from clip to noise, at the noise levels of generation in reverse."""
+    """Euler steps along the flow from clip to noise, at even noise levels that the scheduler's shift moves.
+
+    A pipeline that shifts by the size of the clip, or has a schedule of its own, generates at other levels, along the
+    same flow: the more steps, the less it matters.
+    """
     config = scheduler.config
     sign = -1.0 if config.get("invert_sigmas", False) else 1.0
     shift = config.get("shift", 1.0) if "FlowMatch" in type(scheduler).__name__ else config.get("flow_shift", 1.0)
@@ -167,12 +178,9 @@ def mix_noise(
     """
     if mix not in get_args(NoiseMix):
         raise ValueError(f"mix must be one of {', '.join(get_args(NoiseMix))}; got {mix!r}.")
-    num_videos = whole_number("num_videos", num_videos, 1)
-    if not 0 <= share <= 1 or factor < 1 or not cutoff > 0:
-        raise ValueError(
-            "share must lie within 0 and 1, factor be at least 1 and cutoff be positive; "
-            f"got {share}, {factor}, {cutoff}."
-        )
+    num_videos, factor = whole_number("num_videos", num_videos, 1), whole_number("factor", factor, 1)
+    if not 0 <= share <= 1 or not cutoff > 0:
+        raise ValueError(f"share must lie within 0 and 1, and cutoff be positive; got {share}, {cutoff}.")
     _check_noise(inverted_noise)
     if mix.startswith("frequency") and factor > min(inverted_noise.shape[-2:]):
         raise ValueError(f"factor {factor} leaves nothing of noise of {tuple(inverted_noise.shape[-2:])} positions.")
@@ -223,10 +231,14 @@ def load_inverted_noise(pretrained_model_name_or_path: str | Path, **hub_argumen
 
     Raises:
         EmbeddingNotFoundError: If there is none.
-        EmbeddingFileError: If the file is damaged or is not inverted noise.
+        EmbeddingAccessError: If the repository is gated and access was not granted.
+        EmbeddingDownloadError: If the Hub cannot be reached, or the download fails.
+        EmbeddingFileError: If the file is damaged or is not inverted noise of one clip.
+        TypeError: If an argument is unknown.
+        ValueError: If `weight_name` or `subfolder` points outside the folder.
     """
     hub_arguments.setdefault("weight_name", NOISE_NAME)
-    path = fetch_embedding(pretrained_model_name_or_path, **hub_arguments)
+    path = fetch_embedding(pretrained_model_name_or_path, with_config=False, **hub_arguments)
     if not path.is_file():
         raise EmbeddingNotFoundError(f"There is no {path}: the noise is stored on request only.")
     try:
@@ -235,16 +247,16 @@ def load_inverted_noise(pretrained_model_name_or_path: str | Path, **hub_argumen
         raise EmbeddingFileError(f"{path} cannot be read ({error}).") from error
     noise = tensors.get(NOISE_KEY)
     if noise is None or not _is_noise(noise):
-        raise EmbeddingFileError(f"{path} holds no inverted noise; expected finite numbers, (1, c, f, h, w).")
+        raise EmbeddingFileError(f"{path} holds no inverted noise; expected finite floats, (1, c, f, h, w).")
     return noise.float()
 
 
 def _is_noise(tensor: Tensor) -> bool:
-    return tensor.ndim == 5 and tensor.is_floating_point() and bool(tensor.isfinite().all())
+    return tensor.ndim == 5 and len(tensor) == 1 and tensor.is_floating_point() and bool(tensor.isfinite().all())
 
 
 def _check_noise(noise: Any) -> None:
-    if not isinstance(noise, Tensor) or not _is_noise(noise) or len(noise) != 1:
+    if not isinstance(noise, Tensor) or not _is_noise(noise):
         got = f"{noise.dtype} {tuple(noise.shape)}" if isinstance(noise, Tensor) else type(noise).__name__
         raise ValueError(
             "inverted_noise must hold finite floats, (1, channels, frames, height, width), as from invert_clip; "
@@ -253,10 +265,11 @@ def _check_noise(noise: Any) -> None:
 
 
 def _low_frequencies(clips: Tensor, factor: int) -> Tensor:
-    frames = clips.transpose(1, 2).flatten(0, 1)
-    small = F.interpolate(frames, scale_factor=1 / factor, mode="bilinear", antialias=True)
-    large = F.interpolate(small, size=frames.shape[-2:], mode="bilinear")
-    return large.unflatten(0, (len(clips), -1)).transpose(1, 2)
+    frames = clips.transpose(1, 2).flatten(0, 1).float()  # on the CPU, half precision is not resized smoothly
+    height, width = frames.shape[-2:]
+    small = F.interpolate(frames, size=(height // factor, width // factor), mode="bilinear", antialias=True)
+    large = F.interpolate(small, size=(height, width), mode="bilinear")
+    return large.unflatten(0, (len(clips), -1)).transpose(1, 2).to(clips.dtype)
 
 
 def _low_pass(clips: Tensor, cutoff: float) -> Tensor:

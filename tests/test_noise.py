@@ -1,5 +1,7 @@
 """Inverted noise and its mixes."""
 
+from typing import get_args
+
 import numpy as np
 import pytest
 import torch
@@ -11,9 +13,11 @@ from diffusers import (
 )
 
 import diffusers_motion_embed as dme
-from diffusers_motion_embed.noise import NOISE_NAME
+from diffusers_motion_embed.architectures.offloading import is_offloaded
+from diffusers_motion_embed.noise import NOISE_KEY, NOISE_NAME, NoiseMix
 from tests.conftest import make_animatediff, make_text_to_video
 from tests.helpers import NUM_FRAMES, generate, module_names
+from tests.training.test_offloading import OFFLOADS
 
 
 def frames():
@@ -63,6 +67,14 @@ def test_motion_takes_no_part_and_stays_as_it_was(text_to_video, embedding_dict)
     disabled = generate(text_to_video)
     inverted(text_to_video)
     assert torch.equal(generate(text_to_video), disabled)
+
+
+@pytest.mark.parametrize("offload", OFFLOADS.values(), ids=OFFLOADS)
+def test_an_offloaded_pipeline_gives_the_same(offload):
+    expected, pipe = inverted(make_text_to_video()), make_text_to_video()
+    offload(pipe)
+    torch.testing.assert_close(inverted(pipe), expected, atol=1e-5, rtol=1e-4)  # files are read to other addresses
+    assert all(is_offloaded(each) for each in (pipe.unet, pipe.vae, pipe.text_encoder))
 
 
 def test_what_cannot_be_inverted_is_told(text_to_video):
@@ -121,6 +133,30 @@ def test_low_pass_weighs_each_frequency_by_a_gaussian():
     torch.testing.assert_close(mixed("low_pass", fresh, cutoff=0.5), fresh, atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.parametrize("factor", [3, 4, 5])
+def test_low_frequencies_stay_in_their_place_whatever_the_factor_leaves_over(factor):
+    ramp = torch.arange(30.0).expand(1, 1, 2, 30, 30)
+    found = mixed("frequency", ramp, factor=factor) - mixed("frequency", torch.zeros_like(ramp), factor=factor)
+    inside = slice(2 * factor, -2 * factor)  # beyond, the edges' values are repeated
+    torch.testing.assert_close(found[..., inside], ramp[..., inside], atol=0.1, rtol=0)
+
+
+def test_a_factor_as_large_as_the_picture_takes_its_mean():
+    z = noise(shape=(1, 2, 3, 49, 49))
+    found = mixed("frequency", z, factor=49) - mixed("frequency", torch.zeros_like(z), factor=49)
+    assert all(each.std() < 1e-5 for each in found.flatten(0, 2))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("mix", get_args(NoiseMix))
+def test_half_precision_is_mixed_too(mix, dtype):
+    z = noise().to(dtype)
+    found = mixed(mix, z)
+    assert found.dtype == dtype
+    # What is fresh is drawn in that type, by the same generator.
+    torch.testing.assert_close(found.float(), mixed(mix, z.float()), atol=0.05, rtol=0.05)
+
+
 def test_frequency_blend_is_both():
     z = noise()
     generator = torch.Generator().manual_seed(1)
@@ -177,7 +213,8 @@ def test_the_mix_is_what_a_pipeline_takes_as_latents(make_pipe):
     [
         ({"mix": "mean"}, "mix must be one of blend, frequency, frequency_blend, low_pass; got 'mean'"),
         ({"share": 1.5}, "share must lie within 0 and 1"),
-        ({"factor": 0}, "factor be at least 1"),
+        ({"factor": 0}, "factor must be a whole number"),
+        ({"mix": "frequency", "factor": 2.5}, "factor must be a whole number"),
         ({"cutoff": 0.0}, "cutoff be positive"),
         ({"mix": "frequency", "factor": 1000}, "factor 1000 leaves nothing of noise"),
     ],
@@ -198,7 +235,8 @@ def test_noise_is_kept_in_a_folder(tmp_path):
     path = tmp_path / "embedding" / NOISE_NAME
     with pytest.raises(ValueError, match="must hold finite floats"):
         dme.save_inverted_noise(tmp_path / "embedding", z * torch.nan)
-    for content in (path.read_bytes()[:-8], b"", dme.noise.save({"other": z})):
+    others = ({"other": z}, {NOISE_KEY: torch.cat([z, z])})
+    for content in (path.read_bytes()[:-8], b"", *map(dme.noise.save, others)):
         path.write_bytes(content)
         with pytest.raises(dme.EmbeddingFileError, match=NOISE_NAME):
             dme.load_inverted_noise(tmp_path / "embedding")

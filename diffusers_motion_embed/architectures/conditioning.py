@@ -80,9 +80,12 @@ class Conditioning:
         noisy, axis = self.layout.arrange(noisy_latents), self.layout.channel_axis
         num_channels = noisy.shape[axis]
         rest = self.model_input.narrow(axis, num_channels, self.model_input.shape[axis] - num_channels)
+        of_clips = timesteps
         if self.timestep.ndim > 1:
             timesteps = timesteps.view(-1, *[1] * (self.timestep.ndim - 1)) * (self.timestep != 0)
-        times = dict.fromkeys([name for name in TIMES if self.arguments.get(name) is not None], timesteps)
+        repeated = {name: self.arguments[name] for name in TIMES if self.arguments.get(name) is not None}
+        # LTX-2 repeats the level of the clip, whatever tokens have.
+        times = {name: timesteps if value.ndim > 1 else of_clips for name, value in repeated.items()}
         if "audio_hidden_states" in self.arguments:  # the sound stays pure noise, whatever the clip's noise level
             times["audio_timestep"] = self.timestep.max().expand(len(timesteps))
             times["audio_sigma"] = times["audio_timestep"]
@@ -276,6 +279,16 @@ def capture_conditioning(
     return Conditioning(arguments, input_name, model_input, timestep, architecture.input_layout(model), copies, given)
 
 
+@contextlib.contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Draw random numbers from a seed for a while. Afterwards every device goes on as if nothing had been drawn."""
+    accelerator = torch.accelerator.current_accelerator()
+    devices = range(torch.accelerator.device_count())  # a seed is for all; torch warns of several that are not named
+    with torch.random.fork_rng(devices, device_type=accelerator.type if accelerator else "cpu"):
+        torch.manual_seed(seed)
+        yield
+
+
 @torch.no_grad()
 def _stopped_call(pipe: Any, arguments: dict[str, Any]) -> dict[str, Any]:
     """The arguments of the pipeline's first call of a model, by name."""
@@ -286,8 +299,7 @@ def _stopped_call(pipe: Any, arguments: dict[str, Any]) -> dict[str, Any]:
     with bare_models(pipe) as models, _without_progress_bars(pipe):
         handles = [model.register_forward_pre_hook(stop, with_kwargs=True, prepend=True) for model in models]
         try:
-            with torch.random.fork_rng():  # some pipelines draw without their generator
-                torch.manual_seed(0)
+            with seeded(0):  # some pipelines draw without their generator
                 pipe(**arguments)
         except _Called as called:
             return called.arguments

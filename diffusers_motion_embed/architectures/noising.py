@@ -6,8 +6,10 @@ A noise level is a share of the noise schedule, from 0, the clean clip, to 1, no
 from typing import Any, Protocol
 
 import torch
+from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor
 
+from diffusers_motion_embed.architectures.table import find_architecture
 from diffusers_motion_embed.errors import UnsupportedModelError
 
 
@@ -111,6 +113,20 @@ def noising_of(scheduler: Any) -> Noising:
         f"Noise cannot be added as {type(scheduler).__name__} with prediction_type {prediction_type!r} does; "
         "supported are diffusion with prediction_type epsilon or v_prediction, and flow matching."
     )
+
+
+def check_timesteps(model: ModelMixin) -> None:
+    """Raise an `UnsupportedModelError` if it is not known which timesteps the model receives.
+
+    Cosmos' pipelines scale its input and read its prediction as differently as they count noise, so a scheduler does
+    not say what a model was trained on.
+    """
+    if find_architecture(model).timesteps is None:
+        raise UnsupportedModelError(
+            f"The pipelines of {type(model).__name__} count noise each in its own way, so noise cannot be added to a "
+            "clip as the model knows it: there is no training and no inversion. track_motion_embedding makes an "
+            "embedding without either."
+        )
 
 
 def to_device(values: Tensor, device: torch.device) -> Tensor:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import torch
 from accelerate import cpu_offload
-from accelerate.hooks import remove_hook_from_module
+from accelerate.hooks import AlignDevicesHook, ModelHook, SequentialHook, add_hook_to_module, remove_hook_from_module
 from diffusers.hooks.group_offloading import _apply_group_offloading, _get_top_level_group_offload_hook
 from diffusers.hooks.hooks import HookRegistry
 from torch import nn
@@ -21,8 +21,20 @@ GROUP_HOOKS = ("group_offloading", "layer_execution_tracker", "lazy_prefetch_gro
 
 def is_offloaded(module: nn.Module) -> bool:
     """Whether hooks bring the weights of a pipeline's component to its device."""
-    has_hook = any(hasattr(each, "_hf_hook") for each in module.modules())
-    return has_hook or _get_top_level_group_offload_hook(module) is not None
+    by_accelerate = any(_brings_weights(hook) for hook in _accelerate_hooks(module))
+    return by_accelerate or _get_top_level_group_offload_hook(module) is not None
+
+
+def _brings_weights(hook: ModelHook) -> bool:
+    # A device map also puts hooks on weights that stay on one device. They bring only the inputs.
+    return not isinstance(hook, AlignDevicesHook) or hook.offload
+
+
+def _accelerate_hooks(module: nn.Module) -> Iterator[ModelHook]:
+    for each in module.modules():
+        hook = getattr(each, "_hf_hook", None)
+        if hook is not None:
+            yield from hook.hooks if isinstance(hook, SequentialHook) else (hook,)
 
 
 def device_of(pipe: Any, module: Any) -> torch.device:
@@ -57,7 +69,8 @@ def kept_on_device(pipe: Any, model: nn.Module, layers: str | None = None) -> It
         with _without_groups(model, group.config, device, layers) as placed:
             yield placed
         return
-    is_sequential = not getattr(pipe, "_all_hooks", None)
+    is_sequential = any(isinstance(hook, AlignDevicesHook) and hook.offload for hook in _accelerate_hooks(model))
+    hook = getattr(model, "_hf_hook", None)
     remove_hook_from_module(model, recurse=True)
     try:
         yield _place(model, device, layers if is_sequential else None)
@@ -66,6 +79,7 @@ def kept_on_device(pipe: Any, model: nn.Module, layers: str | None = None) -> It
         if is_sequential:
             cpu_offload(model, device, offload_buffers=len(model._parameters) > 0)
         else:
+            add_hook_to_module(model, hook)
             offload_models(pipe)
 
 

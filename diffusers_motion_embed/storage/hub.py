@@ -85,13 +85,16 @@ def check_hub_arguments(arguments: Mapping[str, Any]) -> None:
         raise TypeError(f"Unknown arguments {', '.join(unknown)}; known: {', '.join(known)}.{hint if dtype else ''}")
 
 
-def fetch_embedding(pretrained_model_name_or_path: str | Path, **arguments: Unpack[HubArguments]) -> Path:
+def fetch_embedding(
+    pretrained_model_name_or_path: str | Path, *, with_config: bool = True, **arguments: Unpack[HubArguments]
+) -> Path:
     """Path of an embedding on this machine. It is downloaded first if it is on the Hub.
 
     Args:
         pretrained_model_name_or_path: A folder, a safetensors file, the id of a repository, "user/name", or its
             address, "https://huggingface.co/user/name", with or without "/tree/main/subfolder" or
             "/blob/main/name.safetensors".
+        with_config: Whether the settings are fetched too if the file does not hold them. Inverted noise has none.
         **arguments: See `HubArguments`.
 
     Returns:
@@ -115,7 +118,7 @@ def fetch_embedding(pretrained_model_name_or_path: str | Path, **arguments: Unpa
     if path.exists() or not _is_repo_id(repo_id):
         return path / (subfolder or "") / weight_name if weight_name else path / (subfolder or "")
     weights = _download(repo_id, weight_name or WEIGHTS_NAME, **arguments)
-    if not has_own_config(weights):
+    if with_config and not has_own_config(weights):
         with contextlib.suppress(EmbeddingNotFoundError):  # reading says what the file is instead
             _download(repo_id, CONFIG_NAME, **arguments)
     return weights

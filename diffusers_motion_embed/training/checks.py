@@ -12,7 +12,7 @@ from diffusers.models.modeling_utils import ModelMixin
 from diffusers_motion_embed.architectures import find_architecture, supported_models
 from diffusers_motion_embed.architectures.conditioning import call_parameters, gives_text
 from diffusers_motion_embed.architectures.encoding import check_clip
-from diffusers_motion_embed.architectures.noising import noising_of
+from diffusers_motion_embed.architectures.noising import check_timesteps, noising_of
 from diffusers_motion_embed.config import MotionEmbeddingConfig
 from diffusers_motion_embed.errors import UnsupportedModelError, VideoError
 from diffusers_motion_embed.training.config import TrainingConfig
@@ -25,12 +25,13 @@ logger = logging.getLogger(__name__)
 COMPRESSION_NOISE = 8  # of 255
 
 
-def check_pipeline(pipe: Any, component: str | None = None) -> tuple[str, ModelMixin]:
+def check_pipeline(pipe: Any, component: str | None = None, *, adds_noise: bool = True) -> tuple[str, ModelMixin]:
     """Name and model of the component that is trained.
 
     Args:
         pipe: The pipeline.
         component: Name of one of its models that take motion embeddings; the first by default.
+        adds_noise: Whether the model is to see noisy clips, as in training. Tracking shows it none.
 
     Raises:
         UnsupportedModelError: If the pipeline cannot be trained.
@@ -47,10 +48,13 @@ def check_pipeline(pipe: Any, component: str | None = None) -> tuple[str, ModelM
         raise UnsupportedModelError(
             f"{type(pipe).__name__} has no {component!r} that takes motion embeddings; it has {', '.join(models)}."
         )
-    noising_of(pipe.scheduler)
     model = models[component]
-    maps = (getattr(each, "hf_device_map", None) or {} for each in (pipe, model))
-    if len({str(device) for device_map in maps for device in device_map.values()}) > 1:
+    if adds_noise:
+        check_timesteps(model)
+        noising_of(pipe.scheduler)
+    # A pipeline's map may also be the name of one device. One device has several names, so maps are not compared.
+    maps = (getattr(each, "hf_device_map", None) for each in (pipe, model))
+    if any(isinstance(each, Mapping) and len({str(device) for device in each.values()}) > 1 for each in maps):
         raise UnsupportedModelError(
             "The pipeline's components are spread over devices by a device map. Train with the model on one device: "
             "call pipe.reset_device_map(), then pipe.to(device) or pipe.enable_model_cpu_offload()."

@@ -77,7 +77,7 @@ def track_motion_embedding(
     clips = as_clips(frames)
     if len(clips) > 1:
         raise ValueError(f"One clip is tracked at a time; got {len(clips)}.")
-    component, model = check_pipeline(pipe, embedding_config.component)
+    component, model = check_pipeline(pipe, embedding_config.component, adds_noise=False)
     check_new_name(model, adapter_name)
     (positions,) = select_layers(model, embedding_config)
     check_clip(pipe, clips[0], model)

@@ -15,7 +15,7 @@ from diffusers_motion_embed.adapter.registry import check_new_name, in_training
 from diffusers_motion_embed.adapter.selection import select_layers
 from diffusers_motion_embed.architectures import find_architecture, noise_levels, supported_models
 from diffusers_motion_embed.architectures.bare import bare_models
-from diffusers_motion_embed.architectures.conditioning import Conditioning, capture_conditioning
+from diffusers_motion_embed.architectures.conditioning import Conditioning, capture_conditioning, seeded
 from diffusers_motion_embed.architectures.encoding import encode_frames
 from diffusers_motion_embed.architectures.noising import noising_of
 from diffusers_motion_embed.architectures.offloading import Placed, kept_on_device
@@ -335,8 +335,7 @@ def _spatial_lora(
     if not LOSSES[config.loss].trains_spatial_lora:
         yield {}
         return
-    with torch.random.fork_rng():
-        torch.manual_seed(config.seed)
+    with seeded(config.seed):
         spatial = add_spatial_lora(model, config.spatial_rank)
     try:
         yield spatial

@@ -8,6 +8,7 @@ from safetensors.torch import load_file
 
 from diffusers_motion_embed import MotionEmbeddingConfig, enable_motion_embedding, load_motion_embedding
 from diffusers_motion_embed.adapter.registry import embedding_tensors
+from diffusers_motion_embed.architectures.conditioning import seeded
 from diffusers_motion_embed.storage.files import to_state_dict
 from diffusers_motion_embed.training import TrainingConfig, train_motion_embedding
 from tests.conftest import make_text_to_video, make_unet3d
@@ -167,3 +168,16 @@ def test_a_forward_with_an_embedding_takes_little_longer(make_embedding, record_
     median = sorted(ratios)[ROUNDS // 2]
     record_property("forward, with over without", median)
     assert median < 1.1
+
+
+@pytest.mark.filterwarnings("error")
+def test_random_numbers_of_every_device_go_on_as_if_none_had_been_drawn():
+    module = torch.get_device_module(DEVICE)
+    devices = range(torch.accelerator.device_count())
+    before = [module.get_rng_state(device) for device in devices]
+    drawn = []
+    for _ in range(2):
+        with seeded(0):
+            drawn.append([torch.randn(2, device=torch.device(DEVICE.type, device)).cpu() for device in devices])
+    assert all(torch.equal(*pair) for pair in zip(*drawn, strict=True))
+    assert all(torch.equal(*pair) for pair in zip(before, map(module.get_rng_state, devices), strict=True))

@@ -12,7 +12,9 @@ from diffusers_motion_embed import (
     IncompatibleEmbeddingError,
     MotionEmbeddingError,
     concatenate_motion_embeddings,
+    load_inverted_noise,
     reverse_motion_embedding,
+    save_inverted_noise,
 )
 from diffusers_motion_embed.storage.files import read_embedding
 from tests.helpers import NUM_FRAMES, assert_unchanged, generate, snapshot
@@ -69,6 +71,21 @@ def test_what_is_in_the_cache_needs_no_network(pipe, hub, hub_client, files, exp
     pipe.load_motion_embedding(REPO, "offline")
     assert hub.log.lines == []
     assert torch.equal(generate(pipe), expected)
+
+
+def test_noise_in_the_cache_needs_no_network_and_no_settings(hub, hub_client, tmp_path):
+    noise = torch.randn(1, 4, 2, 8, 8)
+    path = save_inverted_noise(tmp_path, noise)
+    hub.commit(REPO, {path.name: path.read_bytes()})
+    assert torch.equal(load_inverted_noise(REPO), noise)
+    assert not any(CONFIG in str(line) for line in hub.log.lines)
+    hub.log.clear()
+    assert torch.equal(load_inverted_noise(REPO, local_files_only=True), noise)
+    hub_client.go_offline()
+    assert torch.equal(load_inverted_noise(REPO), noise)
+    assert hub.log.lines == []
+    with pytest.raises(EmbeddingDownloadError, match=r"inverted_noise\.safetensors of .* is not in the cache"):
+        load_inverted_noise("alice/other", local_files_only=True)
 
 
 def test_revision_subfolder_weight_name_token_and_cache_mean_what_they_mean_elsewhere(

@@ -121,6 +121,22 @@ def test_given_noise_is_as_good_as_the_pipelines_own(name):
     assert told == (taken is None or not torch.equal(taken, given))
 
 
+GIVES_A_FRAME = {name: family for name, family in {**FAMILIES, **RELATIVES}.items() if family.gives_first_frame}
+
+
+@pytest.mark.parametrize("family", GIVES_A_FRAME.values(), ids=GIVES_A_FRAME)
+def test_a_given_frame_stays_clean_at_every_step(family):
+    pipe, seen = make_pipe(family), []
+    model = getattr(pipe, family.component)
+    clean, layout = encode_frames(pipe, family.frames()), find_architecture(model).input_layout(model)
+    model.register_forward_hook(lambda *call: seen.append(call[2]["hidden_states"].clone()), with_kwargs=True)
+    noise = inverted(family, pipe, 3)
+    shown = [layout.restore(each, clean.shape)[:, : clean.shape[1]] for each in seen]
+    assert len(shown) == 3
+    assert all(torch.equal(each[:, :, 0], clean[:, :, 0]) for each in (*shown, noise))
+    assert all(not torch.equal(noise[:, :, number], clean[:, :, number]) for number in range(1, clean.shape[2]))
+
+
 @pytest.mark.parametrize("name", ["CogVideoX", "LTX", "Kandinsky5"])
 def test_noise_that_was_not_arranged_is_refused(name):
     family, pipe = FAMILIES[name], make_pipe(FAMILIES[name])

@@ -18,6 +18,7 @@ from diffusers_motion_embed.adapter.registry import embedding_tensors, registry_
 from diffusers_motion_embed.training import TrainingConfig, train_motion_embedding
 from tests.helpers import assert_unchanged, snapshot
 from tests.pipelines.conftest import FAMILIES, make_pipe
+from tests.pipelines.transformers import UNTRAINED
 
 
 PACKAGE = Path(dme.__file__).parent
@@ -163,6 +164,20 @@ def test_a_cache_that_cannot_be_switched_off_is_refused():
     for call in (lambda: train(FAMILIES["Wan"], pipe), lambda: dme.invert_clip(pipe, FAMILIES["Wan"].frames())):
         with pytest.raises(UnsupportedModelError, match=r"fbc_leader.*model\.enable_cache"):
             call()
+
+
+@pytest.mark.parametrize("family", UNTRAINED.values(), ids=UNTRAINED)
+def test_models_whose_pipelines_count_noise_in_ways_of_their_own_are_refused(family):
+    pipe, seen = make_pipe(family), []
+    before = snapshot(pipe.transformer)
+    for call in (lambda: train(family, pipe), lambda: dme.invert_clip(pipe, family.frames())):
+        with pytest.raises(UnsupportedModelError, match=r"count noise each in its own way.*track_motion_embedding"):
+            call()
+    assert_unchanged(pipe.transformer, before)
+    # What would have been given: neither pipeline counts from the schedule's 1000.
+    pipe.transformer.register_forward_pre_hook(lambda *call: seen.append(call[2]["timestep"].max()), with_kwargs=True)
+    family.generate(pipe)
+    assert max(seen) < 5
 
 
 def test_latents_that_overflow_are_found_before_the_first_step():

@@ -1,9 +1,11 @@
 """Tiny pipelines of the other models in which all tokens of a clip attend to each other."""
 
+import torch
 from diffusers import (
     AllegroPipeline,
     AutoencoderKLAllegro,
     AutoencoderKLCogVideoX,
+    AutoencoderKLCosmos,
     AutoencoderKLHunyuanVideo,
     AutoencoderKLHunyuanVideo15,
     AutoencoderKLMagvit,
@@ -12,13 +14,18 @@ from diffusers import (
     CogVideoXDDIMScheduler,
     CogVideoXImageToVideoPipeline,
     CogVideoXPipeline,
+    ConfigMixin,
+    Cosmos2VideoToWorldPipeline,
+    CosmosTextToWorldPipeline,
     EasyAnimatePipeline,
+    EDMEulerScheduler,
     EulerAncestralDiscreteScheduler,
     FlowMatchEulerDiscreteScheduler,
     HunyuanVideo15Pipeline,
     HunyuanVideoPipeline,
     Kandinsky5T2VPipeline,
     MochiPipeline,
+    ModelMixin,
 )
 from transformers import (
     ByT5Tokenizer,
@@ -38,6 +45,7 @@ from tests.pipelines.components import (
     qwen_vl,
     t5,
     t5_settings,
+    wan_vae,
     word_tokenizer,
 )
 from tests.pipelines.family import Family, scaled, standardised
@@ -162,6 +170,45 @@ def _hunyuan_video15():
     return pipe
 
 
+class _NothingUnsafe(ModelMixin, ConfigMixin):
+    """In place of Cosmos' guardrail, which is a package of its own."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(1))  # pipelines ask it for its device
+
+    def check_text_safety(self, prompt):
+        return True
+
+
+def _cosmos(pipeline_class, **parts):
+    return pipeline_class(**t5(), safety_checker=_NothingUnsafe(), **parts)
+
+
+def _cosmos1():
+    vae = AutoencoderKLCosmos(
+        latent_channels=4,
+        encoder_block_out_channels=(8,) * 3,
+        decode_block_out_channels=(8,) * 3,
+        attention_resolutions=(),
+        num_layers=1,
+        patch_size=2,
+        spatial_compression_ratio=4,
+        temporal_compression_ratio=4,
+        latents_mean=None,
+        latents_std=None,
+    )
+    scheduler = EDMEulerScheduler(sigma_min=0.002, sigma_max=80, sigma_data=0.5, final_sigmas_type="sigma_min")
+    transformer = denoiser("CosmosTransformer3DModel")
+    return _cosmos(CosmosTextToWorldPipeline, vae=vae, transformer=transformer, scheduler=scheduler)
+
+
+def _cosmos2():
+    scheduler = FlowMatchEulerDiscreteScheduler(use_karras_sigmas=True)
+    transformer = denoiser("CosmosTransformer3DModel", in_channels=5)  # one channel marks the given frames
+    return _cosmos(Cosmos2VideoToWorldPipeline, vae=wan_vae(), transformer=transformer, scheduler=scheduler)
+
+
 _TEXT = {"settings": {"max_sequence_length": 8}}
 
 FAMILIES = {
@@ -208,4 +255,10 @@ FAMILIES = {
     "EasyAnimate": Family(make=_easy_animate, normalise=scaled),
     "Kandinsky5": Family(make=kandinsky5, normalise=scaled, drawn_axes="bfhwc", rounds=True, **_TEXT),
     "HunyuanVideo15": Family(make=_hunyuan_video15, normalise=scaled, plain={}),
+}
+
+# Pipelines that are not trained, and take embeddings all the same.
+UNTRAINED = {
+    "Cosmos1": Family(make=_cosmos1, normalise=scaled),
+    "Cosmos2": Family(make=_cosmos2, normalise=standardised, takes=("prompt", "image")),
 }

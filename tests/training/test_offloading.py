@@ -7,8 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from accelerate import cpu_offload
-from diffusers import UNet3DConditionModel
+from accelerate import cpu_offload, cpu_offload_with_hook, dispatch_model
+from accelerate.hooks import CpuOffload
+from diffusers import DiffusionPipeline, UNet3DConditionModel
 
 from diffusers_motion_embed import UnsupportedModelError, enable_motion_embedding
 from diffusers_motion_embed.architectures import find_architecture, offloading
@@ -180,6 +181,43 @@ def test_a_run_that_fails_leaves_the_pipeline_offloaded_and_as_it_was(name):
     assert is_offloaded(pipe.unet)
     assert pipe.get_list_motion_embeddings() in ({}, [])
     assert_same(generate(pipe), plain, name)
+
+
+def hooks(module):
+    return [type(each._hf_hook) for each in module.modules() if hasattr(each, "_hf_hook")]
+
+
+def test_a_model_that_only_its_owner_offloads_stays_offloaded_as_a_whole():
+    """As models of modular pipelines are by a manager, or those of two pipelines through the other one."""
+    expected = train(enable_motion_embedding(make_text_to_video()))
+    pipe = enable_motion_embedding(make_text_to_video())
+    cpu_offload_with_hook(pipe.unet, CPU)
+    before = hooks(pipe.unet)
+    assert torch.equal(train(pipe), expected)
+    assert hooks(pipe.unet) == before == [CpuOffload]
+
+
+def test_a_pipeline_whose_device_map_is_the_name_of_a_device_learns_the_same(tmp_path):
+    pipe = make_text_to_video()
+    expected = train(enable_motion_embedding(pipe))
+    pipe.unload_motion_embedding()
+    pipe.save_pretrained(tmp_path)
+    pipe = enable_motion_embedding(DiffusionPipeline.from_pretrained(tmp_path, device_map="cpu"))
+    assert pipe.hf_device_map == "cpu"
+    pipe.set_progress_bar_config(disable=True)
+    assert torch.equal(train(pipe), expected)
+
+
+def test_hooks_of_a_device_map_of_one_device_are_left_alone():
+    expected = train(enable_motion_embedding(make_text_to_video()))
+    pipe = enable_motion_embedding(make_text_to_video())
+    for component in (pipe.unet, pipe.vae, pipe.text_encoder):
+        dispatch_model(component, {"": "cpu"}, force_hooks=True)  # as a pipeline's device map does
+    before = hooks(pipe.unet)
+    assert before
+    assert torch.equal(train(pipe), expected)
+    assert hooks(pipe.unet) == before
+    assert all(weight.device == CPU for weight in pipe.unet.parameters())
 
 
 def test_a_device_map_of_one_device_is_no_hindrance_and_one_of_several_is(tmp_path):

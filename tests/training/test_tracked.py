@@ -12,6 +12,7 @@ from diffusers_motion_embed.architectures import find_architecture
 from diffusers_motion_embed.training import track_motion_embedding
 from diffusers_motion_embed.training.tracked import follow_motion, latent_path
 from tests.pipelines.conftest import FAMILIES, make_pipe
+from tests.pipelines.transformers import UNTRAINED
 from tests.pipelines.wan import wan
 from tests.training.test_offloading import OFFLOADS
 
@@ -100,8 +101,9 @@ def test_groups_without_a_first_frame_are_whole_too(num_frames, expected):
     torch.testing.assert_close(halves, torch.tensor([0.5, 2.5, 4.5, 6.5]))
 
 
-@pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
-def test_every_family_takes_a_path_or_says_why_not(family, tmp_path):
+@pytest.mark.parametrize("name", [*FAMILIES, *UNTRAINED])
+def test_every_family_takes_a_path_or_says_why_not(name, tmp_path):
+    family = {**FAMILIES, **UNTRAINED}[name]
     pipe = make_pipe(family)
     model, (num_frames, height, width) = getattr(pipe, family.component), family.clip
     frames = np.stack([shifted(texture(height, width), 0, number) for number in range(num_frames)])
