@@ -31,7 +31,7 @@ def embedding(seed=0, num_frames=NUM_FRAMES, grid=(2, 2), **settings):
 def offset(embedding, part):
     """What a layer adds, (positions, frames, channels)."""
     config, tensors = embedding
-    layer = LayerEmbedding(tensors[PATH].get("qk"), tensors[PATH].get("v"), EmbeddingState(config))
+    layer = LayerEmbedding(tensors[PATH], EmbeddingState(config))
     found = layer.offset(part, config.num_latent_frames, (2, 2), torch.device("cpu"))
     return torch.zeros(4, config.num_latent_frames, 3) if found is None else found
 

@@ -11,7 +11,7 @@ from diffusers import DiffusionPipeline, StableDiffusionPipeline, UNet2DConditio
 from safetensors.torch import load_file, save_file
 
 import diffusers_motion_embed as dme
-from diffusers_motion_embed.adapter.registry import registry_of
+from diffusers_motion_embed.adapter.registry import embedding_tensors, registry_of
 from diffusers_motion_embed.functional import DEBIAS_MODES
 from diffusers_motion_embed.storage.embedding import Embedding
 from diffusers_motion_embed.storage.files import CONFIG_NAME, WEIGHTS_NAME, to_state_dict, write_embedding
@@ -364,7 +364,7 @@ def test_half_precision_models_keep_float32_embeddings(text_to_video, embedding_
     loaded = to_state_dict(
         Embedding(
             registry_of(pipe.unet).loaded["default_0"].config,
-            {path: {"qk": layer.embeddings["default_0"].qk} for path, layer in registry_of(pipe.unet).layers.items()},
+            {path: {"qk": parts["qk"]} for path, parts in embedding_tensors(pipe.unet, "default_0").items()},
         )
     )
     assert all(torch.equal(tensor, state_dict[key]) for key, tensor in loaded.items())

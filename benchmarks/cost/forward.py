@@ -55,7 +55,7 @@ def measure_block(size: Size, rounds: int) -> list[Figure]:
         for attention in (adapted.transformer_blocks[0].attn1, adapted.transformer_blocks[0].attn2):
             layer, state = MotionEmbeddingLayer(Layout("rows", "nchw")), EmbeddingState(config)
             qk, v = torch.randn(size.num_frames, channels), torch.randn(*grid, size.num_frames, channels)
-            layer.embeddings["motion"] = LayerEmbedding(0.1 * qk, 0.1 * v, state)
+            layer.embeddings["motion"] = LayerEmbedding({"qk": 0.1 * qk, "v": 0.1 * v}, state)
             attach(attention, adapted, layer)
         name = f"temporal block, {size}, value grid {grid[0]} x {grid[1]}"
         figures += _compare(name, plain, adapted, run, rounds, BLOCK_GOAL)

@@ -45,26 +45,17 @@ class LayerEmbedding:
     """One adapter's embedding of one attention layer, or of the model's positions.
 
     Args:
-        qk: Added to the input of query and key projections, (f, c), or None.
-        v: Debiased and added to the input of the value projection, (h, w, f, c), or None.
+        tensors: The parts that it has. "qk", (f, c), is added to the input of query and key projections. "v",
+            (h, w, f, c), is debiased and added to the input of the value projection. "p", (h, w, f, 3), is added to
+            the places of tokens: rows and columns in shares of the picture's height and width, time in latent frames.
         state: The adapter's settings; one object shared by all of its layers.
         scales: Strength of each part, 0-dim float32 tensors. It is 0 for an inactive adapter. The registry writes
             them.
-        p: Added to the places of tokens, (h, w, f, 3), rows and columns in shares of the picture's height and width,
-            and time in latent frames, or None.
     """
 
-    qk: Tensor | None
-    v: Tensor | None
+    tensors: dict[str, Tensor]
     state: EmbeddingState
     scales: dict[str, Tensor] = field(default_factory=_unit_scales)
-    p: Tensor | None = None
-
-    @property
-    def tensors(self) -> dict[str, Tensor]:
-        """The tensors of the parts that it has."""
-        parts = {"qk": self.qk, "v": self.v, "p": self.p}
-        return {part: tensor for part, tensor in parts.items() if tensor is not None}
 
     def offset(self, part: str, num_frames: int, grid: tuple[int, int], device: torch.device) -> Tensor | None:
         """What the part adds to a clip of `num_frames` frames in a layer of `grid` positions.

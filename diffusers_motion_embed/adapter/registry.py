@@ -242,7 +242,7 @@ def add_embedding(model: ModelMixin, adapter_name: str, embedding: Embedding) ->
     for path, parts in embedding.tensors.items():
         layer = registry.layers.setdefault(path, MotionEmbeddingLayer(*layer_arguments(model, path)))
         tensors = {part: _ordinary(tensor) for part, tensor in parts.items()}
-        layer.embeddings[adapter_name] = LayerEmbedding(tensors.get("qk"), tensors.get("v"), state, p=tensors.get("p"))
+        layer.embeddings[adapter_name] = LayerEmbedding(tensors, state)
     object.__setattr__(model, ATTRIBUTE, registry)
     registry.enable(registry.enabled)
     sync(model)
@@ -360,7 +360,7 @@ def embedding_tensors(model: nn.Module, adapter_name: str) -> EmbeddingTensors:
     for path, layer in registry_of(model).layers.items():
         embedding = layer.embeddings.get(adapter_name)
         if embedding is not None:
-            tensors[path] = embedding.tensors
+            tensors[path] = dict(embedding.tensors)
     return tensors
 
 

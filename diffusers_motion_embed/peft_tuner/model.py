@@ -86,10 +86,8 @@ class MotionEmbeddingTunerLayer(MotionEmbeddingLayer, BaseTunerLayer):
                 self.states[name].follow()
         return [
             LayerEmbedding(
-                self.motion_embedding_qk.get(name),
-                self.motion_embedding_v.get(name),
+                {part: each[name] for part, each in self.parameters_by_part().items() if name in each},
                 self.states[name],
-                p=self.motion_embedding_p.get(name),
             )
             for name in self.active_adapters
             if name in self.states

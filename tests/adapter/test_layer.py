@@ -43,12 +43,14 @@ def pictures():
     return torch.randn(BATCH * FRAMES, CHANNELS, HEIGHT, WIDTH)
 
 
+def parts():
+    return {"qk": torch.randn(FRAMES, CHANNELS), "v": torch.randn(HEIGHT, WIDTH, FRAMES, CHANNELS)}
+
+
 @pytest.fixture
 def layer(temporal):
     layer = MotionEmbeddingLayer(Layout("rows", "nchw"))
-    layer.embeddings["one"] = LayerEmbedding(
-        torch.randn(FRAMES, CHANNELS), torch.randn(HEIGHT, WIDTH, FRAMES, CHANNELS), state()
-    )
+    layer.embeddings["one"] = LayerEmbedding(parts(), state())
     attach(temporal.attention, temporal, layer)
     return layer
 
@@ -62,8 +64,8 @@ def expected(attention, pictures, embeddings):
                 rows = torch.stack([pictures[clip * FRAMES + frame, :, y, x] for frame in range(FRAMES)])
                 query_key, value = rows.clone(), rows.clone()
                 for embedding in embeddings:
-                    query_key += embedding.scales["qk"] * embedding.qk
-                    place = embedding.v[y, x]
+                    query_key += embedding.scales["qk"] * embedding.tensors["qk"]
+                    place = embedding.tensors["v"][y, x]
                     if embedding.state.config.debias == "difference":
                         place = torch.stack([place[0]] + [place[i] - place[i - 1] for i in range(1, FRAMES)])
                     value += embedding.scales["v"] * place
@@ -96,9 +98,7 @@ def test_embeddings_enter_the_three_projections(temporal, layer, pictures, debia
 
 
 def test_embeddings_add_up(temporal, layer, pictures):
-    layer.embeddings["two"] = LayerEmbedding(
-        torch.randn(FRAMES, CHANNELS), torch.randn(HEIGHT, WIDTH, FRAMES, CHANNELS), state("difference")
-    )
+    layer.embeddings["two"] = LayerEmbedding(parts(), state("difference"))
     embeddings = list(layer.embeddings.values())
     torch.testing.assert_close(
         temporal(pictures), expected(temporal.attention, pictures, embeddings), atol=1e-5, rtol=0
@@ -108,7 +108,7 @@ def test_embeddings_add_up(temporal, layer, pictures):
 def test_free_placement_leaves_the_value_part_out(temporal, layer, pictures):
     embedding = layer.embeddings["one"]
     embedding.state = state("free_placement")
-    without_value = LayerEmbedding(embedding.qk, torch.zeros_like(embedding.v), state())
+    without_value = LayerEmbedding(embedding.tensors | {"v": torch.zeros_like(embedding.tensors["v"])}, state())
     torch.testing.assert_close(
         temporal(pictures), expected(temporal.attention, pictures, [without_value]), atol=1e-5, rtol=0
     )
@@ -117,7 +117,7 @@ def test_free_placement_leaves_the_value_part_out(temporal, layer, pictures):
 def test_detaching_leaves_nothing(temporal, pictures):
     plain = temporal(pictures)
     layer = MotionEmbeddingLayer(Layout("rows", "nchw"))
-    layer.embeddings["one"] = LayerEmbedding(torch.randn(FRAMES, CHANNELS), None, state())
+    layer.embeddings["one"] = LayerEmbedding({"qk": torch.randn(FRAMES, CHANNELS)}, state())
     attach(temporal.attention, temporal, layer)
     assert not torch.equal(temporal(pictures), plain)
     detach(temporal, layer)
@@ -145,15 +145,15 @@ def test_a_projection_that_is_wrapped_gets_the_embedding_once(temporal, layer, p
 def test_a_copy_has_embeddings_of_its_own(temporal, layer, pictures, duplicate):
     before = temporal(pictures)
     twin = duplicate(temporal)
-    layer.embeddings["one"].qk.zero_()
-    layer.embeddings["one"].v.zero_()
+    layer.embeddings["one"].tensors["qk"].zero_()
+    layer.embeddings["one"].tensors["v"].zero_()
     assert torch.equal(twin(pictures), before)
     assert not torch.equal(temporal(pictures), before)
 
 
 def test_embeddings_stay_float32_and_out_of_the_state_dict(temporal, layer, pictures):
     temporal.half()
-    assert layer.embeddings["one"].qk.dtype == torch.float32
+    assert layer.embeddings["one"].tensors["qk"].dtype == torch.float32
     assert not any("motion" in name for name in temporal.state_dict())
     assert not any("motion" in name for name, _ in temporal.named_parameters())
     assert temporal(pictures.half()).dtype == torch.float16
@@ -161,16 +161,17 @@ def test_embeddings_stay_float32_and_out_of_the_state_dict(temporal, layer, pict
 
 def test_numbers_survive_where_weights_go_to_the_meta_device(temporal, layer, pictures):
     # Sequential offloading sends weights there, and casts and moves follow.
-    before, tensor = layer.embeddings["one"].v.clone(), layer.embeddings["one"].v
+    tensor = layer.embeddings["one"].tensors["v"]
+    before = tensor.clone()
     temporal.to("meta").half()
-    assert layer.embeddings["one"].v is tensor
+    assert layer.embeddings["one"].tensors["v"] is tensor
     assert torch.equal(tensor, before)
 
 
 def test_a_move_keeps_the_tensor_that_an_optimizer_holds(temporal, layer):
-    tensor = layer.embeddings["one"].v.requires_grad_()
+    tensor = layer.embeddings["one"].tensors["v"].requires_grad_()
     temporal.to("cpu", torch.bfloat16)
-    assert layer.embeddings["one"].v is tensor
+    assert layer.embeddings["one"].tensors["v"] is tensor
     assert tensor.is_leaf
     assert tensor.requires_grad
 
@@ -183,7 +184,7 @@ def test_rows_that_were_cut_apart_are_refused(temporal, layer, pictures):
 
 def test_scales_made_in_inference_mode_can_be_changed_outside():
     with torch.inference_mode():
-        embedding = LayerEmbedding(torch.randn(FRAMES, CHANNELS), None, state())
+        embedding = LayerEmbedding({"qk": torch.randn(FRAMES, CHANNELS)}, state())
     embedding.scales["qk"].fill_(0.5)
     assert embedding.scales["qk"] == 0.5
 
@@ -192,7 +193,7 @@ def test_a_scale_of_zero_is_exact_in_half_precision(temporal, layer, pictures):
     temporal.half()
     for scale in layer.embeddings["one"].scales.values():
         scale.zero_()
-    layer.embeddings["one"].qk.fill_(1e30)  # beyond half precision
+    layer.embeddings["one"].tensors["qk"].fill_(1e30)  # beyond half precision
     with_motion = temporal(pictures.half())
     detach(temporal, layer)
     assert torch.equal(temporal(pictures.half()), with_motion)
@@ -239,6 +240,6 @@ def test_a_key_of_other_things_than_the_query_gets_its_own_sum(layer, temporal):
     attention = temporal.attention
     (of_query,) = layer.add_to_query_or_key(attention.to_q, (query,))
     (of_key,) = layer.add_to_query_or_key(attention.to_k, (key,))
-    qk = layer.embeddings["one"].qk
+    qk = layer.embeddings["one"].tensors["qk"]
     assert torch.equal(of_query, query + qk)
     assert torch.equal(of_key, key + qk)

@@ -40,7 +40,7 @@ def test_half_precision_keeps_the_embedding_in_full(model, embedding):
     with torch.autocast("cpu", torch.bfloat16):
         half = run(model)
     layer = model._motion_embedding_registry.layers[ZOO[type(model).__name__].layers[0]]
-    assert layer.embeddings["default_0"].v.dtype == torch.float32
+    assert layer.embeddings["default_0"].tensors["v"].dtype == torch.float32
     torch.testing.assert_close(half.float(), expected, atol=0.15, rtol=0.15)
 
 

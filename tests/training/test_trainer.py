@@ -8,6 +8,7 @@ import torch
 from peft import get_peft_model
 
 import diffusers_motion_embed as dme
+from diffusers_motion_embed.adapter.registry import embedding_tensors
 from diffusers_motion_embed.architectures.encoding import encode_frames
 from diffusers_motion_embed.storage.files import CONFIG_NAME, WEIGHTS_NAME
 from diffusers_motion_embed.training import TrainingConfig, TrainingDivergedError, train_motion_embedding
@@ -98,7 +99,7 @@ def test_the_value_part_is_trained_through_its_debiasing(text_to_video, frames, 
     settings = {"max_train_steps": 1, "weight_decay": 0.0, "debias_in_training": through}
     train(text_to_video, frames, embedding={"debias": "centered"}, **settings)
     values = [
-        embedding.v
+        embedding.tensors["v"]
         for layer in text_to_video.unet._motion_embedding_registry.layers.values()
         for embedding in layer.embeddings.values()
     ]
@@ -163,8 +164,8 @@ def test_the_file_tells_how_it_was_made(text_to_video, frames, tmp_path):
 
 def test_full_grids_are_those_of_the_layers(text_to_video, frames):
     train(text_to_video, frames, embedding={"value_grid": "full"})
-    registry = dme.adapter.registry.registry_of(text_to_video.unet)
-    grids = {path: tuple(layer.embeddings["trained"].v.shape[:2]) for path, layer in registry.layers.items()}
+    tensors = embedding_tensors(text_to_video.unet, "trained")
+    grids = {path: tuple(parts["v"].shape[:2]) for path, parts in tensors.items()}
     assert grids["down_blocks.0.temp_attentions.0.transformer_blocks.0.attn1"] == (8, 8)
     assert grids["down_blocks.1.temp_attentions.0.transformer_blocks.0.attn2"] == (4, 4)
 
