@@ -68,9 +68,10 @@ def test_inspect_counts_no_position_part_as_a_layer(tmp_path, capsys):
     assert (found["parts"], found["layers"], found["numbers"]) == ("p", "none", "12")
 
 
-def test_inspect_of_nothing_is_the_error_of_loading(tmp_path):
-    with pytest.raises(EmbeddingNotFoundError):
+def test_inspect_of_nothing_ends_with_the_error_of_loading_in_words(tmp_path):
+    with pytest.raises(SystemExit, match="^error: There is no file nothing in .*; it holds no files") as ended:
         main(["inspect", str(tmp_path / "nothing")])
+    assert isinstance(ended.value.__cause__, EmbeddingNotFoundError)
 
 
 def test_card_knows_the_users_folder(unet, embedding_folder, tmp_path, monkeypatch):
