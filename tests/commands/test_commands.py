@@ -69,7 +69,7 @@ def test_inspect_counts_no_position_part_as_a_layer(tmp_path, capsys):
 
 
 def test_inspect_of_nothing_ends_with_the_error_of_loading_in_words(tmp_path):
-    with pytest.raises(SystemExit, match="^error: There is no file nothing in .*; it holds no files") as ended:
+    with pytest.raises(SystemExit, match=r"^error: There is no file nothing in .*; it holds no files") as ended:
         main(["inspect", str(tmp_path / "nothing")])
     assert isinstance(ended.value.__cause__, EmbeddingNotFoundError)
 
