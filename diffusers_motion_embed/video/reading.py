@@ -15,7 +15,7 @@ from diffusers_motion_embed.video.containers import VideoFile
 from diffusers_motion_embed.video.geometry import fit
 from diffusers_motion_embed.video.pictures import AnimatedPicture, PictureFolder, has_high_range, is_picture_inside
 from diffusers_motion_embed.video.source import Notes, Source
-from diffusers_motion_embed.video.times import Moments, Request, choose_moments, frames_on_screen
+from diffusers_motion_embed.video.times import Moments, Request, check_count, choose_moments, frames_on_screen
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +55,9 @@ class ReferenceClip:
             + (f", {self.source_fps:.4g} frames per second" if self.source_fps else ", without times"),
         ]
         if self.fps:
-            lines.append(f"  from second {self.times[0]:.2f} to {self.times[-1]:.2f}")
+            # A frame may have come long before the moment that it is read for.
+            seconds = f"frames that come at second {self.times[0]:.2f} to {self.times[-1]:.2f}"
+            lines.append(f"  {num_frames / self.fps:.2f} seconds, with {seconds}")
         return "\n".join(
             [*lines, *(f"  {note}" for note in self.notes), *(f"  Note: {each}" for each in self.warnings)]
         )
@@ -88,7 +90,8 @@ def read_video(path: str | Path, num_frames: int | None = None, **arguments: Unp
 
     Raises:
         VideoNotFoundError: If there is nothing at `path`.
-        VideoError: If it is empty, damaged, not a video, or shorter than asked for.
+        VideoError: If it is empty, damaged, not a video, or shorter than asked for, or if these are more than 20000
+            frames.
         ValueError: If a number is invalid, or numbers contradict each other.
         TypeError: If an argument is unknown.
     """
@@ -119,7 +122,8 @@ def read_reference(
     Args:
         path: A video file of any kind that FFmpeg reads, an animated GIF, WebP, AVIF or APNG, or a folder of pictures.
             Pictures are taken in the order of their names, with numbers in numerical order. Hidden files are skipped.
-        num_frames: How many frames to read; None reads all from the start on, or those of `num_seconds`.
+        num_frames: How many frames to read; None reads all from the start on, or those of `num_seconds`. More than
+            20000 are refused.
         height: Height in pixels. The frames are scaled to cover height and width, and cropped around the centre. By
             default it is the video's own.
         width: Width in pixels, in the same way.
@@ -137,7 +141,8 @@ def read_reference(
 
     Raises:
         VideoNotFoundError: If there is nothing at `path`.
-        VideoError: If it is empty, damaged, not a video, or shorter than asked for.
+        VideoError: If it is empty, damaged, not a video, or shorter than asked for, or if these are more than 20000
+            frames.
         ValueError: If a number is invalid, or numbers contradict each other.
     """
     request = _checked(Request(num_frames, start, stride, fps, start_seconds, num_seconds))
@@ -149,8 +154,9 @@ def read_reference(
     if not path.is_dir() and not path.is_file():
         raise VideoError(f"{path} is neither a file nor a folder.")
     source = _open(path, fps, background, Notes())
-    moments = choose_moments(request, source)
+    moments = choose_moments(request, source, path)
     pictures, times, size = _read_pictures(source, moments, height, width)
+    check_count(path, len(pictures), moments.rate)  # of a file that does not say its length
     if len(pictures) < (1 if moments.is_open else len(moments.times)):
         raise VideoError(_too_short(path, source, moments, len(pictures)))
     if source.damaged_after is not None:
