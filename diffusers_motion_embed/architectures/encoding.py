@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from diffusers_motion_embed.architectures.offloading import device_of
 from diffusers_motion_embed.architectures.table import find_architecture, patch_size
 from diffusers_motion_embed.errors import NotFiniteError, VideoError
+from diffusers_motion_embed.values import frames_in_words
 
 
 # Names that pipelines use for the factors by which their autoencoder shrinks pictures and clips.
@@ -48,7 +49,8 @@ def check_clip(pipe: Any, clip: np.ndarray, model: ModelMixin) -> None:
         fitting = [str(number) for number in (below, below + step) if number >= max(least, 2)]
         made = f"of the first and one of every {factor} that follow" if alone else f"of every {factor}"
         raise VideoError(
-            f"{type(pipe).__name__} cannot take {frames} frames, because its VAE makes one latent frame {made}"
+            f"{type(pipe).__name__} cannot take {frames_in_words(frames)}, because its VAE makes one latent frame "
+            + made
             + (f", and its model takes {patch_frames} latent frames at a time" if patch_frames > 1 else "")
             + (f", and it encodes {chunk} frames at a time" if step > factor * patch_frames else "")
             + f"; use {' or '.join(fitting)}."

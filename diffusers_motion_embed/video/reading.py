@@ -9,7 +9,7 @@ from typing import TypedDict, Unpack
 import numpy as np
 
 from diffusers_motion_embed.errors import VideoError, VideoNotFoundError
-from diffusers_motion_embed.values import expanded, optional_whole_number, whole_number
+from diffusers_motion_embed.values import expanded, frames_in_words, optional_whole_number, whole_number
 from diffusers_motion_embed.video.colour import background_colour
 from diffusers_motion_embed.video.containers import VideoFile
 from diffusers_motion_embed.video.geometry import fit
@@ -49,7 +49,7 @@ class ReferenceClip:
         """What was read and what was done to it, in a few lines."""
         (num_frames, height, width), (own_width, own_height) = self.frames.shape[:3], self.source_size
         lines = [
-            f"{self.path}: {num_frames} frames of {width} x {height}"
+            f"{self.path}: {frames_in_words(num_frames)} of {width} x {height}"
             + (f" at {self.fps:.4g} per second" if self.fps else ""),
             f"  shown as {own_width} x {own_height}"
             + (f", {self.source_fps:.4g} frames per second" if self.source_fps else ", without times"),
@@ -204,8 +204,9 @@ def _too_short(path: Path, source: Source, moments: Moments, found: int) -> str:
         span = f"picture {moments.times[0]:.0f} to {moments.times[-1]:.0f}"
     else:
         span = f"second {moments.times[0]:.2f} to {moments.times[-1]:.2f}"
-    stored = source.stored_frames
-    text = f"{path} is too short: {wanted} frames, from {span}, were asked for, and only {found} could be read"
+    stored, were = source.stored_frames, "was" if wanted == 1 else "were"
+    text = f"{path} is too short: {frames_in_words(wanted)}, from {span}, {were} asked for"
+    text += f", and only {found} could be read"
     if source.damaged_after is not None or source.is_cut:
         end = source.longest if source.damaged_after is None else source.damaged_after + 1 / (source.rate or 1.0)
         sound = round(end * (source.rate or 1.0))

@@ -230,6 +230,12 @@ def test_seconds_beyond_the_end_are_told(clip24):
         read_video(clip24, 16, fps=8, start_seconds=3)
 
 
+def test_one_frame_is_told_as_one(clip24):
+    assert "clip.mp4: 1 frame of 64 x 32" in read_reference(clip24, 1).summary()
+    with pytest.raises(VideoError, match=r"too short: 1 frame, from second 5\.00 to 5\.00, was asked for"):
+        read_reference(clip24, 1, start_seconds=5)
+
+
 @pytest.mark.parametrize(
     ("arguments", "count"),
     [
