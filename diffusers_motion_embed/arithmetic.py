@@ -85,7 +85,7 @@ def concatenate_motion_embeddings(
 
     Raises:
         MotionEmbeddingError: If one cannot be read. The kinds are those of `reverse_motion_embedding`.
-        IncompatibleEmbeddingError: If they differ in model class, timing, frame policy, layers, widths or value grids.
+        IncompatibleEmbeddingError: If model class, timing, frame policy, layers, parts, widths or grids differ.
         ValueError: If `sources` is empty, or is one path instead of a list.
     """
     if isinstance(sources, str | Path):
@@ -109,12 +109,12 @@ def concatenated_embedding(embeddings: list[Embedding]) -> Embedding:
     """`concatenate_motion_embeddings` in memory. The embeddings themselves do not change.
 
     Raises:
-        IncompatibleEmbeddingError: If they differ in model class, timing, frame policy, layers, widths or value grids.
+        IncompatibleEmbeddingError: If model class, timing, frame policy, layers, parts, widths or grids differ.
         ValueError: If `embeddings` is empty.
     """
     for embedding in embeddings[1:]:
-        shapes = _shapes(embeddings[0].tensors), _shapes(embedding.tensors)
-        _check_alike("layers, widths or value grids", *shapes)
+        _check_settings(embeddings[0].config, embedding.config)  # first: they explain why layers differ
+        _check_layers(embeddings[0].tensors, embedding.tensors)
     joined = combined_embedding(embeddings, [1.0] * len(embeddings), "cat")
     training = {"combination": "cat", "embeddings": [embedding.config.training for embedding in embeddings]}
     return Embedding(joined.config.changed(training=training), joined.tensors)
@@ -153,8 +153,7 @@ def combined_embedding(
         raise ValueError(f"A finite weight is needed for each of {len(embeddings)} embeddings, got {weights}.")
     configs = [embedding.config for embedding in embeddings]
     for config in configs[1:]:
-        for name in ("model_class", "timing", "frame_policy"):
-            _check_alike(name.replace("_", " "), getattr(configs[0], name), getattr(config, name))
+        _check_settings(configs[0], config)
     added, lengths = [_added(embedding) for embedding in embeddings], [config.num_latent_frames for config in configs]
     function, function_of_paths, total = COMBINATIONS[combination_type]
     num_latent_frames = total(lengths)
@@ -249,16 +248,25 @@ def _finest(grids: list[ValueGrid]) -> Any:
     return height, width
 
 
-def _shapes(tensors: EmbeddingTensors) -> dict[tuple[str, str], tuple[int, ...]]:
-    """Shapes by path and part, without the number of frames, in which embeddings may differ."""
-    return {
-        (path, part): (*tensor.shape[:-2], tensor.shape[-1])
-        for path, parts in tensors.items()
-        for part, tensor in parts.items()
-    }
+def _check_settings(first: MotionEmbeddingConfig, other: MotionEmbeddingConfig) -> None:
+    for name in ("model_class", "timing", "frame_policy"):
+        _check_alike(name.replace("_", " "), getattr(first, name), getattr(other, name))
+
+
+def _check_layers(first: EmbeddingTensors, other: EmbeddingTensors) -> None:
+    """Numbers of frames may differ, and nothing else."""
+    if different := sorted(first.keys() ^ other.keys()):
+        raise IncompatibleEmbeddingError(
+            f"Embeddings to combine must not differ in layers: only one of them has {different[0]}."
+        )
+    for path in first:
+        _check_alike(f"the parts of {path}", sorted(first[path]), sorted(other[path]))
+        for part, tensor in first[path].items():
+            _check_alike(f"the width of {path}", tensor.shape[-1], other[path][part].shape[-1])
+            grids = (tuple(each.shape[:-2]) for each in (tensor, other[path][part]))
+            _check_alike(f"the {'position' if part == 'p' else 'value'} grid of {path}", *grids)
 
 
 def _check_alike(what: str, first: object, other: object) -> None:
     if first != other:
-        shown = "" if isinstance(first, dict) else f": {first} and {other}"
-        raise IncompatibleEmbeddingError(f"Embeddings to combine must not differ in {what}{shown}.")
+        raise IncompatibleEmbeddingError(f"Embeddings to combine must not differ in {what}: {first} and {other}.")

@@ -40,6 +40,11 @@ def is_whole_number(value: Any, least: int) -> bool:
     return number is not None and number >= least
 
 
+def frames_in_words(number: int) -> str:
+    """So many frames, as messages say it."""
+    return f"{number} frame{'' if number == 1 else 's'}"
+
+
 def expanded(path: str | Path) -> Path:
     """The path, with "~" or "~name" at its start replaced by the user's folder; without such a user, as it is.
 

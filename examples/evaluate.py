@@ -42,6 +42,7 @@ from diffusers_motion_embed.commands.training_arguments import (
     count,
     frame_settings,
     make_configs,
+    names_given,
     parse_with_recipe,
     preview_fps,
     stored_form,
@@ -95,7 +96,19 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         given = getattr(options, name)
         if given and len(given) != len(names):
             parser.error(f"There are {len(names)} reference videos and {len(given)} {name}.")
+    if options.embeddings:
+        check_needless(parser, arguments)
     return options
+
+
+def check_needless(parser: argparse.ArgumentParser, arguments: list[str] | None) -> None:
+    """End with an error if options are given that only say how embeddings are learned, where none is."""
+    learning = argparse.ArgumentParser(add_help=False)
+    add_training(learning)
+    add_embedding(learning)
+    names = {*vars(learning.parse_args([])), "reference_prompts", "component", "fps"} - {"seed"}  # of clips too
+    if needless := sorted(names & names_given(parser, arguments)):
+        parser.error(f"--embeddings are learned already: leave out {', '.join(f'--{name}' for name in needless)}.")
 
 
 def learn(options: argparse.Namespace, pipe: Any, name: str, clip: ReferenceClip, prompt: str) -> str:

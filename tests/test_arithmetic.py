@@ -163,13 +163,35 @@ def test_where_it_comes_from_is_kept():
     }
 
 
+def changed(change):
+    """An embedding whose tensors at its layer are those that `change` makes of them."""
+    config, tensors = embedding()
+    return Embedding(config, change(PATH, tensors[PATH]))
+
+
 @pytest.mark.parametrize(
     ("other", "message"),
     [
-        pytest.param(embedding(1, grid=(2, 3)), "layers, widths or value grids", id="grid"),
+        pytest.param(embedding(1, grid=(2, 3)), rf"the value grid of {PATH}: \(2, 2\) and \(2, 3\)\.", id="grid"),
+        pytest.param(
+            changed(lambda path, parts: {"blocks.1": parts}), rf"layers: only one .* has {PATH}\.", id="layers"
+        ),
+        pytest.param(
+            changed(lambda path, parts: {path: {"qk": parts["qk"]}}),
+            rf"the parts of {PATH}: \['qk', 'v'\] and \['qk'\]\.",
+            id="parts",
+        ),
+        pytest.param(
+            changed(lambda path, parts: {path: {part: tensor[..., :2] for part, tensor in parts.items()}}),
+            rf"the width of {PATH}: 3 and 2\.",
+            id="width",
+        ),
         pytest.param(embedding(1, timing=(0.0, 0.5)), r"timing: None and \(0.0, 0.5\)", id="timing"),
         pytest.param(
-            Embedding(replace(embedding()[0], model_class="UNetMotionModel"), embedding()[1]),
+            Embedding(
+                replace(embedding()[0], model_class="UNetMotionModel"),
+                {"a layer of that model": embedding()[1][PATH]},
+            ),
             "model class: UNet3DConditionModel and UNetMotionModel",
             id="model-class",
         ),

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from diffusers_motion_embed.values import expanded
+from diffusers_motion_embed.values import expanded, frames_in_words
 
 
 def test_a_tilde_is_the_users_folder_wherever_there_is_such_a_user(tmp_path, monkeypatch):
@@ -21,3 +21,7 @@ def test_a_tilde_is_the_users_folder_wherever_there_is_such_a_user(tmp_path, mon
         assert expanded(given) == expanded(Path(given)) == found
     with pytest.raises(ValueError, match="must not be an empty text"):
         expanded("")
+
+
+def test_one_frame_is_one():
+    assert [frames_in_words(number) for number in (0, 1, 2)] == ["0 frames", "1 frame", "2 frames"]

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from diffusers_motion_embed.architectures.offloading import device_of
 from diffusers_motion_embed.architectures.table import find_architecture, patch_size
 from diffusers_motion_embed.errors import NotFiniteError, VideoError
+from diffusers_motion_embed.values import frames_in_words
 
 
 # Names that pipelines use for the factors by which their autoencoder shrinks pictures and clips.
@@ -43,13 +44,16 @@ def check_clip(pipe: Any, clip: np.ndarray, model: ModelMixin) -> None:
     least, chunk = factor * patch_frames - (factor - 1) * alone, CHUNKS.get(type(pipe.vae).__name__, 1)
     step = math.lcm(factor * patch_frames, chunk)
     if (frames - least) % step or frames < least:
-        nearest = max(least, least + round((frames - least) / step) * step)
+        below = frames - (frames - least) % step
+        # A single frame, which some VAEs take, has no motion.
+        fitting = [str(number) for number in (below, below + step) if number >= max(least, 2)]
         made = f"of the first and one of every {factor} that follow" if alone else f"of every {factor}"
         raise VideoError(
-            f"{type(pipe).__name__} cannot take {frames} frames, because its VAE makes one latent frame {made}"
+            f"{type(pipe).__name__} cannot take {frames_in_words(frames)}, because its VAE makes one latent frame "
+            + made
             + (f", and its model takes {patch_frames} latent frames at a time" if patch_frames > 1 else "")
             + (f", and it encodes {chunk} frames at a time" if step > factor * patch_frames else "")
-            + f"; use {nearest}, for instance."
+            + f"; use {' or '.join(fitting)}."
         )
     if not getattr(pipe, "free_noise_enabled", False):  # FreeNoise covers a long clip with windows
         find_architecture(model).check_frames(model, frames)

@@ -18,8 +18,8 @@ def as_clip(video: Video) -> np.ndarray:
     """One video as frames of 8-bit numbers.
 
     Args:
-        video: (frames, height, width, 3), uint8 or floats from 0 to 1; a tensor (frames, 3, height, width) of floats
-            from 0 to 1, as `output_type="pt"` gives; or a list of pictures of one size.
+        video: An array or a tensor, (frames, height, width, 3) or, as `output_type="pt"` gives, (frames, 3, height,
+            width), uint8 or floats from 0 to 1; or a list of pictures of one size.
 
     Returns:
         (frames, height, width, 3), uint8, with at least two frames.
@@ -28,15 +28,19 @@ def as_clip(video: Video) -> np.ndarray:
         VideoError: If it is anything else.
     """
     if isinstance(video, torch.Tensor):
-        if video.ndim != 4 or video.shape[1] != 3:
-            raise VideoError(f"A video as tensor must be (frames, 3, height, width), got {tuple(video.shape)}.")
-        clip = video.detach().float().cpu().permute(0, 2, 3, 1).numpy()
+        video = video.detach().cpu()
+        clip = (video.float() if video.is_floating_point() else video).numpy()  # numpy has no bfloat16
     elif isinstance(video, np.ndarray):
         clip = video
     else:
         clip = _stacked(video)
+    if clip.ndim == 4 and clip.shape[-1] != 3 and clip.shape[1] == 3:
+        clip = clip.transpose(0, 2, 3, 1)
     if clip.ndim != 4 or clip.shape[-1] != 3 or len(clip) < 2 or 0 in clip.shape:
-        raise VideoError(f"A video must be (frames, height, width, 3) with at least two frames, got {clip.shape}.")
+        raise VideoError(
+            "A video must be (frames, height, width, 3) or (frames, 3, height, width) with at least two frames, got "
+            f"{clip.shape}."
+        )
     if clip.dtype == np.uint8:
         return np.ascontiguousarray(clip)  # torch does not take reversed views
     if not np.issubdtype(clip.dtype, np.floating):

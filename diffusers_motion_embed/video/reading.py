@@ -9,13 +9,13 @@ from typing import TypedDict, Unpack
 import numpy as np
 
 from diffusers_motion_embed.errors import VideoError, VideoNotFoundError
-from diffusers_motion_embed.values import expanded, optional_whole_number, whole_number
+from diffusers_motion_embed.values import expanded, frames_in_words, optional_whole_number, whole_number
 from diffusers_motion_embed.video.colour import background_colour
 from diffusers_motion_embed.video.containers import VideoFile
 from diffusers_motion_embed.video.geometry import fit
 from diffusers_motion_embed.video.pictures import AnimatedPicture, PictureFolder, has_high_range, is_picture_inside
 from diffusers_motion_embed.video.source import Notes, Source
-from diffusers_motion_embed.video.times import Moments, Request, choose_moments, frames_on_screen
+from diffusers_motion_embed.video.times import Moments, Request, check_count, choose_moments, frames_on_screen
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,13 +49,15 @@ class ReferenceClip:
         """What was read and what was done to it, in a few lines."""
         (num_frames, height, width), (own_width, own_height) = self.frames.shape[:3], self.source_size
         lines = [
-            f"{self.path}: {num_frames} frames of {width} x {height}"
+            f"{self.path}: {frames_in_words(num_frames)} of {width} x {height}"
             + (f" at {self.fps:.4g} per second" if self.fps else ""),
             f"  shown as {own_width} x {own_height}"
             + (f", {self.source_fps:.4g} frames per second" if self.source_fps else ", without times"),
         ]
         if self.fps:
-            lines.append(f"  from second {self.times[0]:.2f} to {self.times[-1]:.2f}")
+            # A frame may have come long before the moment that it is read for.
+            seconds = f"frames that come at second {self.times[0]:.2f} to {self.times[-1]:.2f}"
+            lines.append(f"  {num_frames / self.fps:.2f} seconds, with {seconds}")
         return "\n".join(
             [*lines, *(f"  {note}" for note in self.notes), *(f"  Note: {each}" for each in self.warnings)]
         )
@@ -88,7 +90,8 @@ def read_video(path: str | Path, num_frames: int | None = None, **arguments: Unp
 
     Raises:
         VideoNotFoundError: If there is nothing at `path`.
-        VideoError: If it is empty, damaged, not a video, or shorter than asked for.
+        VideoError: If it is empty, damaged, not a video, or shorter than asked for, or if these are more than 20000
+            frames.
         ValueError: If a number is invalid, or numbers contradict each other.
         TypeError: If an argument is unknown.
     """
@@ -119,7 +122,8 @@ def read_reference(
     Args:
         path: A video file of any kind that FFmpeg reads, an animated GIF, WebP, AVIF or APNG, or a folder of pictures.
             Pictures are taken in the order of their names, with numbers in numerical order. Hidden files are skipped.
-        num_frames: How many frames to read; None reads all from the start on, or those of `num_seconds`.
+        num_frames: How many frames to read; None reads all from the start on, or those of `num_seconds`. More than
+            20000 are refused.
         height: Height in pixels. The frames are scaled to cover height and width, and cropped around the centre. By
             default it is the video's own.
         width: Width in pixels, in the same way.
@@ -137,7 +141,8 @@ def read_reference(
 
     Raises:
         VideoNotFoundError: If there is nothing at `path`.
-        VideoError: If it is empty, damaged, not a video, or shorter than asked for.
+        VideoError: If it is empty, damaged, not a video, or shorter than asked for, or if these are more than 20000
+            frames.
         ValueError: If a number is invalid, or numbers contradict each other.
     """
     request = _checked(Request(num_frames, start, stride, fps, start_seconds, num_seconds))
@@ -149,8 +154,9 @@ def read_reference(
     if not path.is_dir() and not path.is_file():
         raise VideoError(f"{path} is neither a file nor a folder.")
     source = _open(path, fps, background, Notes())
-    moments = choose_moments(request, source)
+    moments = choose_moments(request, source, path)
     pictures, times, size = _read_pictures(source, moments, height, width)
+    check_count(path, len(pictures), moments.rate)  # of a file that does not say its length
     if len(pictures) < (1 if moments.is_open else len(moments.times)):
         raise VideoError(_too_short(path, source, moments, len(pictures)))
     if source.damaged_after is not None:
@@ -198,8 +204,9 @@ def _too_short(path: Path, source: Source, moments: Moments, found: int) -> str:
         span = f"picture {moments.times[0]:.0f} to {moments.times[-1]:.0f}"
     else:
         span = f"second {moments.times[0]:.2f} to {moments.times[-1]:.2f}"
-    stored = source.stored_frames
-    text = f"{path} is too short: {wanted} frames, from {span}, were asked for, and only {found} could be read"
+    stored, were = source.stored_frames, "was" if wanted == 1 else "were"
+    text = f"{path} is too short: {frames_in_words(wanted)}, from {span}, {were} asked for"
+    text += f", and only {found} could be read"
     if source.damaged_after is not None or source.is_cut:
         end = source.longest if source.damaged_after is None else source.damaged_after + 1 / (source.rate or 1.0)
         sound = round(end * (source.rate or 1.0))

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import ceil
+from pathlib import Path
 
 from diffusers_motion_embed.errors import VideoError
 from diffusers_motion_embed.video.source import Source, TimedFrame
@@ -13,6 +14,9 @@ from diffusers_motion_embed.video.source import Source, TimedFrame
 _UNEVENNESS = 0.5
 # Seeking costs decoding from a key frame; most files have one every few seconds.
 _SEEK_GAP = 10.0
+# The most that one clip can be: a quarter of an hour of film, where models take hundreds of frames. What a wrong rate
+# asks for is more, and no memory holds it.
+MOST_FRAMES = 20_000
 
 
 @dataclass(frozen=True)
@@ -56,30 +60,46 @@ class Moments:
         yield tuple(run)
 
 
-def choose_moments(request: Request, source: Source) -> Moments:
-    """The moments that a request means for a source.
+def choose_moments(request: Request, source: Source, path: Path) -> Moments:
+    """The moments that a request means for a source, which was read from `path`.
 
     Raises:
-        VideoError: If seconds are asked of pictures without times.
+        VideoError: If seconds are asked of pictures without times, or more frames than one clip can be.
     """
     in_seconds = request.start_seconds is not None or request.num_seconds is not None
     if source.rate is None and in_seconds:
         raise VideoError("Pictures have no times: give fps, the rate at which they follow each other.")
     own = source.rate or 1.0
     rate = request.fps or own
-    num_frames = request.num_frames
+    count: float | None = request.num_frames
     if request.num_seconds is not None:
-        if num_frames is None:
-            num_frames = max(1, round(request.num_seconds * rate / request.stride))
+        if count is None:
+            count = request.num_seconds * rate / request.stride
         else:
-            rate = num_frames / request.num_seconds
+            rate = count / request.num_seconds
     first = request.start / rate if request.start_seconds is None else request.start_seconds
-    is_open = num_frames is None
-    if num_frames is None:
-        num_frames = max(1, ceil((source.longest - first) * rate / request.stride))
+    is_open = count is None
+    if count is None:
+        count = (source.longest - first) * rate / request.stride
+    shown_rate = rate / request.stride if source.rate else None
+    if is_open and source.end is None and source.stored_frames is None:
+        count = min(count, MOST_FRAMES + 1)  # how many there are is known when they are read
+    else:
+        check_count(path, count, shown_rate)
+    # A length that is given means the nearest number of frames, and what is left of a source all that begin in it.
+    num_frames = max(1, ceil(count) if is_open else round(count))
     times = tuple(first + number * request.stride / rate for number in range(num_frames))
-    given = rate != own
-    return Moments(times, rate / request.stride if source.rate else None, given, is_open, 0.5 / max(rate, own))
+    return Moments(times, shown_rate, rate != own, is_open, 0.5 / max(rate, own))
+
+
+def check_count(path: Path, count: float, rate: float | None) -> None:
+    """Raise a `VideoError` if so many frames of `path`, at `rate` per second, are more than one clip can be."""
+    if count > MOST_FRAMES:
+        at = "" if rate is None else f" at {rate:g} per second"
+        raise VideoError(
+            f"{path}: {count:.0f} frames{at} are too many for one clip, which has {MOST_FRAMES} at most. Ask for "
+            "fewer, with num_frames or num_seconds, or for a lower fps or a larger stride."
+        )
 
 
 def frames_on_screen(source: Source, moments: Moments) -> Iterator[TimedFrame]:
@@ -102,19 +122,25 @@ def _run_on_screen(
                 intervals.append(following.time - current.time)
             current, following = following, next(frames, None)
         if current is None or (following is None and not _stays_until(source, current, time)):
-            return
+            break
         yield current
-    if source.rate and current is not None and times[-1] - current.time > (1 + _UNEVENNESS) / source.rate:
-        intervals.append(times[-1] - current.time)  # a pause that is not over at the last moment
+    if source.rate and current is not None:
+        gone = _end(source, current) if following is None else following.time
+        if min(gone, times[-1]) - current.time > (1 + _UNEVENNESS) * min([1 / source.rate, *intervals]):
+            intervals.append(gone - current.time)  # a pause that goes on to the last moment, or to the end
 
 
 def _stays_until(source: Source, last: TimedFrame, time: float) -> bool:
     """Whether the last frame is still on screen at a moment. No frame follows it."""
-    length = 1 / (source.rate or 1.0)
-    end = last.time + length
+    return time < _end(source, last) - 0.1 / (source.rate or 1.0)
+
+
+def _end(source: Source, last: TimedFrame) -> float:
+    """When the last frame leaves the screen."""
+    end = last.time + 1 / (source.rate or 1.0)
     if source.end is not None and source.damaged_after is None and not source.is_cut:
         end = max(end, source.end)
-    return time < end - 0.1 * length
+    return end
 
 
 def _note_times(source: Source, moments: Moments, intervals: list[float]) -> None:
@@ -123,9 +149,9 @@ def _note_times(source: Source, moments: Moments, intervals: list[float]) -> Non
     lengths = [interval * source.rate for interval in intervals] or [1.0]
     if max(lengths) > 1 + _UNEVENNESS or min(lengths) < 1 - _UNEVENNESS:
         say = source.notes.add if moments.is_rate_given else source.notes.warn
-        say(
-            f"frames come at uneven times, {1000 * min(intervals):.0f} to {1000 * max(intervals):.0f} ms apart; read "
-            f"evenly, at {moments.rate:.4g} per second"
-        )
+        low, high, average = (f"{1000 * each:.0f}" for each in (min(intervals), max(intervals), 1 / source.rate))
+        # What is read may be even, and the rest of the source slower or faster.
+        apart = f"{low} to {high} ms apart" if low != high else f"{low} ms apart here and {average} ms on average"
+        say(f"frames come at uneven times, {apart}; read evenly, at {moments.rate:.4g} per second")
     if moments.rate > 1.02 * source.rate:
         source.notes.warn(f"there are {source.rate:.4g} frames per second, so that some are used more than once")

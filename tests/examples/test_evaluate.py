@@ -151,6 +151,16 @@ def test_another_embedding_in_the_same_folder_is_another_source(tmp_path):
         pytest.param(["a.mp4", "b/a.mp4"], "a name of its own", id="one-name-twice"),
         pytest.param(["a.mp4", "b.mp4", "--embeddings", "one"], "2 reference videos and 1 embeddings", id="too-few"),
         pytest.param(["a.mp4", "--reference_prompts", "a", "b"], "and 2 reference_prompts", id="too-many"),
+        pytest.param(
+            ["a.mp4", "--embeddings", "one", "--max_train_steps", 3, "--parts", "qk", "--seed", 1],
+            "--embeddings are learned already: leave out --max_train_steps, --parts.",
+            id="options-of-training",
+        ),
+        pytest.param(
+            ["a.mp4", "--embeddings", "one", "--reference_prompts", "a"],
+            "leave out --reference_prompts.",
+            id="prompt-of-training",
+        ),
     ],
 )
 def test_what_does_not_go_together_is_told(arguments, message, tmp_path, capsys):

@@ -22,6 +22,10 @@ CLIP[0, 0, 0] = (0, 128, 255)
         pytest.param(CLIP / 255, id="floats"),
         pytest.param((CLIP / 255).astype(np.float32), id="float32"),
         pytest.param(torch.from_numpy(CLIP).permute(0, 3, 1, 2) / 255, id="tensor"),
+        pytest.param(torch.from_numpy(CLIP).permute(0, 3, 1, 2), id="tensor-uint8"),
+        pytest.param(torch.from_numpy(CLIP), id="tensor-channels-last"),
+        pytest.param(torch.from_numpy(CLIP) / 255, id="tensor-channels-last-floats"),
+        pytest.param(CLIP.transpose(0, 3, 1, 2), id="array-channels-first"),
         pytest.param([Image.fromarray(frame) for frame in CLIP], id="pictures"),
         pytest.param(list(CLIP), id="arrays"),
         pytest.param(list(CLIP / 255), id="arrays-of-floats"),
@@ -53,7 +57,10 @@ def test_half_precision_loses_no_more_than_rounding():
         pytest.param(CLIP.astype(float), "within 0 and 1, got 0 to 255", id="floats-to-255"),
         pytest.param(CLIP / 255 * 2 - 1, "within 0 and 1, got -1 to 1", id="floats-from-minus-1"),
         pytest.param(np.full(CLIP.shape, np.nan), "within 0 and 1, got nan to nan", id="nan"),
-        pytest.param(torch.from_numpy(CLIP), r"must be \(frames, 3, height, width\)", id="tensor-channels-last"),
+        pytest.param(torch.from_numpy(CLIP).long(), "got int64", id="tensor-of-integers"),
+        pytest.param(
+            torch.from_numpy(CLIP)[0], r"\(frames, 3, height, width\) .*got \(4, 5, 3\)", id="tensor-one-picture"
+        ),
         pytest.param([Image.new("RGB", (4, 4)), Image.new("RGB", (4, 5))], "must have one size", id="sizes"),
         pytest.param([], "got list", id="empty"),
         pytest.param(3, "got int", id="no-video"),

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from diffusers_motion_embed import VideoError, read_reference, read_video
-from diffusers_motion_embed.video import containers
+from diffusers_motion_embed.video import containers, reading, times
 from tests.versions import skip_unwritten
 from tests.video.made import H264, encode, ffmpeg, numbered, numbers_of
 
@@ -77,6 +77,32 @@ def test_uneven_sources_are_read_evenly(tmp_path, suffix):
 def test_a_pause_that_is_not_over_at_the_end_is_told(tmp_path):
     path = write_uneven(tmp_path / "clip.mp4", [*(number / 30 for number in range(10)), 2.0, 2.1])
     assert any("uneven" in note for note in read_reference(path, 12, fps=8).notes)
+
+
+@pytest.fixture
+def two_pictures(tmp_path):
+    """The first stays for 0.1 seconds and the second for 3."""
+    images = [Image.fromarray(frame) for frame in numbered(2)]
+    images[0].save(tmp_path / "two.gif", save_all=True, append_images=images[1:], duration=[100, 3000])
+    return tmp_path / "two.gif"
+
+
+@pytest.mark.parametrize("num_frames", [None, 24, 20], ids=["all", "to-the-end", "a-part"])
+def test_a_long_last_picture_is_told_with_its_length(two_pictures, num_frames):
+    clip = read_reference(two_pictures, num_frames, fps=8)
+    assert clip.notes == ("frames come at uneven times, 100 to 3000 ms apart; read evenly, at 8 per second",)
+
+
+def test_even_frames_of_an_uneven_source_are_compared_with_its_average(two_pictures):
+    clip = read_reference(two_pictures, 2, fps=10)
+    assert clip.notes == (
+        "frames come at uneven times, 100 ms apart here and 1550 ms on average; read evenly, at 10 per second",
+    )
+
+
+def test_the_summary_says_how_long_a_clip_is(two_pictures):
+    summary = read_reference(two_pictures, 36, fps=12).summary()
+    assert "  3.00 seconds, with frames that come at second 0.00 to 0.10\n" in summary
 
 
 ANIMATED_TIMES = [0.0, 0.04, 0.08, 0.6, 0.7, 1.2, 1.24, 1.3]
@@ -202,6 +228,44 @@ def test_seconds_beyond_the_end_are_told(clip24):
     message = r"16 frames, from second 3\.00 to 4\.88, .* only 8 could be read of the 96 that it has"
     with pytest.raises(VideoError, match=message):
         read_video(clip24, 16, fps=8, start_seconds=3)
+
+
+def test_one_frame_is_told_as_one(clip24):
+    assert "clip.mp4: 1 frame of 64 x 32" in read_reference(clip24, 1).summary()
+    with pytest.raises(VideoError, match=r"too short: 1 frame, from second 5\.00 to 5\.00, was asked for"):
+        read_reference(clip24, 1, start_seconds=5)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "count"),
+    [
+        pytest.param({"fps": 10000.0}, "40000 frames at 10000 per second", id="all"),
+        pytest.param({"fps": 20000.0, "stride": 2}, "40000 frames at 10000 per second", id="stride"),
+        pytest.param({"fps": 10000.0, "num_seconds": 3}, "30000 frames at 10000 per second", id="seconds"),
+        pytest.param({"num_seconds": 3000}, "72000 frames at 24 per second", id="rate-of-the-file"),
+        pytest.param({"num_frames": 20001}, "20001 frames at 24 per second", id="number"),
+    ],
+)
+def test_more_frames_than_one_clip_can_be_are_refused_before_they_are_read(clip24, arguments, count, monkeypatch):
+    monkeypatch.setattr(reading, "frames_on_screen", None)
+    with pytest.raises(VideoError, match=rf"clip\.mp4: {count} are too many for one clip, which has 20000 at most"):
+        read_reference(clip24, **arguments)
+
+
+@pytest.fixture
+def bare_stream(tmp_path):
+    """48 frames in a file that does not say how many there are."""
+    return encode(tmp_path / "clip.h264", numbered(48), *H264, rate=24)
+
+
+@pytest.mark.parametrize("most", [48, 47])
+def test_where_the_number_of_frames_is_unknown_they_are_counted(bare_stream, most, monkeypatch):
+    monkeypatch.setattr(times, "MOST_FRAMES", most)
+    if most == 48:
+        assert numbers_of(read_video(bare_stream)) == list(range(48))
+    else:
+        with pytest.raises(VideoError, match="48 frames at 25 per second are too many"):
+            read_video(bare_stream)
 
 
 # Seeking
