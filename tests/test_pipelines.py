@@ -34,6 +34,13 @@ def test_the_call_keeps_its_signature():
     assert inspect.signature(enable_motion_embedding(make_text_to_video()).__call__) == plain
 
 
+def test_an_unknown_argument_is_refused_as_by_diffusers():
+    pipe = make_text_to_video()
+    for each in (pipe, enable_motion_embedding(make_text_to_video())):
+        with pytest.raises(TypeError, match=r"__call__\(\) got an unexpected keyword argument 'foo'"):
+            generate(each, foo=1)
+
+
 def test_a_saved_pipeline_names_the_class_of_diffusers(text_to_video, embedding_folder, tmp_path):
     plain = generate(text_to_video)
     text_to_video.load_motion_embedding(embedding_folder(text_to_video.unet))

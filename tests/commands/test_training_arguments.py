@@ -227,6 +227,7 @@ def test_what_is_said_of_a_part_needs_that_part(arguments, part, capsys):
     ("arguments", "message"),
     [
         (("--memory", "16GB"), "--memory says nothing without --estimate"),
+        (("--memory", "lots"), "--memory: A size of memory is a number and a unit (MB, GB, MiB, GiB), such as 16GB"),
         (("--checkpoints_total_limit", 2), "says nothing without --checkpointing_steps"),
         (("--hub_model_id", "someone/motion"), "--hub_model_id says nothing without --push_to_hub"),
         (("--license", "other"), "--license says nothing without --push_to_hub"),

@@ -187,7 +187,8 @@ def test_outside_of_a_region_nothing_moves(name):
         (torch.ones(1, 3, 4, 4), r"got shape \(1, 3, 4, 4\)"),
         (torch.ones(0, 4), r"got shape \(0, 4\)"),
         (torch.full((4, 4), 255, dtype=torch.uint8), "from 0 to 1, got 255 to 255. Divide"),
-        ([[0.5, float("nan")]], "from 0 to 1, got nan"),
+        ([[0.5, float("nan")]], "from 0 to 1, and some are NaN"),
+        (torch.ones(64, 64, 3), "A picture in colour has to be made one of brightness"),
     ],
 )
 def test_regions_that_make_no_sense_are_refused(mask, message):

@@ -15,11 +15,14 @@ from diffusers_motion_embed import (
     MotionEmbeddingConfig,
     TargetModulesError,
     UnsupportedModelError,
+    delete_motion_embedding,
+    disable_motion_embedding_layers,
     get_list_motion_embeddings,
     load_motion_embedding,
     register_motion_embedding,
     save_motion_embedding,
     set_motion_scale,
+    unload_motion_embedding,
 )
 from diffusers_motion_embed.architectures import find_architecture
 from diffusers_motion_embed.functional import DEBIAS_MODES
@@ -420,8 +423,14 @@ def test_the_two_doors_do_not_open_on_one_model(model, make_embedding, tmp_path)
     with pytest.raises(AdapterNameError, match="through a PeftModel already"):
         load_motion_embedding(model, folder)
     assert get_list_motion_embeddings(model) == {}
-    with pytest.raises(AdapterNameError, match=r"were loaded through PEFT.*such as set_adapter"):
-        set_motion_scale(model, 0.5)
+    for call in (
+        lambda: set_motion_scale(model, 0.5),
+        lambda: disable_motion_embedding_layers(model),
+        lambda: delete_motion_embedding(model, "default"),
+        lambda: unload_motion_embedding(model),
+    ):
+        with pytest.raises(AdapterNameError, match=r"were loaded through PEFT.*such as set_adapter"):
+            call()
     peft_model.unload()
     load_motion_embedding(model, folder)
     with pytest.raises(AdapterNameError, match="through load_motion_embedding already"):

@@ -130,6 +130,14 @@ def test_a_run_does_not_go_on_through_another_debiasing(tmp_path):
     assert train(tmp_path, resume="latest")
 
 
+def test_a_checkpoint_may_be_named_as_it_is_in_the_folder(tmp_path):
+    whole = train(tmp_path / "whole")
+    train(tmp_path / "parts", stop_after=4)
+    assert train(tmp_path / "parts", resume="checkpoint-3") == whole
+    with pytest.raises(CheckpointError, match=r"There is no .* in checkpoint-4. .* holds checkpoint-3"):
+        train(tmp_path / "parts", resume="checkpoint-4")
+
+
 def test_only_the_last_checkpoints_are_kept(tmp_path):
     train(tmp_path, limit=1)
     assert names(tmp_path) == ["checkpoint-6"]
