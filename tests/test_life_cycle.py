@@ -403,7 +403,7 @@ def test_unloading_takes_the_hook_of_the_timing_along(enabled_pipe, embedding_di
 
 # Interrupted in the middle
 
-CALLS_BY_THE_WAY = range(0, 40, 3)
+CALLS_BY_THE_WAY = range(0, 40, 8)
 
 
 def interrupt_after(monkeypatch, number):

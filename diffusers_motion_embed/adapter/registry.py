@@ -318,7 +318,12 @@ def remove_embedding(model: nn.Module, adapter_name: str) -> None:
 
 @contextlib.contextmanager
 def taken_off_on_error(model: nn.Module, adapter_name: str) -> Iterator[None]:
-    """Take a new embedding off again if something goes wrong. The others act as before then."""
+    """Take a new embedding off again if something goes wrong. The others act as before then.
+
+    Raises:
+        AdapterNameError: As in `check_new_name`, before anything is done.
+    """
+    check_new_name(model, adapter_name)
     before = registry_of(model)
     was_enabled, were_active = before.enabled, before.active
     try:

@@ -378,7 +378,7 @@ def _add_output(group: argparse._ActionsContainer) -> None:
     add("--memory", type=memory, help="Of your device, such as 16GB: --estimate marks what does not fit.")
     add("--checkpointing_steps", type=int, help="Save a checkpoint, checkpoint-N, after every this many steps.")
     add("--checkpoints_total_limit", type=int, help="Keep at most this many checkpoints.")
-    add("--resume_from_checkpoint", help='Folder of a checkpoint, or "latest" for the last one of --output_dir.')
+    add("--resume_from_checkpoint", help='Folder or name of a checkpoint, or "latest" for the last of --output_dir.')
     add("--save_spatial_lora", action="store_true", help="Keep the LoRA of debiased_hybrid, as spatial_lora.")
     add("--save_inverted_noise", action="store_true", help="Keep the reference's noise, see docs/training.md.")
     add("--report_to", type=tracker, help="A tracker of accelerate, such as tensorboard or wandb; or none.")
