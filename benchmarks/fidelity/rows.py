@@ -65,9 +65,11 @@ class Original:
         fidelity = {"lk_fidelity": track_fidelity(track(clip), self.tracks).score}
         if self.is_camera:
             shown, moved = self.scene.appearance.pattern, background_displacement(clip, seen)
-            told = displacement_told(self.scene.motion, shown, look.pattern, camera_points())
-            cosines = {"cosine": self.scene.motion.background_displacement(camera_points()), "told_cosine": told}
-            cosines = {name: displacement_cosine(moved, expected) for name, expected in cosines.items()}
+            expected = {"cosine": self.scene.motion.background_displacement(camera_points())}
+            if look.pattern != "plain":  # which has no phases to tell by
+                told = displacement_told(self.scene.motion, shown, look.pattern, camera_points())
+                expected["told_cosine"] = told
+            cosines = {name: displacement_cosine(moved, each) for name, each in expected.items()}
             return {**cosines, "same_pattern": look.pattern == shown, **fidelity}
         cosine, distance = object_fidelity(seen, self.scene.motion)
         return {"cosine": cosine, "distance": distance, **fidelity}

@@ -36,7 +36,7 @@ class SpatialQueryKey(LayerEmbedding):
         if part == "v":
             return super().offset(part, num_frames, grid, device)
         strength = self.scales[part] * self.state.timing.gate
-        fitted = strength * fit_frames(self.qk, num_frames, self.state.config.frame_policy)
+        fitted = strength * fit_frames(self.tensors[part], num_frames, self.state.config.frame_policy)
         return resample_grid(fitted, grid).flatten(0, 1)
 
 
@@ -76,7 +76,7 @@ class SpatialQueryKeyEmbedding:
         try:
             registry = registry_of(model)
             for path, layer in registry.layers.items():
-                layer.embeddings[NAME] = SpatialQueryKey(**tensors[path], state=registry.loaded[NAME])
+                layer.embeddings[NAME] = SpatialQueryKey(tensors[path], registry.loaded[NAME])
             parameters = {f"{path}.{part}": parts[part] for path, parts in tensors.items() for part in parts}
             with only_trained(model, parameters):
                 train(pipe, reference, parameters, config)

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from diffusers import attention_backend
 
 from diffusers_motion_embed import load_motion_embedding, set_motion_region
 from diffusers_motion_embed.functional import fit_frames, resample_grid
@@ -137,7 +138,6 @@ def test_sparse_attention_has_its_tokens_block_by_block(make_embedding):
     """Kandinsky 5's NABLA orders a frame's tokens by blocks of 8 x 8; each still gets the vector of its place."""
     name, clip, path = "Kandinsky5Transformer3DModel", Clip(1, 2, 32, 48), "visual_transformer_blocks.0.self_attention"
     model, specimen = make_model(name), ZOO[name]
-    model.set_attention_backend("flex")  # the others know no blocks
     config, tensors = embedding = make_embedding(
         model, value_grid="full", debias="identity", target_modules=[path], latent_height=32, latent_width=48
     )
@@ -146,7 +146,7 @@ def test_sparse_attention_has_its_tokens_block_by_block(make_embedding):
     load_motion_embedding(model, to_state_dict(embedding), config=config)
     watch(model, specimen, after)
     blocks = {"sta_mask": torch.ones(1, 1, 12, 12, dtype=torch.bool), "add_sta": True, "P": 0.9, "method": "topcdf"}
-    with torch.no_grad():
+    with torch.no_grad(), attention_backend("flex"):  # the others know no blocks
         model(**specimen.inputs(clip), sparse_params=blocks | {"to_fractal": True}, return_dict=False)
 
     vectors = fit_frames(resample_grid(tensors[path]["v"], (16, 24)), clip.frames)

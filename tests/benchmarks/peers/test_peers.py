@@ -132,7 +132,8 @@ def test_differences_of_space_time_features():
 
 def test_a_query_key_part_with_positions():
     qk = torch.arange(2 * 1 * 3 * 4.0).view(2, 1, 3, 4)
-    embedding = SpatialQueryKey(qk, torch.zeros(1, 1, 3, 4), EmbeddingState(make_config(num_frames=3)))
+    tensors = {"qk": qk, "v": torch.zeros(1, 1, 3, 4)}
+    embedding = SpatialQueryKey(tensors, EmbeddingState(make_config(num_frames=3)))
     offset = embedding.offset("qk", 3, (2, 1), torch.device("cpu"))
     assert torch.equal(offset, qk.flatten(0, 1))
 
