@@ -282,7 +282,8 @@ def capture_conditioning(
 @contextlib.contextmanager
 def seeded(seed: int) -> Iterator[None]:
     """Draw random numbers from a seed for a while. Afterwards every device goes on as if nothing had been drawn."""
-    accelerator = torch.accelerator.current_accelerator()
+    # Without one, torch 2.6 raises an error where later versions give None.
+    accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
     devices = range(torch.accelerator.device_count())  # a seed is for all; torch warns of several that are not named
     with torch.random.fork_rng(devices, device_type=accelerator.type if accelerator else "cpu"):
         torch.manual_seed(seed)
