@@ -223,4 +223,6 @@ def _are_copies(embeddings: list[EmbeddingTensors]) -> bool:
         {(path, part): tensor.cpu() for path, parts in each.items() for part, tensor in parts.items()}
         for each in embeddings
     )
-    return all(each.keys() == first.keys() and all(map(torch.equal, first.values(), each.values())) for each in others)
+    return all(
+        each.keys() == first.keys() and all(torch.equal(each[key], first[key]) for key in first) for each in others
+    )

@@ -79,11 +79,9 @@ class CheckpointConfig:
             if not found:
                 logger.warning("There is no checkpoint in %s; training begins anew.", self.output_dir)
             return found[-1] if found else None
-        folder, there = (
-            Path(self.resume_from_checkpoint),
-            {path.name: path for path in list_checkpoints(self.output_dir)},
-        )
+        folder = Path(self.resume_from_checkpoint)
         if not (folder / STATE_NAME).is_file():
+            there = {path.name: path for path in list_checkpoints(self.output_dir)}
             if str(folder) in there:
                 return there[str(folder)]
             names = list(there)

@@ -9,7 +9,7 @@ import diffusers_motion_embed as dme
 from diffusers_motion_embed import loaders
 from diffusers_motion_embed.adapter.registry import embedding_tensors, registry_of
 from diffusers_motion_embed.config import MotionEmbeddingConfig
-from diffusers_motion_embed.storage.files import to_state_dict
+from diffusers_motion_embed.storage.files import read_embedding, to_state_dict
 from diffusers_motion_embed.training import TrainingConfig, train_motion_embedding
 from tests.helpers import assert_unchanged, make_config, snapshot
 from tests.pipelines.conftest import FAMILIES, make_pipe
@@ -315,6 +315,17 @@ def test_copies_on_both_models_are_saved_as_one_and_different_ones_are_not(pipe,
     pipe.load_motion_embedding(**second, adapter_name="a", component="transformer_2", hotswap=True)
     with pytest.raises(dme.AdapterNameError, match="give its model instead of the pipeline"):
         pipe.save_motion_embedding(tmp_path / "b", "a")
+
+
+def test_copies_are_one_whatever_order_their_layers_were_made_in(pipe, make_embedding, tmp_path):
+    copies = dictionary(make_embedding, pipe, 1)
+    last = sorted(copies["config"].target_modules)[-1]
+    other = make_embedding(pipe.transformer_2, target_modules=[last], **GRID)
+    pipe.load_motion_embedding(to_state_dict(other), "other", config=other.config, component="transformer_2")
+    pipe.load_motion_embedding(**copies, adapter_name="a", component=BOTH)
+    assert read_embedding(pipe.save_motion_embedding(tmp_path / "a", "a")).num_layers == len(
+        copies["config"].target_modules
+    )
 
 
 def test_the_next_embedding_becomes_active_on_all_models_that_have_it(pipe, make_embedding):
