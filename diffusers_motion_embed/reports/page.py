@@ -1,7 +1,6 @@
 """The page that a training run leaves: one file, which needs no other."""
 
 import base64
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from diffusers_motion_embed.reports.validation import Measures, Validation, meas
 from diffusers_motion_embed.storage.atomic import replace_files
 from diffusers_motion_embed.storage.files import read_embedding
 from diffusers_motion_embed.values import expanded
-from diffusers_motion_embed.video.sheets import scaled
+from diffusers_motion_embed.video.sheets import scaled, webp
 
 
 TEMPLATE = Path(__file__).with_name("report_template.html")
@@ -90,11 +89,7 @@ def _row(validation: Validation, measures: Measures, picture: str, fps: float) -
 
 
 def _encoded(frames: np.ndarray, fps: float) -> str:
-    first, *others = scaled(frames, min(CLIP_WIDTH, frames.shape[2]))
-    file = io.BytesIO()
-    duration = round(1000 / fps)
-    first.save(file, "webp", save_all=True, append_images=others, duration=duration, loop=0, quality=80, method=6)
-    return base64.b64encode(file.getvalue()).decode()
+    return base64.b64encode(webp(scaled(frames, min(CLIP_WIDTH, frames.shape[2])), fps)).decode()
 
 
 def _curve(losses: Sequence[tuple[int, float]], title: str) -> Mapping[str, Any] | None:

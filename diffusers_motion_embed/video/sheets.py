@@ -1,5 +1,6 @@
 """Clips to look at: sheets of frames, and clips beside one another as one moving picture."""
 
+import io
 import textwrap
 from pathlib import Path
 
@@ -20,6 +21,22 @@ def scaled(frames: np.ndarray, width: int) -> list[Image.Image]:
     size = (width, max(1, round(frames.shape[1] * width / frames.shape[2])))
     method = Image.Resampling.NEAREST if width >= frames.shape[2] else Image.Resampling.LANCZOS
     return [Image.fromarray(frame).resize(size, method) for frame in frames]
+
+
+def webp(pictures: list[Image.Image], fps: float, *, lossless: bool = False) -> bytes:
+    """Pictures, one after the other, as an animated WebP that begins again.
+
+    Args:
+        pictures: All of one size.
+        fps: Frames per second.
+        lossless: Whether every pixel stays as it is, as pictures of few pixels need.
+    """
+    first, *others = pictures
+    file = io.BytesIO()
+    duration = round(1000 / fps)  # milliseconds
+    options = {"lossless": True} if lossless else {"quality": 80, "method": 6}
+    first.save(file, "WEBP", save_all=True, append_images=others, duration=duration, loop=0, **options)
+    return file.getvalue()
 
 
 def labelled_sheet(rows: list[list[tuple[str, Image.Image]]], wrap: bool = True) -> Image.Image:
@@ -55,12 +72,11 @@ def write_comparison(rows: list[list[tuple[str, np.ndarray]]], path: Path | str,
         width: The width of every clip in pixels.
     """
     clips = [[(text, scaled(frames, width)) for text, frames in row] for row in rows]
-    first, *others = [
+    pictures = [
         labelled_sheet([[(text, clip[number % len(clip)]) for text, clip in row] for row in clips])
         for number in range(max(len(clip) for row in clips for _, clip in row))
     ]
-    duration = round(1000 / fps)  # milliseconds
-    first.save(path, save_all=True, append_images=others, duration=duration, loop=0, quality=80, method=6)
+    Path(path).write_bytes(webp(pictures, fps))
 
 
 def contact_sheet(rows: list[tuple[str, np.ndarray]], columns: int = 8, width: int = 128) -> Image.Image:

@@ -12,7 +12,7 @@ from PIL import Image
 from diffusers_motion_embed import ReferenceClip
 from diffusers_motion_embed.metrics.motion import MIN_SEEN, STATIC_EXTENT
 from diffusers_motion_embed.metrics.tracking import Tracks
-from diffusers_motion_embed.video.sheets import scaled
+from diffusers_motion_embed.video.sheets import scaled, webp
 
 
 _renderings = itertools.count()
@@ -99,14 +99,10 @@ def note(text: str) -> str:
     return f'<p class="note">{html.escape(text)}</p>'
 
 
-def webp(frames: np.ndarray, fps: float) -> bytes:
+def moving_picture(frames: np.ndarray, fps: float) -> bytes:
     """An animated WebP of (frames, height, width, 3), uint8. Players show pictures of few pixels without blur."""
-    first, *others = _small(frames, CLIP_SIDE)
-    file = io.BytesIO()
-    few_pixels = max(first.size) < CLIP_SIDE
-    options = {"lossless": True} if few_pixels else {"quality": 80}
-    first.save(file, "WEBP", save_all=True, append_images=others, duration=round(1000 / fps), loop=0, **options)
-    return file.getvalue()
+    pictures = _small(frames, CLIP_SIDE)
+    return webp(pictures, fps, lossless=max(pictures[0].size) < CLIP_SIDE)
 
 
 def inline(content: bytes, kind: str) -> str:
@@ -130,7 +126,7 @@ def _figure(caption: str, source: str, kind: str) -> str:
 
 
 def _moving(frames: np.ndarray, fps: float) -> str:
-    return inline(webp(frames, fps), "webp")
+    return inline(moving_picture(frames, fps), "webp")
 
 
 def _still(frame: np.ndarray) -> str:

@@ -160,7 +160,7 @@ class Learning:
         learned = Acting(read_embedding(run.target))
         clip = self.workshop.clip(frames.shape[:3], run.preview_prompt, PREVIEW_SEED, learned)
         write_clip(clip, run.target / "preview", max(1, round(fps)), drawing.enlargement(clip))
-        (run.target / "reference.webp").write_bytes(drawing.webp(frames, fps))
+        (run.target / "reference.webp").write_bytes(drawing.moving_picture(frames, fps))
         return drawing.clips([("the reference", frames, fps), (run.preview_prompt, clip, fps)])
 
     def _told(self, run: Run) -> str:

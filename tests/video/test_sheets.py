@@ -1,9 +1,12 @@
 """Clips beside one another as a moving picture."""
 
+import io
+
 import numpy as np
+import pytest
 from PIL import Image, ImageSequence
 
-from diffusers_motion_embed.video.sheets import write_comparison
+from diffusers_motion_embed.video.sheets import webp, write_comparison
 
 
 def test_clips_of_any_size_and_length_move_beside_one_another(tmp_path):
@@ -19,3 +22,14 @@ def test_clips_of_any_size_and_length_move_beside_one_another(tmp_path):
     assert [frame[corner, 30] > 128 for frame in frames] == [False, True, False]  # begins again
     assert all(frame[70:90, 90].max() < 128 for frame in frames)
     assert frames[0].shape[1] == 2 * 60 + 3 * 4
+
+
+@pytest.mark.parametrize("lossless", [True, False])
+def test_pixels_stay_as_they_are_where_asked_for(lossless):
+    frames = np.random.default_rng(0).integers(0, 256, (3, 8, 12, 3), np.uint8)
+    with Image.open(io.BytesIO(webp(list(map(Image.fromarray, frames)), fps=8, lossless=lossless))) as picture:
+        read = [
+            (np.asarray(frame.convert("RGB")), frame.info["duration"]) for frame in ImageSequence.Iterator(picture)
+        ]
+    assert [duration for _, duration in read] == [125] * 3
+    assert np.array_equal([pixels for pixels, _ in read], frames) == lossless
