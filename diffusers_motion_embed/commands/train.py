@@ -157,39 +157,59 @@ def write_results(
     accelerator: Any,
     losses: list[Any],
 ) -> None:
-    """The embedding's folder: its files, validation videos, a report, a preview; on request on the Hub too."""
+    """The embedding's folder: its files, validation videos, a report, a preview; on request on the Hub too.
+
+    Raises:
+        SystemExit: If Ctrl-C stops what comes after the embedding's files.
+    """
 
     def save(**arguments: Any) -> None:
         pipe.save_motion_embedding(output_dir, ADAPTER_NAME, **stored_form(options), **arguments)
 
     save()
-    remove_results(output_dir)  # of a motion that was there before; not earlier, since saving may fail
-    if options.save_inverted_noise:
-        save_inverted_noise(output_dir, invert_clip(pipe, clip.frames, call_arguments=options.call_arguments))
+    try:
+        remove_results(output_dir)  # of a motion that was there before; not earlier, since saving may fail
+        if options.save_inverted_noise:
+            save_inverted_noise(output_dir, invert_clip(pipe, clip.frames, call_arguments=options.call_arguments))
+        if options.validation_prompt:
+            write_validation(options, pipe, clip, output_dir, accelerator, losses, save)
+        else:
+            print(without_report(prompt))
+        if options.push_to_hub:
+            hub = {"repo_id": options.hub_model_id, "token": options.hub_token, "license": options.license}
+            save(push_to_hub=True, with_inverted_noise=options.save_inverted_noise, **hub)
+    except KeyboardInterrupt:
+        raise SystemExit(f"Stopped. The motion embedding is in {output_dir}; what goes with it is incomplete.") from None
+    print(f"The motion embedding is in {output_dir}")
+
+
+def write_validation(
+    options: argparse.Namespace,
+    pipe: Any,
+    clip: ReferenceClip,
+    output_dir: Path,
+    accelerator: Any,
+    losses: list[Any],
+    save: Callable[[], None],
+) -> None:
+    """Videos of the validation prompts, a report and a preview; with --select, of the best checkpoint."""
     prompts, fps = options.validation_prompt, preview_fps(options, clip)
 
     def make_clip(prompt: str) -> np.ndarray:
         return generate_clip(pipe, options, clip.frames, prompt, options.seed)
 
-    if prompts and options.select == "best":
+    if options.select == "best":
         print(select_best(pipe, output_dir, clip.frames, prompts, make_clip, ADAPTER_NAME))
         save()
-    if prompts:
-        validations = validate(pipe, prompts, make_clip)
-        for path, shown in zip(write_videos(output_dir, clip.frames, validations, fps), validations, strict=True):
-            print(f"{path}: {shown.prompt}")
-            track_video(accelerator, path.stem, shown.moved, fps, options.max_train_steps)
-        measures = measure_all(validations, clip.frames)
-        keep_figures(pipe, measures)
-        save()  # with the figures, for the model card
-        title = "Loss on samples kept aside"
-        print(write_report(output_dir, clip.frames, validations, losses, measures=measures, loss_title=title, fps=fps))
-    else:
-        print(without_report(prompt))
-    if options.push_to_hub:
-        hub = {"repo_id": options.hub_model_id, "token": options.hub_token, "license": options.license}
-        save(push_to_hub=True, with_inverted_noise=options.save_inverted_noise, **hub)
-    print(f"The motion embedding is in {output_dir}")
+    validations = validate(pipe, prompts, make_clip)
+    for path, shown in zip(write_videos(output_dir, clip.frames, validations, fps), validations, strict=True):
+        print(f"{path}: {shown.prompt}")
+        track_video(accelerator, path.stem, shown.moved, fps, options.max_train_steps)
+    measures = measure_all(validations, clip.frames)
+    keep_figures(pipe, measures)
+    save()  # with the figures, for the model card
+    title = "Loss on samples kept aside"
+    print(write_report(output_dir, clip.frames, validations, losses, measures=measures, loss_title=title, fps=fps))
 
 
 def keep_figures(pipe: Any, measures: Sequence[Measures]) -> None:

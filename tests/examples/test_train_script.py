@@ -305,6 +305,24 @@ def test_control_c_saves_and_the_run_goes_on_to_the_same_bytes(base, tmp_path, r
     assert files[0].read_bytes() == files[1].read_bytes()
 
 
+def test_control_c_during_the_validation_says_where_the_embedding_is(base, tmp_path):
+    arguments = (*base, "--reference_video", REFERENCE, "--prompt", "a red bar", *SMALL, "--max_train_steps", 2)
+    arguments += ("--validation_prompt", "a blue ring", "--num_inference_steps", 1000, "--output_dir", tmp_path)
+    command = [sys.executable, "examples/train_motion_embedding.py", *map(str, arguments)]
+    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    said = ""
+    while not re.search(r" [1-9]\d*/1000 ", said):  # the pipeline's progress bar
+        piece = process.stderr.read(20)
+        assert piece, said
+        said += piece
+    process.send_signal(signal.SIGINT)
+    said += process.stderr.read()
+    assert process.wait() == 1
+    assert f"Stopped. The motion embedding is in {tmp_path}" in said
+    assert "Traceback" not in said
+    assert (tmp_path / WEIGHTS_NAME).exists()
+
+
 def test_captions_come_from_files_and_figures_go_to_a_tracker(base, tmp_path, run_here):
     videos = [tmp_path / "one.mp4", tmp_path / "two.mp4"]
     for video in videos:
