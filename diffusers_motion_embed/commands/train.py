@@ -179,7 +179,9 @@ def write_results(
             hub = {"repo_id": options.hub_model_id, "token": options.hub_token, "license": options.license}
             save(push_to_hub=True, with_inverted_noise=options.save_inverted_noise, **hub)
     except KeyboardInterrupt:
-        raise SystemExit(f"Stopped. The motion embedding is in {output_dir}; what goes with it is incomplete.") from None
+        raise SystemExit(
+            f"Stopped. The motion embedding is in {output_dir}; what goes with it is incomplete."
+        ) from None
     print(f"The motion embedding is in {output_dir}")
 
 
