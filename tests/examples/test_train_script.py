@@ -37,6 +37,20 @@ def run(*arguments, start=("examples/train_motion_embedding.py",), **options):
     return subprocess.run(command, **{"cwd": ROOT, **options}, capture_output=True, text=True, timeout=300)
 
 
+def interrupted(command, pattern):
+    """What a command says that gets a Ctrl-C as soon as it has said what the pattern matches, and ends with 1."""
+    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    said = ""
+    while not re.search(pattern, said):
+        piece = process.stderr.read(20)
+        assert piece, said
+        said += piece
+    process.send_signal(signal.SIGINT)
+    said += process.stderr.read()
+    assert process.wait() == 1
+    return said
+
+
 @pytest.fixture
 def run_here(monkeypatch):
     """A function that runs the script in this process, which saves the time for imports."""
@@ -286,15 +300,7 @@ def test_control_c_saves_and_the_run_goes_on_to_the_same_bytes(base, tmp_path, r
     arguments = (*base, "--reference_video", REFERENCE, "--prompt", "a red bar", *SMALL, "--max_train_steps", 150)
     command = [sys.executable, "examples/train_motion_embedding.py", *map(str, arguments)]
     command += ["--output_dir", str(tmp_path / "out")]
-    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
-    said = ""
-    while not re.search(r" [1-9]\d*/150 ", said):  # the progress bar after the first steps
-        piece = process.stderr.read(20)
-        assert piece, said
-        said += piece
-    process.send_signal(signal.SIGINT)
-    said += process.stderr.read()
-    assert process.wait() == 1
+    said = interrupted(command, r" [1-9]\d*/150 ")  # the progress bar after the first steps
     assert "Stopped after step" in said
     assert "--resume_from_checkpoint latest" in said
     (checkpoint,) = (tmp_path / "out").glob("checkpoint-*")
@@ -309,15 +315,7 @@ def test_control_c_during_the_validation_says_where_the_embedding_is(base, tmp_p
     arguments = (*base, "--reference_video", REFERENCE, "--prompt", "a red bar", *SMALL, "--max_train_steps", 2)
     arguments += ("--validation_prompt", "a blue ring", "--num_inference_steps", 1000, "--output_dir", tmp_path)
     command = [sys.executable, "examples/train_motion_embedding.py", *map(str, arguments)]
-    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
-    said = ""
-    while not re.search(r" [1-9]\d*/1000 ", said):  # the pipeline's progress bar
-        piece = process.stderr.read(20)
-        assert piece, said
-        said += piece
-    process.send_signal(signal.SIGINT)
-    said += process.stderr.read()
-    assert process.wait() == 1
+    said = interrupted(command, r" [1-9]\d*/1000 ")  # the pipeline's progress bar
     assert f"Stopped. The motion embedding is in {tmp_path}" in said
     assert "Traceback" not in said
     assert (tmp_path / WEIGHTS_NAME).exists()
