@@ -34,7 +34,8 @@ def webp(pictures: list[Image.Image], fps: float, *, lossless: bool = False) -> 
     first, *others = pictures
     file = io.BytesIO()
     duration = round(1000 / fps)  # milliseconds
-    options = {"lossless": True} if lossless else {"quality": 80, "method": 6}
+    # Pillow's slowest method takes three to nine times as long, for 2 to 16 % fewer bytes.
+    options = {"lossless": True} if lossless else {"quality": 80}
     first.save(file, "WEBP", save_all=True, append_images=others, duration=duration, loop=0, **options)
     return file.getvalue()
 
