@@ -20,11 +20,11 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from diffusers_motion_embed.adapter.registry import registry_of
-from diffusers_motion_embed.architectures import supported_models
 from diffusers_motion_embed.architectures.bare import bare_models
+from diffusers_motion_embed.architectures.checks import check_pipeline
 from diffusers_motion_embed.architectures.conditioning import capture_conditioning
 from diffusers_motion_embed.architectures.encoding import check_clip, check_finite, encode_frames
-from diffusers_motion_embed.architectures.noising import ContinuousDiffusion, Flow, check_timesteps, noising_of
+from diffusers_motion_embed.architectures.noising import ContinuousDiffusion, Flow, noising_of
 from diffusers_motion_embed.architectures.offloading import device_of, offload_models
 from diffusers_motion_embed.errors import EmbeddingFileError, EmbeddingNotFoundError, UnsupportedModelError
 from diffusers_motion_embed.frames import Clip, as_frames
@@ -70,16 +70,12 @@ def invert_clip(
 
     Raises:
         UnsupportedModelError: If the pipeline has no model that takes motion embeddings, has another kind of
-            schedule, or counts noise in a way of its own.
+            schedule, counts noise in a way of its own, or is spread over devices.
         VideoError: If the clip is of the wrong kind or size.
         NotFiniteError: If the VAE or the model produces infinite numbers or NaN.
     """
     frames, num_inference_steps = as_frames(frames), whole_number("num_inference_steps", num_inference_steps, 1)
-    models = supported_models(pipe)
-    if not models:
-        raise UnsupportedModelError(f"{type(pipe).__name__} has no model that takes motion embeddings.")
-    component, model = next(iter(models.items()))
-    check_timesteps(model)
+    component, model = check_pipeline(pipe, purpose="inverted")
     noising = noising_of(pipe.scheduler)
     if isinstance(noising, ContinuousDiffusion):
         raise UnsupportedModelError(

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException
 
+from diffusers_motion_embed.architectures.checks import check_pipeline
 from diffusers_motion_embed.architectures.encoding import check_clip
 from diffusers_motion_embed.config import MotionEmbeddingConfig
 from diffusers_motion_embed.errors import UnsupportedModelError
@@ -29,7 +30,6 @@ from diffusers_motion_embed.estimate.stages import (
     training_stage,
 )
 from diffusers_motion_embed.estimate.weightless import settings_folder, weightless_pipeline
-from diffusers_motion_embed.training.checks import check_pipeline
 from diffusers_motion_embed.training.config import TrainingConfig
 from diffusers_motion_embed.training.recipes import settings_for
 

@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 from diffusers.models.modeling_utils import ModelMixin
 
-from diffusers_motion_embed.architectures import find_architecture, supported_models
+from diffusers_motion_embed.architectures import find_architecture
 from diffusers_motion_embed.architectures.conditioning import call_parameters, gives_text
 from diffusers_motion_embed.architectures.encoding import check_clip
-from diffusers_motion_embed.architectures.noising import check_timesteps, noising_of
 from diffusers_motion_embed.config import MotionEmbeddingConfig
-from diffusers_motion_embed.errors import UnsupportedModelError, VideoError
+from diffusers_motion_embed.errors import VideoError
 from diffusers_motion_embed.training.config import TrainingConfig
 from diffusers_motion_embed.training.losses import LOSSES
 from diffusers_motion_embed.training.recipes import OF_PARTS
@@ -23,47 +22,6 @@ from diffusers_motion_embed.training.recipes import OF_PARTS
 logger = logging.getLogger(__name__)
 
 COMPRESSION_NOISE = 8  # of 255
-
-
-def check_pipeline(pipe: Any, component: str | None = None, *, adds_noise: bool = True) -> tuple[str, ModelMixin]:
-    """Name and model of the component that is trained.
-
-    Args:
-        pipe: The pipeline.
-        component: Name of one of its models that take motion embeddings; the first by default.
-        adds_noise: Whether the model is to see noisy clips, as in training. Tracking shows it none.
-
-    Raises:
-        UnsupportedModelError: If the pipeline cannot be trained.
-    """
-    models = supported_models(pipe)
-    missing = [name for name in ("vae", "scheduler") if getattr(pipe, name, None) is None]
-    if not models or missing:
-        raise UnsupportedModelError(
-            f"{type(pipe).__name__} cannot be trained: it has "
-            + (f"no {', '.join(missing)}." if models else "no model that takes motion embeddings.")
-        )
-    component = component or next(iter(models))
-    if component not in models:
-        raise UnsupportedModelError(
-            f"{type(pipe).__name__} has no {component!r} that takes motion embeddings; it has {', '.join(models)}."
-        )
-    model = models[component]
-    if adds_noise:
-        check_timesteps(model)
-        noising_of(pipe.scheduler)
-    # A pipeline's map may also be the name of one device. One device has several names, so maps are not compared.
-    maps = (getattr(each, "hf_device_map", None) for each in (pipe, model))
-    if any(isinstance(each, Mapping) and len({str(device) for device in each.values()}) > 1 for each in maps):
-        raise UnsupportedModelError(
-            "The pipeline's components are spread over devices by a device map. Train with the model on one device: "
-            "call pipe.reset_device_map(), then pipe.to(device) or pipe.enable_model_cpu_offload()."
-        )
-    if getattr(model.config, "image_condition_type", None) == "token_replace":
-        raise UnsupportedModelError(
-            f"This {type(model).__name__} gets its first frame among the noisy ones, which training cannot give yet."
-        )
-    return component, model
 
 
 def as_prompts(prompt: Any) -> list[str | None]:

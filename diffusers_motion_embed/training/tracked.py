@@ -16,6 +16,7 @@ from diffusers_motion_embed.adapter.registry import add_embedding, check_new_nam
 from diffusers_motion_embed.adapter.selection import select_layers
 from diffusers_motion_embed.architectures import find_architecture
 from diffusers_motion_embed.architectures.bare import bare_models
+from diffusers_motion_embed.architectures.checks import check_pipeline
 from diffusers_motion_embed.architectures.encoding import check_clip, encode_frames
 from diffusers_motion_embed.config import MotionEmbeddingConfig
 from diffusers_motion_embed.errors import VideoError
@@ -23,7 +24,7 @@ from diffusers_motion_embed.frames import Clip, as_clips
 from diffusers_motion_embed.functional import PATH_WIDTH, resample_frames, with_time
 from diffusers_motion_embed.loaders import LoadReport
 from diffusers_motion_embed.storage.embedding import Embedding
-from diffusers_motion_embed.training.checks import COMPRESSION_NOISE, check_pipeline
+from diffusers_motion_embed.training.checks import COMPRESSION_NOISE
 from diffusers_motion_embed.training.preparation import complete_config, slow_path
 
 
@@ -77,7 +78,7 @@ def track_motion_embedding(
     clips = as_clips(frames)
     if len(clips) > 1:
         raise ValueError(f"One clip is tracked at a time; got {len(clips)}.")
-    component, model = check_pipeline(pipe, embedding_config.component, adds_noise=False)
+    component, model = check_pipeline(pipe, embedding_config.component, purpose="tracked", adds_noise=False)
     check_new_name(model, adapter_name)
     (positions,) = select_layers(model, embedding_config)
     check_clip(pipe, clips[0], model)

@@ -15,6 +15,7 @@ from diffusers_motion_embed.adapter.registry import check_new_name, in_training
 from diffusers_motion_embed.adapter.selection import select_layers
 from diffusers_motion_embed.architectures import find_architecture, noise_levels, supported_models
 from diffusers_motion_embed.architectures.bare import bare_models
+from diffusers_motion_embed.architectures.checks import check_pipeline
 from diffusers_motion_embed.architectures.conditioning import Conditioning, capture_conditioning, seeded
 from diffusers_motion_embed.architectures.encoding import encode_frames
 from diffusers_motion_embed.architectures.noising import noising_of
@@ -26,7 +27,7 @@ from diffusers_motion_embed.loaders import LoadReport
 from diffusers_motion_embed.storage.embedding import Embedding
 from diffusers_motion_embed.storage.files import write_embedding
 from diffusers_motion_embed.training.checkpoints import CheckpointConfig, read_state, tidy, write_state
-from diffusers_motion_embed.training.checks import as_prompts, check_options, check_pipeline, check_references
+from diffusers_motion_embed.training.checks import as_prompts, check_options, check_references
 from diffusers_motion_embed.training.config import TrainingConfig
 from diffusers_motion_embed.training.features import kept_features, source_of
 from diffusers_motion_embed.training.guard import Guard

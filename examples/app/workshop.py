@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from diffusers_motion_embed import MotionEmbeddingConfig
+from diffusers_motion_embed.architectures.checks import check_pipeline
 from diffusers_motion_embed.commands.base_pipeline import generate_clip, generation_settings, load_pipeline
 from diffusers_motion_embed.functional import Debias
 from diffusers_motion_embed.metrics import as_clip
@@ -28,7 +29,6 @@ from diffusers_motion_embed.training import (
     train_motion_embedding,
 )
 from diffusers_motion_embed.training.checkpoints import list_checkpoints
-from diffusers_motion_embed.training.checks import check_pipeline
 
 
 ADAPTER_NAME = "motion"

@@ -15,7 +15,7 @@ from torch.overrides import TorchFunctionMode
 import diffusers_motion_embed as dme
 from diffusers_motion_embed import MotionEmbeddingError, NotFiniteError, UnsupportedModelError, VideoError
 from diffusers_motion_embed.adapter.registry import embedding_tensors, registry_of
-from diffusers_motion_embed.training import TrainingConfig, train_motion_embedding
+from diffusers_motion_embed.training import TrainingConfig, track_motion_embedding, train_motion_embedding
 from tests.helpers import assert_unchanged, snapshot
 from tests.pipelines.conftest import FAMILIES, make_pipe
 from tests.pipelines.transformers import UNTRAINED
@@ -178,6 +178,42 @@ def test_models_whose_pipelines_count_noise_in_ways_of_their_own_are_refused(fam
     pipe.transformer.register_forward_pre_hook(lambda *call: seen.append(call[2]["timestep"].max()), with_kwargs=True)
     family.generate(pipe)
     assert max(seen) < 5
+
+
+def without_vae(pipe):
+    pipe.vae = None
+
+
+def with_a_device_map(pipe):
+    pipe.transformer.hf_device_map = {"": "cpu", "proj_out": "disk"}  # as diffusers notes it
+
+
+def with_the_first_frame_among_noisy_ones(pipe):
+    pipe.transformer.register_to_config(image_condition_type="token_replace")
+
+
+CANNOT_RUN = {
+    without_vae: "it has no vae",
+    with_a_device_map: "while its components are spread over devices by a device map",
+    with_the_first_frame_among_noisy_ones: "yet: this HunyuanVideoTransformer3DModel gets its first frame",
+}
+RUNS = {
+    "trained": lambda family, pipe: train(family, pipe),
+    "tracked": lambda family, pipe: track_motion_embedding(pipe, family.frames(), progress_bar=False),
+    "inverted": lambda family, pipe: dme.invert_clip(pipe, family.frames(), progress_bar=False),
+}
+
+
+@pytest.mark.parametrize("run", RUNS.values(), ids=RUNS)
+@pytest.mark.parametrize(("change", "message"), CANNOT_RUN.items(), ids=[each.__name__ for each in CANNOT_RUN])
+def test_models_that_cannot_be_run_are_refused_whatever_they_are_run_for(change, message, run):
+    family = FAMILIES["HunyuanVideo"]
+    pipe = make_pipe(family)
+    change(pipe)
+    before, done = snapshot(pipe.transformer), next(name for name, each in RUNS.items() if each is run)
+    with pytest.raises(UnsupportedModelError, match=f"HunyuanVideoPipeline cannot be {done}.*{message}"):
+        run(family, pipe)
+    assert_unchanged(pipe.transformer, before)
 
 
 def test_latents_that_overflow_are_found_before_the_first_step():
