@@ -69,8 +69,9 @@ def invert_clip(
         clip.
 
     Raises:
-        UnsupportedModelError: If the pipeline has no model that takes motion embeddings, has another kind of
-            schedule, counts noise in a way of its own, or is spread over devices.
+        UnsupportedModelError: If the pipeline has no model that takes motion embeddings, no VAE or no scheduler, has
+            another kind of schedule, counts noise in a way of its own, is spread over devices, or gives its model the
+            first frame among noisy ones.
         VideoError: If the clip is of the wrong kind or size.
         NotFiniteError: If the VAE or the model produces infinite numbers or NaN.
     """
