@@ -52,7 +52,11 @@ def parse_arguments(description: str, arguments: list[str] | None = None) -> arg
     add_base(parser.add_argument_group("base model"))
     _add_reference(parser.add_argument_group("reference"))
     training = parser.add_argument_group("training")
-    training.add_argument("--tracked", action="store_true", help="Train nothing: follow points, which gives a path.")
+    training.add_argument(
+        "--tracked",
+        action="store_true",
+        help="Train nothing: follow points, which gives a path, or a camera on a grid.",
+    )
     add_training(training)
     add_embedding(parser.add_argument_group("embedding"))
     _add_output(parser.add_argument_group("output"))

@@ -184,6 +184,7 @@ def test_tracking_has_a_path_alone_and_trains_nothing():
     _, embedding = configs("--tracked", *base)
     assert (embedding.parts, embedding.timing, embedding.position_grid) == (("p",), (0.0, 0.5), (1, 1))
     assert configs("--tracked", "--timing", 0.1, 0.6)[1].timing == (0.1, 0.6)
+    assert configs("--tracked", "--position_grid", 4, 4)[1].position_grid == (4, 4)  # of a camera
     assert configs("--tracked", "--seed", 3, "--validation_prompt", "a ring")[0].seed == 3  # of the validation videos
 
 

@@ -1,6 +1,5 @@
 """Embeddings from tracked motion: the path is what was drawn, every family takes it or says why not."""
 
-import cv2
 import numpy as np
 import pytest
 import torch
@@ -10,67 +9,13 @@ from diffusers_motion_embed import AdapterNameError, MotionEmbeddingConfig, Targ
 from diffusers_motion_embed.adapter.registry import embedding_tensors, registry_of
 from diffusers_motion_embed.architectures import find_architecture
 from diffusers_motion_embed.training import track_motion_embedding
-from diffusers_motion_embed.training.tracked import follow_motion, latent_path
+from diffusers_motion_embed.training.following import come_from, follow_camera
+from diffusers_motion_embed.training.tracked import latent_path
 from tests.pipelines.conftest import FAMILIES, make_pipe
 from tests.pipelines.transformers import UNTRAINED
 from tests.pipelines.wan import wan
+from tests.training.test_following import filmed, shifted, texture
 from tests.training.test_offloading import OFFLOADS
-
-
-HEIGHT, WIDTH = 64, 96
-
-
-def texture(height, width, seed=0):
-    noise = np.random.default_rng(seed).random((height, width, 3)).astype(np.float32)
-    smooth = cv2.GaussianBlur(noise, (0, 0), 1.5)
-    return (255 * (smooth - smooth.min()) / np.ptp(smooth)).astype(np.uint8)
-
-
-def shifted(picture, y, x):
-    """The picture moved by rows and columns; what comes in on the other side is what went out."""
-    return np.roll(picture, (y, x), (0, 1))
-
-
-def disc_clip(path, background):
-    """A disc with a texture, whose middle follows the path, (frames, 2), rows and columns in pixels."""
-    rows, columns = np.mgrid[:HEIGHT, :WIDTH]
-    frames = []
-    for y, x in path:
-        inside = (rows - y) ** 2 + (columns - x) ** 2 < 14**2
-        disc = shifted(texture(HEIGHT, WIDTH, seed=1), round(y), round(x))
-        frames.append(np.where(inside[..., None], disc, background))
-    return np.stack(frames)
-
-
-def zigzag(num_frames=9):
-    steps = np.array([(2, 3), (-2, 3)] * num_frames)[: num_frames - 1]
-    return np.array([(26, 24), *steps]).cumsum(0)
-
-
-@pytest.mark.parametrize("background", [np.full(3, 200, np.uint8), texture(HEIGHT, WIDTH)], ids=["plain", "textured"])
-def test_an_object_is_followed(background):
-    path = zigzag()
-    found = follow_motion(disc_clip(path, background), progress_bar=False)
-    assert found.dtype == np.float32
-    # In 24 pixels: the background is dragged along a little at the edge.
-    np.testing.assert_allclose(found * (HEIGHT, WIDTH), path - path[0], atol=1.2)
-
-
-def test_a_camera_is_followed():
-    picture, path = texture(HEIGHT, WIDTH), np.outer(np.arange(9), (1, -2))
-    found = follow_motion(np.stack([shifted(picture, *place) for place in path]), progress_bar=False)
-    np.testing.assert_allclose(found * (HEIGHT, WIDTH), path, atol=0.2)
-
-
-def test_something_that_stops_stands_still():
-    path = np.concatenate([zigzag(5), [zigzag(5)[-1]] * 4])
-    found = follow_motion(disc_clip(path, np.zeros(3, np.uint8)), progress_bar=False)
-    assert (found[4:] == found[4]).all()
-
-
-def test_where_nothing_moves_there_is_nothing_to_follow():
-    with pytest.raises(VideoError, match="fewer than 8 points move"):
-        follow_motion(np.stack([texture(HEIGHT, WIDTH)] * 3), progress_bar=False)
 
 
 @pytest.mark.parametrize(
@@ -129,8 +74,26 @@ def test_every_family_takes_a_path_or_says_why_not(name, tmp_path):
     assert torch.equal(family.generate(pipe), moved)
 
 
+ON_A_GRID = MotionEmbeddingConfig(parts=("p",), position_grid=(2, 3))
+
+
 def moving_clip():
     return np.stack([shifted(texture(32, 32), 0, number) for number in range(5)])
+
+
+def test_on_a_grid_the_camera_is_followed():
+    clip = filmed(texture(32, 32), [(0.0, 0.0, 1.05**number, 0.04 * number) for number in range(5)])
+    pipe = dme.enable_motion_embedding(wan())
+    track_motion_embedding(pipe, clip, embedding_config=ON_A_GRID, progress_bar=False)
+    position = embedding_tensors(pipe.transformer, "default")["rope"]["p"]
+    assert position.shape == (2, 3, 2, 3)  # the first frame, and the other four
+    moved = come_from(follow_camera(clip, progress_bar=False), (2, 3), (32, 32))
+    np.testing.assert_array_equal(position[:, :, 0, :2], 0)
+    np.testing.assert_allclose(position[:, :, 1, :2], moved[:, :, 1:].mean(2), rtol=1e-6)
+    # What comes nearer was nearer to the middle, and what turns clockwise was turned back.
+    assert position[0, 0, 1, 0] > 0
+    assert position[1, 2, 1, 1] < 0
+    assert position[0, 1, 1, 1] < 0
 
 
 @pytest.mark.parametrize("offload", OFFLOADS.values(), ids=OFFLOADS)
@@ -160,8 +123,12 @@ def test_a_path_is_the_only_active_embedding_and_acts_early():
         ({"frames": [moving_clip(), moving_clip()]}, ValueError, "One clip"),
         ({"frames": np.zeros((5, 32, 32, 3), np.uint8)}, VideoError, "points move"),
         ({"frames": moving_clip()[:, :20]}, VideoError, "Height 20"),
-        ({"embedding_config": MotionEmbeddingConfig(parts=("qk",))}, ValueError, "one path"),
-        ({"embedding_config": MotionEmbeddingConfig(parts=("p",), position_grid=(2, 2))}, ValueError, "one path"),
+        ({"embedding_config": MotionEmbeddingConfig(parts=("qk",))}, ValueError, "position part"),
+        (
+            {"frames": np.stack([moving_clip()[0]] * 5), "embedding_config": ON_A_GRID},
+            VideoError,
+            "camera of this clip",
+        ),
         ({"adapter_name": "there"}, AdapterNameError, "'there' is loaded already"),
         ({"adapter_name": ""}, AdapterNameError, "not empty"),
     ],

@@ -1,0 +1,135 @@
+"""Where things go in a clip, read off it by following points: the path of what moves, and the camera's motion."""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from diffusers_motion_embed.errors import VideoError
+from diffusers_motion_embed.training.checks import COMPRESSION_NOISE
+
+
+if TYPE_CHECKING:  # needs OpenCV
+    from diffusers_motion_embed.metrics.tracking import Tracker
+
+
+MIN_POINTS = 8  # fewer that agree are taken for errors of the tracker
+CAMERA_ERROR = 0.008  # of the picture's diagonal: how far a point may be from where the camera's motion takes it
+
+
+def follow_motion(clip: np.ndarray, progress_bar: bool = True) -> np.ndarray:
+    """The path of what moves.
+
+    Args:
+        clip: (frames, height, width, 3), uint8.
+        progress_bar: Whether to show one.
+
+    Returns:
+        Rows and columns from the first frame on, in shares of the picture's height and width, (frames, 2), float32.
+
+    Raises:
+        VideoError: If nothing moves.
+        ImportError: If OpenCV is missing.
+    """
+    from diffusers_motion_embed.metrics.motion import STANDING_STEP
+
+    steps = np.zeros((len(clip), 2))
+    sizes = np.array(clip.shape[1:3])
+    for number, pair in enumerate(_pairs(clip, progress_bar), start=1):
+        before, after = _followed(pair)
+        # Where the picture stays the same, a tracker may still go to the next dot of a pattern.
+        changes = np.abs(pair[1].astype(np.int16) - pair[0]).max(-1) > COMPRESSION_NOISE
+        columns, rows = before.round().astype(int).clip(0, sizes[::-1] - 1).T
+        moves = (after - before)[changes[rows, columns]]
+        lengths = np.linalg.norm(moves, axis=1)
+        moving = lengths > STANDING_STEP * np.linalg.norm(sizes)
+        if moving.sum() >= MIN_POINTS:
+            # What stands still is dragged along a little where something passes it.
+            far = lengths > np.percentile(lengths[moving], 90) / 2
+            steps[number] = np.median(moves[far], axis=0)[::-1] / sizes
+    if not steps.any():
+        raise VideoError(
+            "No motion was found to follow: between all frames, fewer than "
+            f"{MIN_POINTS} points move. Give a clip that moves, or train on it."
+        )
+    return steps.cumsum(0).astype(np.float32)
+
+
+def follow_camera(clip: np.ndarray, progress_bar: bool = True) -> np.ndarray:
+    """The camera's motion: from frame to frame, the pan, zoom and roll that most points agree on.
+
+    Args:
+        clip: (frames, height, width, 3), uint8.
+        progress_bar: Whether to show one.
+
+    Returns:
+        What takes points of the first frame, (x, y, 1) in pixels, to where they are in each frame: (frames, 3, 3).
+
+    Raises:
+        VideoError: If the camera does not move.
+        ImportError: If OpenCV is missing.
+    """
+    from diffusers_motion_embed.metrics.motion import STATIC_EXTENT
+
+    size = clip.shape[1:3]
+    cameras = [np.eye(3)]
+    for pair in _pairs(clip, progress_bar):
+        cameras.append(_camera_step(pair) @ cameras[-1])
+    moves = come_from(np.stack(cameras), (2, 2), size) * size
+    if np.linalg.norm(moves, axis=-1).max() <= STATIC_EXTENT * np.linalg.norm(size):
+        raise VideoError(
+            "The camera of this clip does not move, so nothing can be followed on a position grid finer than 1 x 1. "
+            "Use a grid of (1, 1) for the path of an object, or train on the clip."
+        )
+    return np.stack(cameras)
+
+
+def come_from(cameras: np.ndarray, grid: tuple[int, int], size: tuple[int, int]) -> np.ndarray:
+    """Where what is seen at each place was in the first frame, less that place.
+
+    Args:
+        cameras: See `follow_camera`.
+        grid: Rows and columns of places, the middles of equal parts of the picture.
+        size: Height and width of the picture, in pixels.
+
+    Returns:
+        Rows and columns, in shares of the picture's height and width, (*grid, frames, 2), float32.
+    """
+    y, x = ((np.arange(number) + 0.5) / number * length - 0.5 for number, length in zip(grid, size, strict=True))
+    places = np.stack([*np.broadcast_arrays(x, y[:, None]), np.ones(grid)], axis=-1)
+    origins = np.einsum("fij,hwj->hwfi", np.linalg.inv(cameras), places)
+    return ((origins - places[:, :, None])[..., 1::-1] / size).astype(np.float32)
+
+
+def _pairs(clip: np.ndarray, progress_bar: bool) -> Iterable[np.ndarray]:
+    """Each frame with the next: points are followed through these, so that none is lost for the rest of the clip."""
+    numbers = tqdm(range(1, len(clip)), "tracking", disable=not progress_bar)
+    return (clip[number - 1 : number + 1] for number in numbers)
+
+
+def _followed(pair: np.ndarray, tracker: "Tracker | None" = None) -> tuple[np.ndarray, np.ndarray]:
+    """Points that are seen in both frames, and where they are in each, (points, 2), x and y in pixels."""
+    from diffusers_motion_embed.metrics.tracking import track
+
+    tracks = track(pair, tracker)
+    seen = tracks.visible.all(1)
+    return tracks.points[seen, 0], tracks.points[seen, 1]
+
+
+def _camera_step(pair: np.ndarray) -> np.ndarray:
+    """The shift, zoom and roll that most points agree on, (3, 3); none if too few agree on any."""
+    import cv2
+
+    from diffusers_motion_embed.metrics.tracking import LucasKanadeTracker
+
+    step, most = np.eye(3), MIN_POINTS - 1
+    error = CAMERA_ERROR * float(np.linalg.norm(pair.shape[1:3]))
+    # Large steps need more levels of the picture's pyramid, which lead to the next dot of a pattern after small ones.
+    for max_level in (1, 3):
+        before, after = _followed(pair, LucasKanadeTracker(max_level=max_level))
+        if len(before) > most:
+            found, agree = cv2.estimateAffinePartial2D(before, after, ransacReprojThreshold=error)
+            if found is not None and np.sum(agree) > most:
+                step, most = np.vstack([found, [0, 0, 1]]), int(np.sum(agree))
+    return step
