@@ -1,5 +1,6 @@
 """Where things go in a clip, read off it by following points: the path of what moves, and the camera's motion."""
 
+import warnings
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:  # needs OpenCV
 
 
 MIN_POINTS = 8  # fewer that agree are taken for errors of the tracker
+SHARE_SHOWN = 0.75  # of the picture, that usually tells how a camera moves
 CAMERA_ERROR = 0.008  # of the picture's diagonal: how far a point may be from where the camera's motion takes it
 
 
@@ -73,14 +75,22 @@ def follow_camera(clip: np.ndarray, progress_bar: bool = True) -> np.ndarray:
     from diffusers_motion_embed.metrics.motion import STATIC_EXTENT
 
     size = clip.shape[1:3]
-    cameras = [np.eye(3)]
+    cameras, shares = [np.eye(3)], []
     for pair in _pairs(clip, progress_bar):
-        cameras.append(_camera_step(pair) @ cameras[-1])
+        step, agreeing = _camera_step(pair)
+        cameras.append(step @ cameras[-1])
+        shares.append(_share_shown(agreeing, size))
     moves = come_from(np.stack(cameras), (2, 2), size) * size
     if np.linalg.norm(moves, axis=-1).max() <= STATIC_EXTENT * np.linalg.norm(size):
         raise VideoError(
             "The camera of this clip does not move, so nothing can be followed on a position grid finer than 1 x 1. "
             "Use a grid of (1, 1) for the path of an object, or train on the clip."
+        )
+    if np.mean(shares) < SHARE_SHOWN:
+        warnings.warn(
+            f"The points that were followed as the camera's motion are in {np.mean(shares):.0%} of the picture. If "
+            "they are those of an object before a camera at rest, follow them on a position grid of 1 x 1.",
+            stacklevel=2,
         )
     return np.stack(cameras)
 
@@ -117,19 +127,26 @@ def _followed(pair: np.ndarray, tracker: "Tracker | None" = None) -> tuple[np.nd
     return tracks.points[seen, 0], tracks.points[seen, 1]
 
 
-def _camera_step(pair: np.ndarray) -> np.ndarray:
-    """The shift, zoom and roll that most points agree on, (3, 3); none if too few agree on any."""
+def _camera_step(pair: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The shift, zoom and roll that most points agree on, (3, 3), and these points; none if too few agree on any."""
     import cv2
 
     from diffusers_motion_embed.metrics.tracking import LucasKanadeTracker
 
-    step, most = np.eye(3), MIN_POINTS - 1
+    step, agreeing = np.eye(3), np.zeros((0, 2))
     error = CAMERA_ERROR * float(np.linalg.norm(pair.shape[1:3]))
     # Large steps need more levels of the picture's pyramid, which lead to the next dot of a pattern after small ones.
     for max_level in (1, 3):
         before, after = _followed(pair, LucasKanadeTracker(max_level=max_level))
-        if len(before) > most:
+        least = max(len(agreeing) + 1, MIN_POINTS)
+        if len(before) >= least:
             found, agree = cv2.estimateAffinePartial2D(before, after, ransacReprojThreshold=error)
-            if found is not None and np.sum(agree) > most:
-                step, most = np.vstack([found, [0, 0, 1]]), int(np.sum(agree))
-    return step
+            if found is not None and np.sum(agree) >= least:
+                step, agreeing = np.vstack([found, [0, 0, 1]]), before[np.ravel(agree) > 0]
+    return step, agreeing
+
+
+def _share_shown(points: np.ndarray, size: tuple[int, int]) -> float:
+    """The share of a 4 x 4 division of the picture in which points, x and y, are."""
+    cells = np.floor(4 * (points + 0.5) / size[::-1]).clip(0, 3) @ (1, 4)
+    return len(np.unique(cells)) / 16

@@ -1,5 +1,7 @@
 """Motion that is read off clips: of an object, of a camera, and of clips that are drawn with known paths."""
 
+import warnings
+
 import cv2
 import numpy as np
 import pytest
@@ -128,3 +130,16 @@ def test_where_things_come_from_is_the_inverse_of_where_they_go():
             x, y = (column + 0.5) * 10 - 0.5, (row + 0.5) * 10 - 0.5
             back_y, back_x = moved[row, column, 0] * (40, 60)
             np.testing.assert_allclose(cameras[0] @ (x + back_x, y + back_y, 1), (x, y, 1), atol=1e-4)
+
+
+def test_what_moves_before_a_plain_background_may_be_no_camera():
+    clip = disc_clip(zigzag(), np.full(3, 200, np.uint8))
+    with pytest.warns(UserWarning, match=r"are in \d+% of the picture.*position grid of 1 x 1"):
+        follow_camera(clip, progress_bar=False)
+
+
+@pytest.mark.parametrize("path", CAMERAS.values(), ids=CAMERAS)
+def test_cameras_that_everything_shows_are_not_warned_of(path):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        follow_camera(filmed(texture(HEIGHT, WIDTH), path), progress_bar=False)
