@@ -16,6 +16,7 @@ if TYPE_CHECKING:  # needs OpenCV
 
 
 MIN_POINTS = 8  # fewer that agree are taken for errors of the tracker
+CALL_OF_USER = 4  # levels of the stack up to `track_motion_embedding`'s caller, whom warnings name
 SHARE_SHOWN = 0.75  # of the picture, that usually tells how a camera moves
 CAMERA_ERROR = 0.008  # of the picture's diagonal: how far a point may be from where the camera's motion takes it
 
@@ -86,11 +87,18 @@ def follow_camera(clip: np.ndarray, progress_bar: bool = True) -> np.ndarray:
             "The camera of this clip does not move, so nothing can be followed on a position grid finer than 1 x 1. "
             "Use a grid of (1, 1) for the path of an object, or train on the clip."
         )
-    if np.mean(shares) < SHARE_SHOWN:
+    if lost := [f"{number} and {number + 1}" for number, share in enumerate(shares, start=1) if not share]:
         warnings.warn(
-            f"The points that were followed as the camera's motion are in {np.mean(shares):.0%} of the picture. If "
-            "they are those of an object before a camera at rest, follow them on a position grid of 1 x 1.",
-            stacklevel=2,
+            f"Too few points agree on a motion of the camera between frames {', '.join(lost)}, as where a clip is cut "
+            "or shows nothing to follow. It counts as at rest there.",
+            stacklevel=CALL_OF_USER,
+        )
+    shown = np.mean([share for share in shares if share])
+    if shown < SHARE_SHOWN:
+        warnings.warn(
+            f"The points that were followed as the camera's motion are in {shown:.0%} of the picture. If they are "
+            "those of an object before a camera at rest, follow them on a position grid of 1 x 1.",
+            stacklevel=CALL_OF_USER,
         )
     return np.stack(cameras)
 

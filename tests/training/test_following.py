@@ -138,6 +138,15 @@ def test_what_moves_before_a_plain_background_may_be_no_camera():
         follow_camera(clip, progress_bar=False)
 
 
+def test_where_a_camera_cannot_be_followed_it_rests_and_that_is_said():
+    before, after = (filmed(texture(HEIGHT, WIDTH, seed), CAMERAS["pan"]) for seed in (0, 5))
+    cut = np.concatenate([before[:4], np.full((1, HEIGHT, WIDTH, 3), 90, np.uint8), after[:4]])
+    with pytest.warns(UserWarning, match="between frames 4 and 5, 5 and 6, as where a clip is cut"):
+        found = follow_camera(cut, progress_bar=False)
+    np.testing.assert_array_equal(found[3], found[5])
+    assert (found[[2, 3]] != found[[3, 6]]).any((1, 2)).all()
+
+
 @pytest.mark.parametrize("path", CAMERAS.values(), ids=CAMERAS)
 def test_cameras_that_everything_shows_are_not_warned_of(path):
     with warnings.catch_warnings():

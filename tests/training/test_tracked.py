@@ -18,6 +18,9 @@ from tests.training.test_following import filmed, shifted, texture
 from tests.training.test_offloading import OFFLOADS
 
 
+ON_A_GRID = MotionEmbeddingConfig(parts=("p",), position_grid=(2, 3))
+
+
 @pytest.mark.parametrize(
     ("num_latent_frames", "expected"),
     [
@@ -65,6 +68,12 @@ def test_every_family_takes_a_path_or_says_why_not(name, tmp_path):
     assert rows.abs().max() < 0.02
     assert (columns.diff() < 0).all()  # things move to the right, so places are moved to the left
     torch.testing.assert_close(times.diff(), torch.full((len(times) - 1,), -0.8))  # time runs at a fifth of its pace
+    track_motion_embedding(pipe, frames, embedding_config=ON_A_GRID, adapter_name="camera", progress_bar=False)
+    (on_a_grid,) = (each["p"] for each in embedding_tensors(model, "camera").values())
+    assert on_a_grid.shape == (*ON_A_GRID.position_grid, *parts["p"].shape[2:])
+    # The whole picture goes along one path, which both ways of following find.
+    torch.testing.assert_close(on_a_grid, parts["p"].expand_as(on_a_grid), atol=0.02, rtol=0)
+    pipe.set_motion_embeddings("path")
     moved = family.generate(pipe)
     assert not torch.equal(moved, plain)
     pipe.save_motion_embedding(tmp_path)
@@ -72,9 +81,6 @@ def test_every_family_takes_a_path_or_says_why_not(name, tmp_path):
     assert torch.equal(family.generate(pipe), plain)
     pipe.load_motion_embedding(tmp_path)
     assert torch.equal(family.generate(pipe), moved)
-
-
-ON_A_GRID = MotionEmbeddingConfig(parts=("p",), position_grid=(2, 3))
 
 
 def moving_clip():
