@@ -19,8 +19,9 @@ from diffusers_motion_embed.estimate import parse_memory
 from diffusers_motion_embed.functional import DEBIAS_MODES
 from diffusers_motion_embed.training import RECIPES, TIMESTEP_SAMPLING, Recipe, TrainingConfig, default_recipe
 from diffusers_motion_embed.training.config import LearningRateSchedule, Loss
+from diffusers_motion_embed.training.following import ONE_PATH
 from diffusers_motion_embed.training.losses import LOSSES
-from diffusers_motion_embed.training.recipes import OF_PARTS, for_parts
+from diffusers_motion_embed.training.recipes import CAMERA_GRID, OF_PARTS, Motion, for_parts
 from diffusers_motion_embed.training.tracked import PARTS as TRACKED_PARTS
 from diffusers_motion_embed.training.tracked import TIMING as TRACKED_TIMING
 from diffusers_motion_embed.values import expanded
@@ -84,6 +85,8 @@ def _check_company(parser: argparse.ArgumentParser, options: argparse.Namespace,
         ("seed", "--validation_prompt", not options.tracked or options.validation_prompt),
         ("lr_warmup_steps", "an --lr_scheduler that warms up", options.lr_scheduler != "constant"),
     )
+    if options.tracked and "motion" in given and options.motion == "object" and options.position_grid != ONE_PATH:
+        parser.error("--tracked follows the camera on a --position_grid finer than 1 x 1: leave out one of the two.")
     if options.estimate and (unread := given & {"call_arguments", "gguf"}):
         parser.error(f"--estimate reads the settings of the base alone: leave out --{', --'.join(sorted(unread))}.")
     for name, other, is_there in company:
@@ -101,7 +104,8 @@ def _defaults_of_tracking(parser: argparse.ArgumentParser, arguments: list[str] 
         parser.error(f"--tracked trains nothing: leave out {', '.join(needless)}.")
     if len(options.reference_video or ()) > 1:
         parser.error("--tracked follows one --reference_video.")
-    return {"parts": TRACKED_PARTS, "timing": TRACKED_TIMING}
+    grid = CAMERA_GRID if options.motion == "camera" else MotionEmbeddingConfig.position_grid
+    return {"parts": TRACKED_PARTS, "timing": TRACKED_TIMING, "position_grid": grid}
 
 
 def parse_with_recipe(
@@ -109,9 +113,11 @@ def parse_with_recipe(
 ) -> argparse.Namespace:
     """The arguments, with the recipe's values for those that are not given, unless `defaults` has others.
 
-    It ends with an error if an option is given for a part that the embedding does not have.
+    It ends with an error if options contradict each other, or one is given for a part that the embedding lacks.
     """
     base, given = parser.parse_known_args(arguments)[0], names_given(parser, arguments)
+    if base.recipe and "motion" in given:
+        parser.error("--motion chooses the recipe: leave out --recipe, or --motion.")
     name = base.recipe or recipe_of_base(base)
     parser.set_defaults(**{**recipe_defaults(RECIPES[name]), **(defaults or {}), "recipe": name})
     options = parser.parse_args(arguments)
@@ -122,6 +128,9 @@ def parse_with_recipe(
                 f"There is no part {part} to which {', '.join(needless)} would apply: "
                 f"--parts is {' '.join(options.parts)}, by the recipe {name!r} or as given."
             )
+    on_a_grid = "p" in options.parts and tuple(options.position_grid) != ONE_PATH
+    if "motion" in given and name == "camera" and not on_a_grid:
+        parser.error("--motion camera moves places on a grid: leave out --parts and --position_grid, or --motion.")
     return options
 
 
@@ -145,9 +154,8 @@ def recipe_of_base(options: argparse.Namespace) -> str:
         component = next(name for name in names if classes.get(name))  # a place may be empty, without a class
         model_class = getattr(diffusers, classes[component])
         with init_empty_weights():
-            return default_recipe(
-                model_class.from_config(model_class.load_config(folder, subfolder=component, **revision))
-            )
+            model = model_class.from_config(model_class.load_config(folder, subfolder=component, **revision))
+        return default_recipe(model, options.motion)
     except UnsupportedModelError:  # an image model, which gets a motion adapter
         return find_architecture(diffusers.UNetMotionModel).recipe
     except (OSError, StopIteration, AttributeError):  # AttributeError: a class of another package
@@ -324,6 +332,8 @@ def add_training(group: argparse._ActionsContainer) -> None:
         default = None if name in OF_ACCELERATE else getattr(TrainingConfig, name)
         group.add_argument(f"--{name}", default=default, **settings)
 
+    motion = "What moves in the reference, for which the base's model class may have a recipe of its own."
+    group.add_argument("--motion", choices=get_args(Motion), default="object", help=motion)
     recipe = "Defaults for the options that follow; by default the recipe for the base's model class."
     group.add_argument("--recipe", choices=RECIPES, help=recipe)
     add("max_train_steps", type=int)
@@ -348,6 +358,7 @@ def add_training(group: argparse._ActionsContainer) -> None:
     add("antithetic_noise", action=switch, help="Every second sample gets the opposite of the noise before.")
     add("color_negative", action=switch, help="Half of the samples show the colour negative, with an empty prompt.")
     add("center_qk", action=switch, help="Leave out of the query-key part what all frames share.")
+    add("tracked_start", action=switch, help="Begin the position part with what is followed in the clip.")
     add("debias_in_training", action=switch, help="Train the value part through its debiasing.")
     add("train_batch_size", type=int, help="Samples in one pass, each with a noise level of its own.")
     add("gradient_accumulation_steps", type=int, help="Passes to a step; by default accelerate's or TrainingConfig's.")

@@ -72,10 +72,12 @@ def _more_motion(
         return f"The loss was still falling. Try a longer run, --max_train_steps {2 * steps}."
     if leaks and not training.get("color_negative"):
         return "What was learned is the look rather than the motion. Try --color_negative."
-    more = "" if "v" in parts else f" {A_VALUE_PART},"
+    by_places = "p" in parts and "v" not in parts  # as an object is learned where positions are rotary
+    more = f" {A_VALUE_PART}," if by_places else ""
+    camera = " If a camera moves in the reference, try --motion camera." if by_places else ""
     return (
         f"The loss has settled. Try a stronger scale, pipe.set_motion_scale(1.3),{more} or more layers, "
-        "--target_modules '.*'."
+        f"--target_modules '.*'.{camera}"
     )
 
 

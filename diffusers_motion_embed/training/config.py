@@ -43,6 +43,9 @@ class TrainingConfig:
             learns where something moves rather than where it is bright or dark.
         center_qk: Leave out of the query-key part what all frames share. That is of the reference's look, such as
             whether its background has a pattern; what changes from frame to frame is motion.
+        tracked_start: Begin the position part with what is followed in the clip, see `track_motion_embedding`: the
+            path of what moves, or on a position grid finer than 1 x 1 the motion of the camera; of several clips, the
+            mean. It needs OpenCV.
         debias_in_training: Whether the value part is trained through the debiasing that it is used with later, so that
             it fits. False trains it as it is, as in the paper.
         train_batch_size: Samples in one pass, each with its own noise level and noise.
@@ -73,6 +76,7 @@ class TrainingConfig:
     antithetic_noise: bool = True
     color_negative: bool = False
     center_qk: bool = False
+    tracked_start: bool = False
     debias_in_training: bool = True
     train_batch_size: int = 1
     gradient_accumulation_steps: int = 4

@@ -5,9 +5,12 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
+from torch import Tensor
 from tqdm.auto import tqdm
 
 from diffusers_motion_embed.errors import VideoError
+from diffusers_motion_embed.functional import resample_frames
 from diffusers_motion_embed.training.checks import COMPRESSION_NOISE
 
 
@@ -16,16 +19,43 @@ if TYPE_CHECKING:  # needs OpenCV
 
 
 MIN_POINTS = 8  # fewer that agree are taken for errors of the tracker
-CALL_OF_USER = 4  # levels of the stack up to `track_motion_embedding`'s caller, whom warnings name
+ONE_PATH = (1, 1)  # the position grid that has no room for a zoom or a roll
+CALL_OF_USER = 4  # levels of the stack up to the caller of what follows clips, whom warnings name
 SHARE_SHOWN = 0.75  # of the picture, that usually tells how a camera moves
 CAMERA_ERROR = 0.008  # of the picture's diagonal: how far a point may be from where the camera's motion takes it
 
 
-def follow_motion(clip: np.ndarray, progress_bar: bool = True) -> np.ndarray:
+def follow(clips: list[np.ndarray], grid: tuple[int, int], progress_bar: bool = True) -> Tensor:
+    """Where what is seen at each place was in the first frame, less that place: the mean over clips of one motion.
+
+    Args:
+        clips: Each (frames, height, width, 3), uint8.
+        grid: Rows and columns of places: 1 x 1 for the path of what moves, finer for the motion of the camera.
+        progress_bar: Whether to show one.
+
+    Returns:
+        Rows and columns, in shares of the picture's height and width, (*grid, frames, 2), float32.
+
+    Raises:
+        VideoError: If one does not move.
+        ImportError: If OpenCV is missing.
+    """
+    followed = []
+    for number, clip in enumerate(clips, start=1):
+        title = f"clip {number} of {len(clips)}" if len(clips) > 1 else "the clip"
+        if grid == ONE_PATH:
+            followed.append(-follow_motion(clip, title, progress_bar)[None, None])
+        else:
+            followed.append(come_from(follow_camera(clip, title, progress_bar), grid, clip.shape[1:3]))
+    return torch.from_numpy(np.mean(followed, axis=0))
+
+
+def follow_motion(clip: np.ndarray, title: str = "the clip", progress_bar: bool = True) -> np.ndarray:
     """The path of what moves.
 
     Args:
         clip: (frames, height, width, 3), uint8.
+        title: What messages call it.
         progress_bar: Whether to show one.
 
     Returns:
@@ -53,17 +83,18 @@ def follow_motion(clip: np.ndarray, progress_bar: bool = True) -> np.ndarray:
             steps[number] = np.median(moves[far], axis=0)[::-1] / sizes
     if not steps.any():
         raise VideoError(
-            "No motion was found to follow: between all frames, fewer than "
-            f"{MIN_POINTS} points move. Give a clip that moves, or train on it."
+            f"No motion was found to follow in {title}: between all frames, fewer than {MIN_POINTS} points move. Give "
+            "a clip that moves, or train on this one with tracked_start=False."
         )
     return steps.cumsum(0).astype(np.float32)
 
 
-def follow_camera(clip: np.ndarray, progress_bar: bool = True) -> np.ndarray:
+def follow_camera(clip: np.ndarray, title: str = "the clip", progress_bar: bool = True) -> np.ndarray:
     """The camera's motion: from frame to frame, the pan, zoom and roll that most points agree on.
 
     Args:
         clip: (frames, height, width, 3), uint8.
+        title: What messages call it.
         progress_bar: Whether to show one.
 
     Returns:
@@ -84,20 +115,20 @@ def follow_camera(clip: np.ndarray, progress_bar: bool = True) -> np.ndarray:
     moves = come_from(np.stack(cameras), (2, 2), size) * size
     if np.linalg.norm(moves, axis=-1).max() <= STATIC_EXTENT * np.linalg.norm(size):
         raise VideoError(
-            "The camera of this clip does not move, so nothing can be followed on a position grid finer than 1 x 1. "
-            "Use a grid of (1, 1) for the path of an object, or train on the clip."
+            f"The camera of {title} does not move, so there is nothing to follow. Give a clip whose camera moves. For "
+            'the motion of an object, leave out motion="camera", or follow it on a position grid of 1 x 1.'
         )
     if lost := [f"{number} and {number + 1}" for number, share in enumerate(shares, start=1) if not share]:
         warnings.warn(
-            f"Too few points agree on a motion of the camera between frames {', '.join(lost)}, as where a clip is cut "
-            "or shows nothing to follow. It counts as at rest there.",
+            f"Too few points of {title} agree on a motion of the camera between frames {', '.join(lost)}, as where it "
+            "is cut or shows nothing to follow. The camera counts as at rest there.",
             stacklevel=CALL_OF_USER,
         )
     shown = np.mean([share for share in shares if share])
     if shown < SHARE_SHOWN:
         warnings.warn(
-            f"The points that were followed as the camera's motion are in {shown:.0%} of the picture. If they are "
-            "those of an object before a camera at rest, follow them on a position grid of 1 x 1.",
+            f"The points that were followed as the camera's motion are in {shown:.0%} of the picture of {title}. If "
+            "they are those of an object before a camera at rest, follow them on a position grid of 1 x 1.",
             stacklevel=CALL_OF_USER,
         )
     return np.stack(cameras)
@@ -118,6 +149,26 @@ def come_from(cameras: np.ndarray, grid: tuple[int, int], size: tuple[int, int])
     places = np.stack([*np.broadcast_arrays(x, y[:, None]), np.ones(grid)], axis=-1)
     origins = np.einsum("fij,hwj->hwfi", np.linalg.inv(cameras), places)
     return ((origins - places[:, :, None])[..., 1::-1] / size).astype(np.float32)
+
+
+def latent_path(path: Tensor, num_latent_frames: int, first_frame_alone: bool) -> Tensor:
+    """Where something is in each latent frame: the mean of the frames that it shows.
+
+    Args:
+        path: (..., frames, 2).
+        num_latent_frames: Number of latent frames.
+        first_frame_alone: Whether the first of them is of the first frame alone, if the others then hold equally many.
+
+    Returns:
+        (..., num_latent_frames, 2).
+    """
+    num_frames = path.shape[-2]
+    rest, groups = num_frames - 1, num_latent_frames - 1
+    if first_frame_alone and groups and rest % groups == 0:
+        return torch.cat([path[..., :1, :], path[..., 1:, :].unflatten(-2, (groups, -1)).mean(-2)], dim=-2)
+    if num_frames % num_latent_frames == 0:
+        return path.unflatten(-2, (num_latent_frames, -1)).mean(-2)
+    return resample_frames(path, num_latent_frames)
 
 
 def _pairs(clip: np.ndarray, progress_bar: bool) -> Iterable[np.ndarray]:

@@ -45,6 +45,14 @@ def new_embedding(
     return tensors
 
 
+@torch.no_grad()
+def begin_with(tensors: EmbeddingTensors, displacements: Tensor) -> None:
+    """Have the position part of a new embedding begin with displacements, (h, w, f, 2)."""
+    for parts in tensors.values():
+        if "p" in parts:
+            parts["p"][..., :2] += displacements.to(parts["p"])
+
+
 def slow_path(size: Sequence[int], pace: float, device: torch.device | None = None) -> Tensor:
     """A position part that moves nothing, and has time run slower.
 

@@ -7,10 +7,6 @@ of an ordinary position part: it can be saved, scaled, mixed and shared like a t
 
 from typing import Any
 
-import numpy as np
-import torch
-from torch import Tensor
-
 from diffusers_motion_embed.adapter.registry import add_embedding, check_new_name, registry_of
 from diffusers_motion_embed.adapter.selection import select_layers
 from diffusers_motion_embed.architectures import find_architecture
@@ -19,17 +15,16 @@ from diffusers_motion_embed.architectures.checks import check_pipeline
 from diffusers_motion_embed.architectures.encoding import check_clip, encode_frames
 from diffusers_motion_embed.config import MotionEmbeddingConfig
 from diffusers_motion_embed.frames import Clip, as_clips
-from diffusers_motion_embed.functional import PATH_WIDTH, resample_frames, with_time
+from diffusers_motion_embed.functional import PATH_WIDTH, with_time
 from diffusers_motion_embed.loaders import LoadReport
 from diffusers_motion_embed.storage.embedding import Embedding
-from diffusers_motion_embed.training.following import come_from, follow_camera, follow_motion
+from diffusers_motion_embed.training.following import follow, latent_path
 from diffusers_motion_embed.training.preparation import complete_config, slow_path
 
 
 PARTS = ("p",)
 TIMING = (0.0, 0.5)
 PACE = 0.2  # of time, see `slow_path`
-ONE_PATH = (1, 1)  # the position grid that has no room for a zoom or a roll
 
 
 def track_motion_embedding(
@@ -78,42 +73,15 @@ def track_motion_embedding(
     check_new_name(model, adapter_name)
     (positions,) = select_layers(model, embedding_config)
     check_clip(pipe, clips[0], model)
-    displacements = _displacements(clips[0], embedding_config.position_grid, progress_bar)
+    displacements = follow(clips, embedding_config.position_grid, progress_bar)
     with bare_models(pipe):
-        shape = encode_frames(pipe, clips[0]).shape
-    config = complete_config(embedding_config, (0.0, 1.0), pipe, component, clips[0].shape, shape)
+        latents = encode_frames(pipe, clips[0])
+    config = complete_config(embedding_config, (0.0, 1.0), pipe, component, clips[0].shape, latents.shape)
     config.target_modules = [positions]
     config.training = {"prompt": prompt, "tracked": True}
     first_alone = find_architecture(model).first_frame_alone
     places = latent_path(displacements, config.num_latent_frames, first_alone)
-    followed = with_time(places) + slow_path((*places.shape[:-1], PATH_WIDTH), PACE)
+    followed = (with_time(places) + slow_path((*places.shape[:-1], PATH_WIDTH), PACE)).to(latents.device)
     add_embedding(model, adapter_name, Embedding(config, {positions: {"p": followed}}))
     registry_of(model).activate_alone(adapter_name)
     return LoadReport(adapter_name, (component,), 0, config.num_frames, config.debias, prompt)
-
-
-def _displacements(clip: np.ndarray, grid: tuple[int, int], progress_bar: bool) -> Tensor:
-    """Where what is seen at each place was in the first frame, less that place: shares, (h, w, frames, 2)."""
-    if grid == ONE_PATH:
-        return -torch.from_numpy(follow_motion(clip, progress_bar))[None, None]
-    return torch.from_numpy(come_from(follow_camera(clip, progress_bar), grid, clip.shape[1:3]))
-
-
-def latent_path(path: Tensor, num_latent_frames: int, first_frame_alone: bool) -> Tensor:
-    """Where something is in each latent frame: the mean of the frames that it shows.
-
-    Args:
-        path: (..., frames, 2).
-        num_latent_frames: Number of latent frames.
-        first_frame_alone: Whether the first of them is of the first frame alone, if the others then hold equally many.
-
-    Returns:
-        (..., num_latent_frames, 2).
-    """
-    num_frames = path.shape[-2]
-    rest, groups = num_frames - 1, num_latent_frames - 1
-    if first_frame_alone and groups and rest % groups == 0:
-        return torch.cat([path[..., :1, :], path[..., 1:, :].unflatten(-2, (groups, -1)).mean(-2)], dim=-2)
-    if num_frames % num_latent_frames == 0:
-        return path.unflatten(-2, (num_latent_frames, -1)).mean(-2)
-    return resample_frames(path, num_latent_frames)

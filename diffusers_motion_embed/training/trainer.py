@@ -30,11 +30,12 @@ from diffusers_motion_embed.training.checkpoints import CheckpointConfig, read_s
 from diffusers_motion_embed.training.checks import as_prompts, check_options, check_references
 from diffusers_motion_embed.training.config import TrainingConfig
 from diffusers_motion_embed.training.features import kept_features, source_of
+from diffusers_motion_embed.training.following import follow, latent_path
 from diffusers_motion_embed.training.guard import Guard
 from diffusers_motion_embed.training.losses import LOSSES
 from diffusers_motion_embed.training.optimization import Optimization
-from diffusers_motion_embed.training.preparation import complete_config, new_embedding
-from diffusers_motion_embed.training.recipes import settings_for
+from diffusers_motion_embed.training.preparation import begin_with, complete_config, new_embedding
+from diffusers_motion_embed.training.recipes import Motion, settings_for
 from diffusers_motion_embed.training.recompute import recomputation, streamed_layers
 from diffusers_motion_embed.training.spatial_lora import add_spatial_lora, remove_spatial_lora, save_spatial_lora
 from diffusers_motion_embed.values import expanded
@@ -107,6 +108,7 @@ def train_motion_embedding(
     config: TrainingConfig | None = None,
     *,
     embedding_config: MotionEmbeddingConfig | None = None,
+    motion: Motion = "object",
     adapter_name: str = "default",
     call_arguments: Mapping[str, Any] | None = None,
     checkpoints: CheckpointConfig | None = None,
@@ -131,6 +133,8 @@ def train_motion_embedding(
         embedding_config: Layers, parts and grids; by default as the recipe for the model's class has them. Frames and
             sizes are filled in from the clip. For a pipeline with two models, such as Wan 2.2's, its `component` says
             which one is trained; by default the first.
+        motion: What moves in the clip, "object" or "camera". It chooses the recipe, so "camera" goes with neither
+            `config` nor `embedding_config`.
         adapter_name: Name under which the embedding is loaded.
         call_arguments: Further arguments for the pipeline's call, such as `max_sequence_length` or a control clip. The
             pipeline is called once for each clip, up to its first call of the model, to see what it gives the model.
@@ -149,24 +153,30 @@ def train_motion_embedding(
     Raises:
         UnsupportedModelError: If the pipeline cannot be trained this way.
         ValueError: If a prompt is missing, or options contradict each other.
-        VideoError: If a clip is not a video, or has a size that the pipeline cannot take.
+        VideoError: If a clip is not a video, has a size that the pipeline cannot take, or does not show the motion
+            that is to be followed.
         NotFiniteError: If the VAE produces infinite numbers or NaN.
         AdapterNameError: If `adapter_name` is empty or in use, or the model has motion embeddings through PEFT.
         TargetModulesError: If `embedding_config` asks for no layer.
         FeaturesError: If `features` is damaged or of other prompts, sizes or arguments, or cannot hold what is given.
         CheckpointError: If the checkpoint to resume from is missing, damaged, or from another run.
         TrainingDivergedError: If the loss becomes infinite or NaN; the embedding is then taken off again.
+        ImportError: If the motion is to be followed, and OpenCV is missing.
     """
     clips = as_clips(frames)
     prompts = as_prompts(prompt)
     component, model = check_pipeline(pipe, embedding_config.component if embedding_config else None)
     check_new_name(model, adapter_name)
-    config, embedding_config = settings_for(model, config, embedding_config)
+    config, embedding_config = settings_for(model, config, embedding_config, motion)
     check_references(pipe, model, clips, prompts)
     check_options(model, config, embedding_config, clips, call_arguments or {}, spatial_lora_directory, accelerator)
     config = _at_levels_of(pipe, component, config)
     resumed = checkpoints.find() if checkpoints else None
     state = read_state(resumed) if resumed else None
+    followed = None
+    if config.tracked_start and state is None:
+        is_main = accelerator is None or accelerator.is_main_process
+        followed = follow(clips, embedding_config.position_grid, progress_bar and is_main)
     features_path = expanded(features) if features is not None else None
     with bare_models(pipe):
         reference = _Reference.of(pipe, component, clips, prompts, config, call_arguments, features_path)
@@ -179,6 +189,8 @@ def train_motion_embedding(
                 guard = Guard(run)
                 if state is not None:
                     guard.load_state(*state)
+                elif followed is not None:
+                    _begin_with(followed, embedding, model)
                 _run(guard, checkpoints, embedding.config, callback, progress_bar)
     trained = embedding.config
     return LoadReport(adapter_name, (component,), embedding.num_layers, trained.num_frames, trained.debias, prompts[0])
@@ -241,6 +253,12 @@ def _prepare(
     completed.training = {"prompt": prompts[0] if len(prompts) == 1 else prompts, **asdict(config)}
     completed.target_modules = select_layers(model, completed)
     return Embedding(completed, new_embedding(model, completed, completed.target_modules, reference.latents.device))
+
+
+def _begin_with(followed: torch.Tensor, embedding: Embedding, model: ModelMixin) -> None:
+    """Have the embedding begin with what was followed, (h, w, frames, 2)."""
+    first_alone = find_architecture(model).first_frame_alone
+    begin_with(embedding.tensors, latent_path(followed, embedding.config.num_latent_frames, first_alone))
 
 
 @contextlib.contextmanager

@@ -152,8 +152,10 @@ class Workshop:
         self.pipe = load_pipeline(options, options.device)
         self.pipe.set_progress_bar_config(disable=True)
         own = default_recipe(check_pipeline(self.pipe, options.component)[1])
-        self.recipes = sorted(RECIPES, key=lambda name: name != own)  # the base's own is the first
-        self.has_path = "p" in RECIPES[own].embedding.get("parts", ())  # whether motions can have a position part
+        with_path = {name for name, recipe in RECIPES.items() if "p" in recipe.embedding.get("parts", ())}
+        self.has_path = own in with_path  # whether motions can have a position part
+        fitting = RECIPES.keys() - (() if self.has_path else with_path)
+        self.recipes = sorted(fitting, key=lambda name: (name != own, name))  # the base's own is the first
         self.lock = threading.Lock()
 
     def learn(self, run: Run, until: int, report: Callable[[int, float], None]) -> None:

@@ -24,6 +24,8 @@ from diffusers_motion_embed.training.checks import ignored_settings
 EXAMPLES = Path(__file__).parents[2] / "examples"
 NEEDED = ("--pretrained_model_name_or_path", "base", "--reference_video", "clip.mp4", "--output_dir", "out")
 
+CAMERA = ("--motion", "camera", "--pretrained_model_name_or_path", EXAMPLES / "tiny-wan")
+
 
 def configs(*arguments):
     return make_configs(parse_arguments("", [*NEEDED, *map(str, arguments)]))
@@ -68,6 +70,16 @@ def test_every_option_of_training_is_an_argument():
             arguments += [f"--{name}", value]
     training, _ = configs(*arguments)
     assert training == TrainingConfig(**values)
+
+
+@pytest.mark.parametrize(("base", "recipe"), [("tiny-t2v", "default"), ("tiny-wan", "camera")])
+def test_cameras_have_a_recipe_where_positions_are_rotary(base, recipe):
+    base = ("--pretrained_model_name_or_path", str(EXAMPLES / base))
+    training, embedding = configs("--motion", "camera", *base)
+    assert training == TrainingConfig(**RECIPES[recipe].training)
+    assert embedding.parts == RECIPES[recipe].embedding.get("parts", ("qk", "v"))
+    tracked = configs("--motion", "camera", "--tracked", *base)[1]
+    assert (tracked.parts, tracked.position_grid) == (("p",), (4, 4))
 
 
 def test_the_papers_recipe_has_a_name_and_gives_way_to_arguments():
@@ -227,6 +239,11 @@ def test_what_is_said_of_a_part_needs_that_part(arguments, part, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (("--motion", "camera", "--recipe", "paper"), "--motion chooses the recipe"),
+        ((*CAMERA, "--position_grid", 1, 1), "--motion camera moves places on a grid"),
+        ((*CAMERA, "--tracked", "--position_grid", 1, 1), "--motion camera moves places on a grid"),
+        ((*CAMERA, "--parts", "qk", "v"), "--motion camera moves places on a grid"),
+        (("--motion", "object", "--tracked", "--position_grid", 4, 4), "--tracked follows the camera on a"),
         (("--memory", "16GB"), "--memory says nothing without --estimate"),
         (("--memory", "lots"), "--memory: A size of memory is a number and a unit (MB, GB, MiB, GiB), such as 16GB"),
         (("--checkpoints_total_limit", 2), "says nothing without --checkpointing_steps"),

@@ -42,3 +42,12 @@ def test_advice_names_no_part_that_the_embedding_lacks():
     assert "value part alone" not in "\n".join(advise(leaking, SETTLED, parts=("qk", "p")))
     assert "set_motion_timing(0.0, 0.4)" in "\n".join(advise(leaking, SETTLED, parts=("qk", "p")))
     assert "--parts qk v p" in "\n".join(advise(weak, SETTLED, parts=("qk", "p")))
+
+
+def test_cameras_are_advised_where_they_have_a_recipe_of_their_own():
+    weak = [Measures(0.2, 0.3, 0.0)]
+    assert "--motion camera" in "\n".join(advise(weak, SETTLED, parts=("qk", "p")))
+    for parts in (("qk", "v"), ("qk",)):  # without positions
+        assert "--motion camera" not in "\n".join(advise(weak, SETTLED, parts=parts))
+        assert "--parts qk v p" not in "\n".join(advise(weak, SETTLED, parts=parts))
+    assert "--motion camera" not in "\n".join(advise(weak, SETTLED, parts=("qk", "v", "p")))  # it was learned so

@@ -5,9 +5,10 @@ import warnings
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from diffusers_motion_embed import VideoError
-from diffusers_motion_embed.training.following import come_from, follow_camera, follow_motion
+from diffusers_motion_embed.training.following import come_from, follow_camera, follow_motion, latent_path
 
 
 HEIGHT, WIDTH = 64, 96
@@ -110,7 +111,7 @@ def test_an_object_does_not_lead_the_camera():
 
 @pytest.mark.parametrize("path", [zigzag(), np.full((9, 2), 30)], ids=["object", "nothing"])
 def test_a_camera_at_rest_is_not_followed(path):
-    with pytest.raises(VideoError, match="camera of this clip does not move"):
+    with pytest.raises(VideoError, match="camera of the clip does not move"):
         follow_camera(disc_clip(path, texture(HEIGHT, WIDTH)), progress_bar=False)
 
 
@@ -132,6 +133,34 @@ def test_where_things_come_from_is_the_inverse_of_where_they_go():
             np.testing.assert_allclose(cameras[0] @ (x + back_x, y + back_y, 1), (x, y, 1), atol=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("num_latent_frames", "expected"),
+    [
+        (9, [0, 1, 2, 3, 4, 5, 6, 7, 8]),
+        (5, [0, 1.5, 3.5, 5.5, 7.5]),  # the first alone, then pairs
+        (3, [0, 2.5, 6.5]),
+        (4, [0, 8 / 3, 16 / 3, 8]),  # no whole groups
+        (1, [4]),
+    ],
+)
+def test_a_latent_frame_has_the_mean_place_of_its_frames(num_latent_frames, expected):
+    path = torch.arange(9.0)[:, None].expand(9, 2)
+    found = latent_path(path, num_latent_frames, first_frame_alone=True)
+    torch.testing.assert_close(found, torch.tensor(expected, dtype=torch.float32)[:, None].expand(-1, 2))
+
+
+@pytest.mark.parametrize(
+    ("num_frames", "expected"),
+    [(8, [1.5, 5.5]), (16, [1.5, 5.5, 9.5, 13.5])],  # both could be a first frame alone and groups of others
+)
+def test_groups_without_a_first_frame_are_whole_too(num_frames, expected):
+    path = torch.arange(float(num_frames))[:, None]
+    found = latent_path(path, len(expected), first_frame_alone=False)
+    torch.testing.assert_close(found[:, 0], torch.tensor(expected))
+    halves = latent_path(path[:8], 4, first_frame_alone=True)[:, 0]  # 7 do not divide by 3
+    torch.testing.assert_close(halves, torch.tensor([0.5, 2.5, 4.5, 6.5]))
+
+
 def test_what_moves_before_a_plain_background_may_be_no_camera():
     clip = disc_clip(zigzag(), np.full(3, 200, np.uint8))
     with pytest.warns(UserWarning, match=r"are in \d+% of the picture.*position grid of 1 x 1"):
@@ -141,7 +170,7 @@ def test_what_moves_before_a_plain_background_may_be_no_camera():
 def test_where_a_camera_cannot_be_followed_it_rests_and_that_is_said():
     before, after = (filmed(texture(HEIGHT, WIDTH, seed), CAMERAS["pan"]) for seed in (0, 5))
     cut = np.concatenate([before[:4], np.full((1, HEIGHT, WIDTH, 3), 90, np.uint8), after[:4]])
-    with pytest.warns(UserWarning, match="between frames 4 and 5, 5 and 6, as where a clip is cut"):
+    with pytest.warns(UserWarning, match="between frames 4 and 5, 5 and 6, as where it is cut"):
         found = follow_camera(cut, progress_bar=False)
     np.testing.assert_array_equal(found[3], found[5])
     assert (found[[2, 3]] != found[[3, 6]]).any((1, 2)).all()

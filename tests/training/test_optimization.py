@@ -159,6 +159,7 @@ def test_losses_that_cannot_give_what_is_asked_say_so(text_to_video, frames, opt
         ("v_learning_rate", 0.1, "qk"),
         ("debias_in_training", False, "qk"),
         ("p_learning_rate", 0.1, "qk"),
+        ("tracked_start", True, "qk"),
     ],
 )
 def test_an_option_of_a_part_that_is_not_learned_is_refused(text_to_video, name, value, other):

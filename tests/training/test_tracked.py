@@ -8,45 +8,21 @@ import diffusers_motion_embed as dme
 from diffusers_motion_embed import AdapterNameError, MotionEmbeddingConfig, TargetModulesError, VideoError
 from diffusers_motion_embed.adapter.registry import embedding_tensors, registry_of
 from diffusers_motion_embed.architectures import find_architecture
-from diffusers_motion_embed.training import track_motion_embedding
+from diffusers_motion_embed.training import (
+    CheckpointConfig,
+    TrainingConfig,
+    track_motion_embedding,
+    train_motion_embedding,
+)
 from diffusers_motion_embed.training.following import come_from, follow_camera
-from diffusers_motion_embed.training.tracked import latent_path
 from tests.pipelines.conftest import FAMILIES, make_pipe
 from tests.pipelines.transformers import UNTRAINED
 from tests.pipelines.wan import wan
-from tests.training.test_following import filmed, shifted, texture
+from tests.training.test_following import disc_clip, filmed, shifted, texture, zigzag
 from tests.training.test_offloading import OFFLOADS
 
 
 ON_A_GRID = MotionEmbeddingConfig(parts=("p",), position_grid=(2, 3))
-
-
-@pytest.mark.parametrize(
-    ("num_latent_frames", "expected"),
-    [
-        (9, [0, 1, 2, 3, 4, 5, 6, 7, 8]),
-        (5, [0, 1.5, 3.5, 5.5, 7.5]),  # the first alone, then pairs
-        (3, [0, 2.5, 6.5]),
-        (4, [0, 8 / 3, 16 / 3, 8]),  # no whole groups
-        (1, [4]),
-    ],
-)
-def test_a_latent_frame_has_the_mean_place_of_its_frames(num_latent_frames, expected):
-    path = torch.arange(9.0)[:, None].expand(9, 2)
-    found = latent_path(path, num_latent_frames, first_frame_alone=True)
-    torch.testing.assert_close(found, torch.tensor(expected, dtype=torch.float32)[:, None].expand(-1, 2))
-
-
-@pytest.mark.parametrize(
-    ("num_frames", "expected"),
-    [(8, [1.5, 5.5]), (16, [1.5, 5.5, 9.5, 13.5])],  # both could be a first frame alone and groups of others
-)
-def test_groups_without_a_first_frame_are_whole_too(num_frames, expected):
-    path = torch.arange(float(num_frames))[:, None]
-    found = latent_path(path, len(expected), first_frame_alone=False)
-    torch.testing.assert_close(found[:, 0], torch.tensor(expected))
-    halves = latent_path(path[:8], 4, first_frame_alone=True)[:, 0]  # 7 do not divide by 3
-    torch.testing.assert_close(halves, torch.tensor([0.5, 2.5, 4.5, 6.5]))
 
 
 @pytest.mark.parametrize("name", [*FAMILIES, *UNTRAINED])
@@ -102,6 +78,90 @@ def test_on_a_grid_the_camera_is_followed():
     assert position[0, 1, 1, 1] < 0
 
 
+def test_training_can_begin_with_what_is_followed():
+    clips = [filmed(texture(32, 32), [(0, rate * n, 1.0, 0.0) for n in range(5)]) for rate in (1, 3)]
+    begun = []
+    for grid, start in (((1, 1), True), ((2, 3), True), ((2, 3), False)):
+        pipe = wan()
+        # So small a rate that nothing is learned.
+        config = TrainingConfig(max_train_steps=1, p_learning_rate=1e-12, tracked_start=start)
+        embedding_config = MotionEmbeddingConfig(parts=("p",), position_grid=grid)
+        train_motion_embedding(
+            pipe, clips, ["a street"] * 2, config, embedding_config=embedding_config, progress_bar=False
+        )
+        begun.append(embedding_tensors(pipe.transformer, "default")["rope"]["p"])
+    path, camera, nothing = begun
+    # 2 pixels a frame on average, at a mean frame of 2.5 in the second latent, of 32 pixels
+    np.testing.assert_allclose(path[0, 0, :, 1], [0, -5 / 32], atol=0.01)
+    np.testing.assert_allclose(camera[..., 1, 1], np.full((2, 3), -5 / 32), atol=0.01)
+    torch.testing.assert_close(camera[..., 2], nothing[..., 2])  # time at half its pace
+    assert nothing[..., :2].abs().max() < 1e-9
+
+
+def test_a_camera_at_rest_begins_nothing():
+    pipe = dme.enable_motion_embedding(wan())
+    clips = [filmed(texture(32, 32), [(0, n, 1.0, 0.0) for n in range(5)]), moving_clip()[:1].repeat(5, 0)]
+    with pytest.raises(VideoError, match=r"The camera of clip 2 of 2 does not move.*leave out motion=\"camera\""):
+        train_motion_embedding(pipe, clips, ["a", "b"], motion="camera", progress_bar=False)
+    assert not registry_of(pipe.transformer).loaded
+
+
+class StoppedError(Exception):
+    """Ends a run."""
+
+
+def test_for_cameras_the_recipe_begins_with_the_camera():
+    pipe, clip = wan(), filmed(texture(32, 32), [(0, 2 * n, 1.0, 0.0) for n in range(5)])
+    begun = []
+
+    def stop(progress):
+        begun.extend((progress.config, progress.optimization.tensors["rope"]["p"].detach()))
+        raise StoppedError
+
+    with pytest.raises(StoppedError):
+        train_motion_embedding(pipe, clip, "a street", motion="camera", callback=stop, progress_bar=False)
+    config, path = begun
+    assert (config.position_grid, config.parts) == ((4, 4), ("qk", "v", "p"))
+    # One step of training has moved places by a small part of what the clip says.
+    np.testing.assert_allclose(path[..., 1, 1], np.full((4, 4), -5 / 32), atol=0.08)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"config": TrainingConfig()}, {"embedding_config": ON_A_GRID}],
+    ids=lambda settings: next(iter(settings)),
+)
+def test_the_recipe_for_cameras_goes_with_no_settings_that_would_replace_it(settings):
+    with pytest.raises(ValueError, match=r"RECIPES\[default_recipe\(model, \"camera\"\)\]"):
+        train_motion_embedding(wan(), moving_clip(), "a", motion="camera", progress_bar=False, **settings)
+
+
+def test_a_run_that_goes_on_follows_nothing_again(tmp_path, capsys):
+    clip = filmed(texture(32, 32), [(0, 2 * n, 1.0, 0.0) for n in range(5)])
+    config = TrainingConfig(max_train_steps=3, tracked_start=True)
+    pipe = dme.enable_motion_embedding(wan())
+
+    def learn(name, **checkpoints):
+        settings = {"embedding_config": ON_A_GRID, "checkpoints": CheckpointConfig(output_dir=tmp_path, **checkpoints)}
+        train_motion_embedding(pipe, clip, "a street", config, adapter_name=name, **settings)
+        return embedding_tensors(pipe.transformer, name)["rope"]["p"]
+
+    whole = learn("whole", checkpointing_steps=2)
+    assert "tracking" in capsys.readouterr().err
+    resumed = learn("resumed", resume_from_checkpoint="latest")
+    assert "tracking" not in capsys.readouterr().err
+    assert torch.equal(whole, resumed)
+
+
+def test_what_could_not_be_followed_is_said_of_the_users_own_line():
+    plain = disc_clip(zigzag(), np.full(3, 200, np.uint8))[:5, :32, :32]
+    config = TrainingConfig(max_train_steps=1, tracked_start=True)
+    for function, settings in ((train_motion_embedding, {"config": config}), (track_motion_embedding, {})):
+        with pytest.warns(UserWarning, match="of the picture of the clip") as warned:
+            function(wan(), plain, "a disc", embedding_config=ON_A_GRID, progress_bar=False, **settings)
+        assert {each.filename for each in warned if "of the picture" in str(each.message)} == {__file__}
+
+
 @pytest.mark.parametrize("offload", OFFLOADS.values(), ids=OFFLOADS)
 def test_an_offloaded_pipeline_gets_the_same_path(offload):
     family, clips = FAMILIES["Wan"], []
@@ -133,7 +193,7 @@ def test_a_path_is_the_only_active_embedding_and_acts_early():
         (
             {"frames": np.stack([moving_clip()[0]] * 5), "embedding_config": ON_A_GRID},
             VideoError,
-            "camera of this clip",
+            "camera of the clip",
         ),
         ({"adapter_name": "there"}, AdapterNameError, "'there' is loaded already"),
         ({"adapter_name": ""}, AdapterNameError, "not empty"),

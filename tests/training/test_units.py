@@ -71,8 +71,12 @@ def test_every_class_of_models_has_a_recipe_and_learns_by_it_without_options():
     rotary = {name for name, specimen in ZOO.items() if not specimen.rows}
     assert {name for name in ZOO if default_recipe(make_model(name)) == "position"} == rotary
     assert {default_recipe(make_model(name)) for name in ZOO} == {"default", "gentle", "position"}
+    assert {default_recipe(make_model(name), "camera") for name in rotary} == {"camera"}
+    assert {default_recipe(make_model(name), "camera") for name in set(ZOO) - rotary} == {"default", "gentle"}
     without = make_model("CogVideoXTransformer3DModel", use_rotary_positional_embeddings=False)
-    assert default_recipe(without) == "full_attention"
+    assert default_recipe(without) == default_recipe(without, "camera") == "full_attention"
+    with pytest.raises(ValueError, match="motion must be one of object, camera"):
+        default_recipe(without, "zoom")
 
     class EnoughError(Exception):
         pass

@@ -64,7 +64,8 @@ def test_embedded_models_learn_by_their_own_recipe(tmp_path, name, own):
     few = ("--max_train_steps", "1", "--num_inference_steps", "1", "--device", "cpu")
     workshop = Workshop(parse_arguments(None, ["--pretrained_model_name_or_path", name, *few]))
     assert workshop.recipes[0] == own
-    assert set(workshop.recipes) == set(RECIPES)
+    with_path = {"position", "camera"}
+    assert set(workshop.recipes) == RECIPES.keys() - (set() if own in with_path else with_path)
     size = TINY[name]["num_frames"], 64, 64
     frames = read_video("examples/assets/zigzag.mp4", size[0], num_seconds=2, height=64, width=64)
     about = {"prompt": "a circle", "recipe": own, "steps": 1, "fps": 8.0, "preview_prompt": "a ring"}
