@@ -85,7 +85,8 @@ def _check_company(parser: argparse.ArgumentParser, options: argparse.Namespace,
         ("seed", "--validation_prompt", not options.tracked or options.validation_prompt),
         ("lr_warmup_steps", "an --lr_scheduler that warms up", options.lr_scheduler != "constant"),
     )
-    if options.tracked and "motion" in given and options.motion == "object" and options.position_grid != ONE_PATH:
+    is_grid = tuple(options.position_grid) != ONE_PATH
+    if options.tracked and "motion" in given and options.motion == "object" and is_grid:
         parser.error("--tracked follows the camera on a --position_grid finer than 1 x 1: leave out one of the two.")
     if options.estimate and (unread := given & {"call_arguments", "gguf"}):
         parser.error(f"--estimate reads the settings of the base alone: leave out --{', --'.join(sorted(unread))}.")

@@ -17,7 +17,8 @@ from diffusers_motion_embed.architectures import (
     supported_models,
 )
 from diffusers_motion_embed.config import MotionEmbeddingConfig
-from diffusers_motion_embed.storage.embedding import EmbeddingTensors
+from diffusers_motion_embed.storage.embedding import Embedding, EmbeddingTensors
+from diffusers_motion_embed.training.following import latent_path
 
 
 PACE = 0.5  # of time where a path begins to be learned: a frame counts as so many
@@ -46,11 +47,13 @@ def new_embedding(
 
 
 @torch.no_grad()
-def begin_with(tensors: EmbeddingTensors, displacements: Tensor) -> None:
-    """Have the position part of a new embedding begin with displacements, (h, w, f, 2)."""
-    for parts in tensors.values():
+def begin_with(embedding: Embedding, model: ModelMixin, followed: Tensor) -> None:
+    """Have the position part of a new embedding begin with what was followed in the clip, (h, w, frames, 2)."""
+    first_alone = find_architecture(model).first_frame_alone
+    places = latent_path(followed, embedding.config.num_latent_frames, first_alone)
+    for parts in embedding.tensors.values():
         if "p" in parts:
-            parts["p"][..., :2] += displacements.to(parts["p"])
+            parts["p"][..., :2] += places.to(parts["p"])
 
 
 def slow_path(size: Sequence[int], pace: float, device: torch.device | None = None) -> Tensor:

@@ -118,14 +118,10 @@ def default_recipe(model: nn.Module, motion: Motion = "object") -> str:
     if motion not in get_args(Motion):
         raise ValueError(f"motion must be one of {', '.join(get_args(Motion))}; got {motion!r}.")
     architecture = find_architecture(model)
-    if architecture.recipe != "position":
-        name = architecture.recipe
-    elif isinstance(architecture.find_rotary(model), str):
-        name = "full_attention"
-    elif motion == "camera":
+    takes_positions = not isinstance(architecture.find_rotary(model), str)
+    if motion == "camera" and takes_positions:
         return "camera"
-    else:
-        name = "position"
+    name = "full_attention" if architecture.recipe == "position" and not takes_positions else architecture.recipe
     if motion == "camera":
         logger.warning("%s has one recipe, %r, for objects and cameras alike.", type(model).__name__, name)
     return name

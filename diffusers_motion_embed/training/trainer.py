@@ -30,7 +30,7 @@ from diffusers_motion_embed.training.checkpoints import CheckpointConfig, read_s
 from diffusers_motion_embed.training.checks import as_prompts, check_options, check_references
 from diffusers_motion_embed.training.config import TrainingConfig
 from diffusers_motion_embed.training.features import kept_features, source_of
-from diffusers_motion_embed.training.following import follow, latent_path
+from diffusers_motion_embed.training.following import follow
 from diffusers_motion_embed.training.guard import Guard
 from diffusers_motion_embed.training.losses import LOSSES
 from diffusers_motion_embed.training.optimization import Optimization
@@ -190,7 +190,7 @@ def train_motion_embedding(
                 if state is not None:
                     guard.load_state(*state)
                 elif followed is not None:
-                    _begin_with(followed, embedding, model)
+                    begin_with(embedding, model, followed)
                 _run(guard, checkpoints, embedding.config, callback, progress_bar)
     trained = embedding.config
     return LoadReport(adapter_name, (component,), embedding.num_layers, trained.num_frames, trained.debias, prompts[0])
@@ -253,12 +253,6 @@ def _prepare(
     completed.training = {"prompt": prompts[0] if len(prompts) == 1 else prompts, **asdict(config)}
     completed.target_modules = select_layers(model, completed)
     return Embedding(completed, new_embedding(model, completed, completed.target_modules, reference.latents.device))
-
-
-def _begin_with(followed: torch.Tensor, embedding: Embedding, model: ModelMixin) -> None:
-    """Have the embedding begin with what was followed, (h, w, frames, 2)."""
-    first_alone = find_architecture(model).first_frame_alone
-    begin_with(embedding.tensors, latent_path(followed, embedding.config.num_latent_frames, first_alone))
 
 
 @contextlib.contextmanager

@@ -82,6 +82,11 @@ def test_cameras_have_a_recipe_where_positions_are_rotary(base, recipe):
     assert (tracked.parts, tracked.position_grid) == (("p",), (4, 4))
 
 
+def test_tracking_an_object_may_be_said_in_full():
+    tracked = configs("--tracked", "--motion", "object", "--position_grid", 1, 1)[1]
+    assert tracked == configs("--tracked")[1]
+
+
 def test_the_papers_recipe_has_a_name_and_gives_way_to_arguments():
     training, embedding = configs("--recipe", "paper")
     assert training == TrainingConfig(

@@ -67,6 +67,14 @@ def test_all_parts_learn_together():
     assert all(tensor.any() and not tensor.requires_grad for tensor in learned.values())
 
 
+def test_models_without_a_recipe_for_cameras_say_so(caplog):
+    for name in ZOO:
+        caplog.clear()
+        recipe = default_recipe(make_model(name), "camera")
+        assert recipe == "camera" or f"{name} has one recipe, {recipe!r}, for objects and cameras" in caplog.text
+        assert bool(caplog.text) == (recipe != "camera")
+
+
 def test_every_class_of_models_has_a_recipe_and_learns_by_it_without_options():
     rotary = {name for name, specimen in ZOO.items() if not specimen.rows}
     assert {name for name in ZOO if default_recipe(make_model(name)) == "position"} == rotary
