@@ -128,8 +128,8 @@ def follow_camera(clip: np.ndarray, title: str = "the clip", progress_bar: bool 
     if shown < SHARE_SHOWN:
         warnings.warn(
             f"The points that were followed as the camera's motion are in {shown:.0%} of the picture of {title}. If "
-            'they are those of an object before a camera at rest, leave out motion="camera", or follow the object on a '
-            "position grid of 1 x 1.",
+            'they are those of an object before a camera at rest, leave out motion="camera", or follow the object on '
+            "a position grid of 1 x 1.",
             stacklevel=CALL_OF_USER,
         )
     return np.stack(cameras)
