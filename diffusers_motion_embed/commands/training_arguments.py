@@ -11,7 +11,6 @@ import torch
 from accelerate import Accelerator, init_empty_weights
 from diffusers import DiffusionPipeline
 
-from diffusers_motion_embed.architectures import find_architecture
 from diffusers_motion_embed.commands.quantization import QUANTIZATIONS
 from diffusers_motion_embed.config import PARTS, MotionEmbeddingConfig
 from diffusers_motion_embed.errors import UnsupportedModelError
@@ -157,8 +156,9 @@ def recipe_of_base(options: argparse.Namespace) -> str:
         with init_empty_weights():
             model = model_class.from_config(model_class.load_config(folder, subfolder=component, **revision))
         return default_recipe(model, options.motion)
-    except UnsupportedModelError:  # an image model, which gets a motion adapter
-        return find_architecture(diffusers.UNetMotionModel).recipe
+    except UnsupportedModelError:  # an image model, which becomes this one with a motion adapter
+        with init_empty_weights():
+            return default_recipe(diffusers.UNetMotionModel(), options.motion)
     except (OSError, StopIteration, AttributeError):  # AttributeError: a class of another package
         return "default"
 

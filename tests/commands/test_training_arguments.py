@@ -52,13 +52,16 @@ def test_the_base_says_by_which_recipe_it_learns(base, recipe):
     assert (embedding.parts, embedding.position_grid) == (("p",), (2, 2))
 
 
-def test_an_image_model_learns_as_the_animatediff_model_that_it_becomes(tmp_path):
+def test_an_image_model_learns_as_the_animatediff_model_that_it_becomes(tmp_path, caplog):
     (tmp_path / "unet").mkdir()
     index = {"_class_name": "StableDiffusionPipeline", "unet": ["diffusers", "UNet2DConditionModel"]}
     (tmp_path / "model_index.json").write_text(json.dumps(index))
     (tmp_path / "unet/config.json").write_text(json.dumps({"_class_name": "UNet2DConditionModel"}))
     arguments = ("--pretrained_model_name_or_path", tmp_path, "--motion_adapter", "someone/adapter")
     assert configs(*arguments)[0] == TrainingConfig(**RECIPES["gentle"].training)
+    assert not caplog.text
+    assert configs(*arguments, "--motion", "camera")[0] == TrainingConfig(**RECIPES["gentle"].training)
+    assert "UNetMotionModel has one recipe, 'gentle', for objects and cameras alike" in caplog.text
 
 
 def test_every_option_of_training_is_an_argument():
