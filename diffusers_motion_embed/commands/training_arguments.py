@@ -158,7 +158,7 @@ def recipe_of_base(options: argparse.Namespace) -> str:
         return default_recipe(model, options.motion)
     except UnsupportedModelError:  # an image model, which becomes this one with a motion adapter
         with init_empty_weights():
-            return default_recipe(diffusers.UNetMotionModel(), options.motion)
+            return default_recipe(diffusers.UNetMotionModel.from_config({}), options.motion)
     except (OSError, StopIteration, AttributeError):  # AttributeError: a class of another package
         return "default"
 
