@@ -67,6 +67,24 @@ def check_references(pipe: Any, model: ModelMixin, clips: list[np.ndarray], prom
             )
 
 
+def check_loss(name: str, num_latent_frames: int) -> None:
+    """Raise if a loss compares frames and the latents have too few.
+
+    Args:
+        name: Of the loss.
+        num_latent_frames: Frames of the reference's latents.
+
+    Raises:
+        VideoError: If it needs more.
+    """
+    least = LOSSES[name].least_frames
+    if num_latent_frames < least:
+        raise VideoError(
+            f"The loss {name!r} compares frames of the latents. It needs at least {least}, and the clip has "
+            f"{num_latent_frames}. Give a longer clip, or take another loss."
+        )
+
+
 def _is_still(clip: np.ndarray) -> bool:
     """Whether no pixel changes by more than compression changes it."""
     return all(np.abs(frame.astype(np.int16) - clip[0]).max() <= COMPRESSION_NOISE for frame in clip[1:])
@@ -85,7 +103,6 @@ def check_options(
 
     Raises:
         ValueError: If options contradict each other.
-        VideoError: If the loss needs more frames.
     """
     if "prompt" in call_arguments:
         raise ValueError(
@@ -108,10 +125,6 @@ def check_options(
                 "with that part."
             )
     loss = LOSSES[config.loss]
-    if len(clips[0]) < loss.least_frames:
-        raise VideoError(
-            f"The loss {config.loss!r} needs at least {loss.least_frames} frames, and the clip has {len(clips[0])}."
-        )
     if spatial_lora_directory is not None and not loss.trains_spatial_lora:
         names = " or ".join(repr(name) for name, entry in LOSSES.items() if entry.trains_spatial_lora)
         raise ValueError(f"There is a spatial LoRA to save with the loss {names} only, not {config.loss!r}.")

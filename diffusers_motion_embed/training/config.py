@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args
 from diffusers_motion_embed.values import whole_number
 
 
-Loss = Literal["base", "debiased_temporal", "debiased_hybrid", "motion_distillation"]
+Loss = Literal["base", "centered", "debiased_temporal", "debiased_hybrid", "motion_distillation"]
 LearningRateSchedule = Literal["constant", "constant_with_warmup", "cosine", "linear"]
 
 # Names for ranges of noise levels, as fractions of the noise schedule: 0 is the clean clip, 1 is noise alone.
@@ -30,7 +30,8 @@ class TrainingConfig:
         weight_decay: Weight decay of AdamW for the query-key and value parts. What the reference does not need fades,
             so that less of its look is learned.
         max_grad_norm: Longer gradients are shortened to this length; None leaves them as they are.
-        loss: "base", "debiased_temporal", "debiased_hybrid" or "motion_distillation", see `training.losses`.
+        loss: "base", "centered", "debiased_temporal", "debiased_hybrid" or "motion_distillation", see
+            `training.losses`.
         spatial_learning_rate: Learning rate of the LoRA on spatial layers that "debiased_hybrid" also trains.
         spatial_rank: Rank of that LoRA.
         timestep_sampling: Noise levels to train at: "uniform", "noisier_half", "high_noise" (0.7 to 1), or a range of

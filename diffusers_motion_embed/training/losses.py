@@ -22,6 +22,20 @@ def base_loss(prediction: Tensor, target: Tensor) -> Tensor:
     return F.mse_loss(prediction.float(), target.float())
 
 
+def centered_loss(prediction: Tensor, target: Tensor) -> Tensor:
+    """The base loss of what is left of the error without its mean over all frames.
+
+    What all frames share is look rather than motion, and is not learned. Where the mean is motion too, as in a zoom
+    that only goes on, it is lost.
+
+    Args:
+        prediction: The base model's prediction, (batch, channels, frames, height, width), at least two frames.
+        target: What the model should predict, of the same shape.
+    """
+    error = prediction.float() - target.float()
+    return (error - error.mean(dim=2, keepdim=True)).square().mean()
+
+
 def debias_by_anchor(frames: Tensor, anchors: Tensor) -> Tensor:
     """sqrt(beta² + 1) · x - beta · x[anchor]: what is left of each frame without the look of one of them.
 
@@ -67,7 +81,7 @@ class LossEntry:
     Args:
         function: The loss of a prediction and a target, and of anchor frames if it takes them.
         takes_anchors: Whether it takes the number of a random frame of each clip, (batch,), int64.
-        least_frames: How many frames a clip must have.
+        least_frames: How many frames the latents must have.
         trains_spatial_lora: Whether a LoRA on the spatial layers is trained with it to learn how single frames look.
     """
 
@@ -79,6 +93,7 @@ class LossEntry:
 
 LOSSES = {
     "base": LossEntry(base_loss),
+    "centered": LossEntry(centered_loss, least_frames=2),
     "debiased_temporal": LossEntry(debiased_temporal_loss, takes_anchors=True),
     "debiased_hybrid": LossEntry(debiased_temporal_loss, takes_anchors=True, trains_spatial_lora=True),
     "motion_distillation": LossEntry(motion_distillation_loss, least_frames=2),

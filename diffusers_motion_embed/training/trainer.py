@@ -27,7 +27,7 @@ from diffusers_motion_embed.loaders import LoadReport
 from diffusers_motion_embed.storage.embedding import Embedding
 from diffusers_motion_embed.storage.files import write_embedding
 from diffusers_motion_embed.training.checkpoints import CheckpointConfig, read_state, tidy, write_state
-from diffusers_motion_embed.training.checks import as_prompts, check_options, check_references
+from diffusers_motion_embed.training.checks import as_prompts, check_loss, check_options, check_references
 from diffusers_motion_embed.training.config import TrainingConfig
 from diffusers_motion_embed.training.features import kept_features, source_of
 from diffusers_motion_embed.training.following import follow
@@ -246,6 +246,7 @@ def _prepare(
     reference: _Reference,
 ) -> Embedding:
     """The embedding before its first step."""
+    check_loss(config.loss, reference.latents.shape[2])
     model = supported_models(pipe)[component]
     completed = complete_config(
         embedding_config, config.timestep_range, pipe, component, clips[0].shape, reference.latents.shape

@@ -18,7 +18,7 @@ from diffusers_motion_embed.training import TrainingConfig
         (
             "loss",
             "huber",
-            "loss must be one of base, debiased_temporal, debiased_hybrid, motion_distillation; got 'huber'",
+            "loss must be one of base, centered, debiased_temporal, debiased_hybrid, motion_distillation; got 'huber'",
         ),
         ("lr_scheduler", "step", "lr_scheduler must be one of"),
         ("mixed_precision", "fp8", "mixed_precision must be one of no, fp16, bf16"),

@@ -10,6 +10,7 @@ from diffusers_motion_embed.training.config import Loss
 from diffusers_motion_embed.training.losses import (
     LOSSES,
     base_loss,
+    centered_loss,
     debias_by_anchor,
     debiased_temporal_loss,
     motion_distillation_loss,
@@ -31,6 +32,12 @@ def test_base_loss_is_the_mean_square():
 
 def test_base_loss_is_float32_for_half_precision():
     assert base_loss(clip(1, 2).half(), clip(1, 0).half()).dtype == torch.float32
+
+
+def test_centered_loss_leaves_out_what_all_frames_share():
+    # errors of 1, 2 and 6 are -2, -1 and 3 around their mean; the second clip is wrong by the same in all its frames
+    predictions, targets = torch.cat([clip(1, 2, 5), clip(3, 0, 4)]), torch.cat([clip(0, 0, -1), clip(1, -2, 2)])
+    assert centered_loss(predictions, targets).item() == pytest.approx((4 + 1 + 9) / 6)
 
 
 def test_the_anchor_frame_is_taken_from_all_frames():

@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 import diffusers_motion_embed as dme
 from diffusers_motion_embed.adapter.registry import embedding_tensors, registry_of
 from diffusers_motion_embed.training import TrainingConfig, train_motion_embedding
+from diffusers_motion_embed.training.losses import LOSSES
 from tests.helpers import NUM_FRAMES, assert_unchanged, generate, make_config, snapshot
 
 
@@ -140,7 +141,6 @@ def test_a_clip_in_which_nothing_moves_is_warned_of(text_to_video, still):
 @pytest.mark.parametrize(
     ("frames", "options", "error", "message"),
     [
-        (clip()[:1], {"loss": "motion_distillation"}, dme.VideoError, "needs at least 2 frames, and the clip has 1"),
         (clip(), {"spatial_lora_directory": "lora"}, ValueError, "with the loss 'debiased_hybrid' only, not 'base'"),
     ],
 )
@@ -148,6 +148,17 @@ def test_losses_that_cannot_give_what_is_asked_say_so(text_to_video, frames, opt
     before = snapshot(text_to_video.unet)
     with pytest.raises(error, match=message):
         train(text_to_video, frames, **options)
+    assert_unchanged(text_to_video.unet, before)
+
+
+@pytest.mark.parametrize("loss", [name for name, entry in LOSSES.items() if entry.least_frames > 1])
+@pytest.mark.filterwarnings("ignore:Nothing moves")
+def test_losses_that_compare_frames_need_two_in_the_latents(text_to_video, loss):
+    before = snapshot(text_to_video.unet)
+    with pytest.raises(
+        dme.VideoError, match=f"'{loss}' compares frames.*at least 2, and the clip has 1. Give a longer"
+    ):
+        train(text_to_video, clip()[:1], loss=loss)
     assert_unchanged(text_to_video.unet, before)
 
 

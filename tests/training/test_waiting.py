@@ -26,7 +26,7 @@ from tests.pipelines.wan import unipc
 SHAPE = (4, 4, 8)
 
 
-@pytest.mark.parametrize("loss", ["base", "debiased_temporal", "motion_distillation"])
+@pytest.mark.parametrize("loss", ["base", "centered", "debiased_temporal", "motion_distillation"])
 def test_a_step_reads_no_number(loss):
     # These tensors have shapes and types, but no numbers: to ask for one raises.
     with FakeTensorMode(allow_non_fake_inputs=True):
