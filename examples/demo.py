@@ -9,7 +9,6 @@ all of them, a contact sheet, the paths of what moves and metrics.json under out
 import argparse
 import json
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -62,9 +61,9 @@ def main() -> None:
     print(f"Learning the motion of {options.reference_video.name} ...")
     started = time.perf_counter()
     # All samples of a step at once: a model as small as this one has room for them, and takes less time.
-    at_once = TrainingConfig(train_batch_size=4, gradient_accumulation_steps=1)
-    config = replace(at_once, max_train_steps=options.max_train_steps, seed=options.seed)
-    train_motion_embedding(pipe, reference, options.prompt, config)
+    at_once = {"train_batch_size": 4, "gradient_accumulation_steps": 1}
+    own = {"max_train_steps": options.max_train_steps, "seed": options.seed}
+    train_motion_embedding(pipe, reference, options.prompt, at_once | own)
     seconds = time.perf_counter() - started
     embedding = pipe.save_motion_embedding(options.output_dir / "embedding")
 

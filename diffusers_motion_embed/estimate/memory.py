@@ -31,7 +31,7 @@ from diffusers_motion_embed.estimate.stages import (
 )
 from diffusers_motion_embed.estimate.weightless import settings_folder, weightless_pipeline
 from diffusers_motion_embed.training.config import TrainingConfig
-from diffusers_motion_embed.training.recipes import settings_for
+from diffusers_motion_embed.training.recipes import EmbeddingOptions, Options, component_of, settings_for
 
 
 RUNS = ("training", "training, recomputing", "generation")
@@ -94,8 +94,8 @@ def estimate_memory(
     height: int,
     width: int,
     *,
-    config: TrainingConfig | None = None,
-    embedding_config: MotionEmbeddingConfig | None = None,
+    config: Options | None = None,
+    embedding_config: EmbeddingOptions | None = None,
     motion_adapter: str | None = None,
     dtype: torch.dtype = torch.float32,
     guided: bool = True,
@@ -112,9 +112,9 @@ def estimate_memory(
         num_frames: Number of frames of the reference and of generated clips.
         height: Height of the clips, in pixels.
         width: Width of the clips, in pixels.
-        config: Options of the training run; by default those of the recipe for the model's class.
-        embedding_config: Layers, parts and grids, and which model of a pipeline with two; by default as the recipe
-            for the model's class has them.
+        config: Options of the training run; by default those of the recipe for the model's class. A dictionary says
+            what differs from the recipe.
+        embedding_config: Layers, parts and grids, and which model of a pipeline with two, in the same two ways.
         motion_adapter: AnimateDiff motion adapter for an image model: a folder or a repository.
         dtype: The type of the weights.
         guided: Whether clips are generated with guidance.
@@ -127,7 +127,7 @@ def estimate_memory(
     """
     adapter = settings_folder(motion_adapter, token=token) if motion_adapter else None
     pipe = weightless_pipeline(settings_folder(pretrained_model_name_or_path, revision, token), dtype, adapter)
-    component, model = check_pipeline(pipe, embedding_config.component if embedding_config else None)
+    component, model = check_pipeline(pipe, component_of(embedding_config))
     config, embedding_config = settings_for(model, config, embedding_config)
     clip = (num_frames, height, width)
     check_clip(pipe, np.broadcast_to(np.uint8(0), (*clip, 3)), model)

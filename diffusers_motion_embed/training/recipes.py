@@ -15,6 +15,9 @@ from diffusers_motion_embed.training.config import TrainingConfig
 logger = logging.getLogger(__name__)
 
 Motion = Literal["object", "camera"]  # what moves in a clip
+# Whole settings, or those that differ from a recipe's, by name.
+Options = TrainingConfig | Mapping[str, Any]
+EmbeddingOptions = MotionEmbeddingConfig | Mapping[str, Any]
 CAMERA_GRID = (4, 4)  # of positions, on which a camera can pan, zoom and roll
 
 
@@ -76,23 +79,44 @@ OF_PARTS = {
 
 def settings_for(
     model: nn.Module,
-    config: TrainingConfig | None,
-    embedding_config: MotionEmbeddingConfig | None,
+    config: Options | None,
+    embedding_config: EmbeddingOptions | None,
     motion: Motion = "object",
 ) -> tuple[TrainingConfig, MotionEmbeddingConfig]:
-    """The settings that are given, or those of the model's own recipe for what moves.
+    """The settings that are given, and those of the model's own recipe for what moves where nothing is said.
+
+    Args:
+        model: A model that takes motion embeddings.
+        config: Options of training, whole or what differs from the recipe.
+        embedding_config: Settings of the embedding, whole or what differs from the recipe.
+        motion: What moves in the clip.
 
     Raises:
         ValueError: If `motion` is unknown, or asks for the recipe for cameras beside settings that would replace it.
+        TypeError: If there is no option or setting of a name.
     """
-    if motion == "camera" and (config is not None or embedding_config is not None):
+    given = {"config": config, "embedding_config": embedding_config}
+    whole = [name for name, each in given.items() if not (each is None or isinstance(each, Mapping))]
+    if motion == "camera" and whole:
         raise ValueError(
-            'motion="camera" chooses a recipe, which config and embedding_config replace. Leave motion out, and make '
-            'both from the recipe: RECIPES[default_recipe(model, "camera")] has its training and embedding settings.'
+            f'motion="camera" chooses a recipe, which {" and ".join(whole)} would replace. Give what differs from the '
+            'recipe as a dictionary, such as {"max_train_steps": 200}, or leave motion out.'
         )
     recipe = RECIPES[default_recipe(model, motion)]
-    embedding_config = embedding_config or MotionEmbeddingConfig(**recipe.embedding)
-    return config or TrainingConfig(**for_parts(recipe.training, embedding_config.parts)), embedding_config
+    if not isinstance(embedding_config, MotionEmbeddingConfig):
+        changed = embedding_config or {}
+        parts = changed.get("parts", recipe.embedding.get("parts", MotionEmbeddingConfig.parts))
+        embedding_config = MotionEmbeddingConfig(**{**for_parts(recipe.embedding, parts), **changed})
+    if not isinstance(config, TrainingConfig):
+        config = TrainingConfig(**{**for_parts(recipe.training, embedding_config.parts), **(config or {})})
+    return config, embedding_config
+
+
+def component_of(embedding_config: EmbeddingOptions | None) -> str | None:
+    """Which model of a pipeline the settings ask for; None if they do not say."""
+    if isinstance(embedding_config, MotionEmbeddingConfig):
+        return embedding_config.component
+    return (embedding_config or {}).get("component")
 
 
 def for_parts(options: Mapping[str, Any], parts: Collection[str]) -> dict[str, Any]:

@@ -35,7 +35,7 @@ from diffusers_motion_embed.training.guard import Guard
 from diffusers_motion_embed.training.losses import LOSSES
 from diffusers_motion_embed.training.optimization import Optimization
 from diffusers_motion_embed.training.preparation import begin_with, complete_config, new_embedding
-from diffusers_motion_embed.training.recipes import Motion, settings_for
+from diffusers_motion_embed.training.recipes import EmbeddingOptions, Motion, Options, component_of, settings_for
 from diffusers_motion_embed.training.recompute import recomputation, streamed_layers
 from diffusers_motion_embed.training.spatial_lora import add_spatial_lora, remove_spatial_lora, save_spatial_lora
 from diffusers_motion_embed.values import expanded
@@ -105,9 +105,9 @@ def train_motion_embedding(
     pipe: Any,
     frames: Clip | Sequence[Clip],
     prompt: str | Sequence[str] | None,
-    config: TrainingConfig | None = None,
+    config: Options | None = None,
     *,
-    embedding_config: MotionEmbeddingConfig | None = None,
+    embedding_config: EmbeddingOptions | None = None,
     motion: Motion = "object",
     adapter_name: str = "default",
     call_arguments: Mapping[str, Any] | None = None,
@@ -129,12 +129,14 @@ def train_motion_embedding(
             whose frames are all used. It can also be a list of several clips of the same motion, all of one shape.
         prompt: What the clip shows. What it names need not be learned. Give one prompt for each clip; None for a
             pipeline that takes none.
-        config: Options of the run; by default those of the recipe for the model's class, see `default_recipe`.
-        embedding_config: Layers, parts and grids; by default as the recipe for the model's class has them. Frames and
-            sizes are filled in from the clip. For a pipeline with two models, such as Wan 2.2's, its `component` says
-            which one is trained; by default the first.
-        motion: What moves in the clip, "object" or "camera". It chooses the recipe, so "camera" goes with neither
-            `config` nor `embedding_config`.
+        config: Options of the run; by default those of the recipe for the model's class, see `default_recipe`. A
+            dictionary, such as `{"max_train_steps": 200}`, says what differs from the recipe. A `TrainingConfig`
+            replaces all of the recipe's options.
+        embedding_config: Layers, parts and grids, in the same two ways. Frames and sizes are filled in from the clip.
+            For a pipeline with two models, such as Wan 2.2's, `component` says which one is trained; by default the
+            first.
+        motion: What moves in the clip, "object" or "camera". It chooses the recipe, so "camera" goes with dictionaries
+            only.
         adapter_name: Name under which the embedding is loaded.
         call_arguments: Further arguments for the pipeline's call, such as `max_sequence_length` or a control clip. The
             pipeline is called once for each clip, up to its first call of the model, to see what it gives the model.
@@ -153,6 +155,7 @@ def train_motion_embedding(
     Raises:
         UnsupportedModelError: If the pipeline cannot be trained this way.
         ValueError: If a prompt is missing, or options contradict each other.
+        TypeError: If there is no option or setting of a name.
         VideoError: If a clip is not a video, has a size that the pipeline cannot take, or does not show the motion
             that is to be followed.
         NotFiniteError: If the VAE produces infinite numbers or NaN.
@@ -165,7 +168,7 @@ def train_motion_embedding(
     """
     clips = as_clips(frames)
     prompts = as_prompts(prompt)
-    component, model = check_pipeline(pipe, embedding_config.component if embedding_config else None)
+    component, model = check_pipeline(pipe, component_of(embedding_config))
     check_new_name(model, adapter_name)
     config, embedding_config = settings_for(model, config, embedding_config, motion)
     check_references(pipe, model, clips, prompts)

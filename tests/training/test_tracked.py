@@ -132,7 +132,10 @@ def test_for_cameras_the_recipe_begins_with_the_camera():
     ids=lambda settings: next(iter(settings)),
 )
 def test_the_recipe_for_cameras_goes_with_no_settings_that_would_replace_it(settings):
-    with pytest.raises(ValueError, match=r"RECIPES\[default_recipe\(model, \"camera\"\)\]"):
+    with pytest.raises(
+        ValueError,
+        match=rf"which {next(iter(settings))} would replace. Give what differs from the recipe as a dictionary",
+    ):
         train_motion_embedding(wan(), moving_clip(), "a", motion="camera", progress_bar=False, **settings)
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+import diffusers_motion_embed as dme
 from diffusers_motion_embed import MotionEmbeddingConfig, unload_motion_embedding
 from diffusers_motion_embed.adapter.registry import embedding_tensors
 from diffusers_motion_embed.training import RECIPES, TrainingConfig, default_recipe, train_motion_embedding
@@ -97,6 +98,36 @@ def test_every_class_of_models_has_a_recipe_and_learns_by_it_without_options():
     with pytest.raises(EnoughError):
         train_motion_embedding(pipe, clip(5, 32), "a red circle", callback=stop, progress_bar=False)
     assert raised == [(TrainingConfig(**RECIPES["position"].training), ("qk", "p"), (1, 1))]
+
+
+def test_what_differs_from_a_recipe_leaves_the_rest_of_it(animatediff):
+    pipe, own = wan(), RECIPES["position"]
+    training, embedding = settings_for(pipe.transformer, {"max_train_steps": 7}, {"timing": (0.0, 0.3)})
+    assert training == TrainingConfig(**{**own.training, "max_train_steps": 7})
+    assert (embedding.parts, embedding.timing) == (("qk", "p"), (0.0, 0.3))
+    training, embedding = settings_for(pipe.transformer, {"learning_rate": 0.1}, None, "camera")
+    assert training == TrainingConfig(**{**RECIPES["camera"].training, "learning_rate": 0.1})
+    assert embedding == MotionEmbeddingConfig(**RECIPES["camera"].embedding)
+    training, embedding = settings_for(pipe.transformer, None, {"parts": ("p",)}, "camera")
+    assert (training.center_qk, embedding.parts, embedding.position_grid) == (False, ("p",), (4, 4))
+    gentle = settings_for(animatediff.unet, {}, {})
+    assert gentle == settings_for(animatediff.unet, None, None)
+
+
+@pytest.mark.parametrize(
+    ("config", "embedding", "error", "message"),
+    [
+        ({"steps": 7}, None, TypeError, "steps"),
+        (None, {"grid": (1, 1)}, TypeError, "grid"),
+        ({"v_learning_rate": 0.1}, None, ValueError, "There is no part 'v' to which v_learning_rate would apply"),
+        (None, {"parts": ("qk",), "position_grid": (2, 2)}, ValueError, "There is no part 'p' to which position_grid"),
+        (None, {"component": "unet"}, dme.UnsupportedModelError, "unet"),
+    ],
+)
+def test_what_does_not_fit_a_recipe_is_refused(config, embedding, error, message):
+    pipe = wan()
+    with pytest.raises(error, match=message):
+        train_motion_embedding(pipe, clip(5, 32), "a ring", config, embedding_config=embedding, progress_bar=False)
 
 
 def test_a_recipe_without_one_of_its_parts_is_without_the_parts_rate(animatediff):
