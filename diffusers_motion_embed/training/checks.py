@@ -71,7 +71,7 @@ def check_loss(name: str, num_latent_frames: int) -> None:
     """Raise if a loss compares frames and the latents have too few.
 
     Args:
-        name: Of the loss.
+        name: Name of the loss.
         num_latent_frames: Frames of the reference's latents.
 
     Raises:

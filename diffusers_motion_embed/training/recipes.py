@@ -107,6 +107,11 @@ def settings_for(
         changed = embedding_config or {}
         parts = changed.get("parts", recipe.embedding.get("parts", MotionEmbeddingConfig.parts))
         embedding_config = MotionEmbeddingConfig(**{**for_parts(recipe.embedding, parts), **changed})
+    on_a_grid = "p" in embedding_config.parts and embedding_config.position_grid != MotionEmbeddingConfig.position_grid
+    if motion == "camera" and "position_grid" in recipe.embedding and not on_a_grid:
+        raise ValueError(
+            'motion="camera" moves places on a grid. Leave parts and position_grid out of embedding_config, or motion.'
+        )
     if not isinstance(config, TrainingConfig):
         config = TrainingConfig(**{**for_parts(recipe.training, embedding_config.parts), **(config or {})})
     return config, embedding_config

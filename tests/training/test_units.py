@@ -114,6 +114,12 @@ def test_what_differs_from_a_recipe_leaves_the_rest_of_it(animatediff):
     assert gentle == settings_for(animatediff.unet, None, None)
 
 
+@pytest.mark.parametrize("changed", [{"parts": ("qk",)}, {"position_grid": (1, 1)}])
+def test_a_camera_needs_a_grid_on_which_it_can_move(changed):
+    with pytest.raises(ValueError, match='motion="camera" moves places on a grid'):
+        settings_for(wan().transformer, None, changed, "camera")
+
+
 @pytest.mark.parametrize(
     ("config", "embedding", "error", "message"),
     [
