@@ -10,7 +10,6 @@ from benchmarks.fidelity.known_answers import KnownAnswers
 from benchmarks.fidelity.lab import Experiment
 from benchmarks.fidelity.learned import (
     PATH_ALONE,
-    WITH_VALUES,
     Learned,
     Plain,
     as_it_is,
@@ -28,7 +27,6 @@ from benchmarks.peers.motion_embedding import MotionEmbedding
 from benchmarks.peers.spatial_query_key import SpatialQueryKeyEmbedding
 from benchmarks.peers.tracked_path import TrackedPath
 from diffusers_motion_embed.functional import DEBIAS_MODES
-from diffusers_motion_embed.training import RECIPES
 
 
 PLAIN = "without"
@@ -40,7 +38,7 @@ _BLOCKS = r"({})\..*(temp_attentions|motion_modules)\..*attn[12]"
 
 GROUPS: dict[str, dict[str, Experiment]] = {
     "plain": {PLAIN: Plain()},
-    "methods": {name: Learned(method) for name, method in METHODS.items()} | {f"{DEFAULT}, gentle": recipe("gentle")},
+    "methods": {name: Learned(method) for name, method in METHODS.items()},
     "ablations": {
         "nothing changed": ours(),
         "query-key part alone": ours(embedding={"parts": ["qk"]}),
@@ -83,25 +81,17 @@ GROUPS: dict[str, dict[str, Experiment]] = {
         for samples in (40, 100, 200, 400, 800)
     },
     "scales": {"scale": Learned(MotionEmbedding(), uses={str(scale): scaled(scale) for scale in SCALES})},
-    "recipes": {name: by_step(recipe(name), 50, 100) for name in ("default", "gentle", "full_attention")}
+    "recipes": {name: by_step(recipe(name), 50, 100) for name in ("default", "rotary", "full_attention")}
     | {"paper": by_step(recipe("paper"), 25, 50, 100, 200, 400)},
     "positions": {  # of models that have rotary ones
         "tracked path": Learned(TrackedPath()),
         "path alone": by_recipe(PATH_ALONE),
-        "position": recipe("position"),
-        "with a value part": by_recipe(WITH_VALUES),
+        "rotary": recipe("rotary"),
     },
     "cameras": {  # with `--references swing arc breathe rush`
-        "own recipe": Learned(MotionEmbedding()),
-        "all layers": ours({"timestep_sampling": (0.3, 1.0)}, {"target_modules": ".*"}),
-        "query-key part, all layers": ours(
-            {"timestep_sampling": (0.3, 1.0)}, {"target_modules": ".*", "parts": ("qk",)}
-        ),
-        "inverted noise blended, all layers": ours(
-            {"timestep_sampling": (0.3, 1.0)}, {"target_modules": ".*"}, prior=NoisePrior()
-        ),
+        "own recipe": Learned(MotionEmbedding(motion="camera")),
         **{f"path alone, {n} x {n}": on_grid(PATH_ALONE, n) for n in (1, 2, 3)},
-        **{f"position, {n} x {n}": on_grid(RECIPES["position"], n) for n in (1, 2, 3)},
+        **{name: recipe(name) for name in ("camera", "tracked_camera")},
     },
     "uses": {
         "debiasing": ours(uses={mode: debiased(mode) for mode in DEBIAS_MODES}),

@@ -23,12 +23,6 @@ OWN_RECIPES = repr((RECIPES, TrainingConfig(), MotionEmbeddingConfig()))
 # The position part by itself, of models with rotary positions.
 PATH_ALONE = Recipe({"timestep_sampling": (0.6, 1.0)}, {"parts": ("p",), "timing": (0.0, 0.5)})
 
-# The recipe `position` with a value part too, which knows better where things are, and more of the reference's look.
-WITH_VALUES = Recipe(
-    {**RECIPES["position"].training, "learning_rate": 0.1},
-    {**RECIPES["position"].embedding, "parts": ("qk", "v", "p"), "value_grid": (3, 3)},
-)
-
 # What is done to a pipeline between learning and generating, by name; it may return figures.
 Prepare = Callable[[Any], Mapping[str, float] | None]
 Uses = Mapping[str, Prepare]

@@ -159,15 +159,14 @@ def _table_by_reference(measured: Measured) -> str:
 
 
 def _table_by_pattern(measured: Measured) -> str:
-    """Cameras by the pattern that is seen; told_cosine is with what the same latents say of that pattern."""
+    """Cameras by the pattern that is seen."""
     rows = []
     for use, each in measured.by("use").items():
         for same, part in sorted(each.by("same_pattern").items(), reverse=True):
             pattern = "the reference's" if same else "another"
-            for cosine in ("cosine",) if same else ("cosine", "told_cosine"):
-                cosines = (of_reference.mean(cosine).text() for of_reference in part.by("reference").values())
-                rows.append((use, pattern, cosine, part.mean(cosine).text(), *cosines))
-    return table(("", "pattern", "", "all", *measured.by("reference")), rows) + "\n"
+            cosines = (of_reference.mean("cosine").text() for of_reference in part.by("reference").values())
+            rows.append((use, pattern, part.mean("cosine").text(), *cosines))
+    return table(("", "pattern", "all", *measured.by("reference")), rows) + "\n"
 
 
 def _spread_table(measured: Measured) -> str:

@@ -17,7 +17,7 @@ from diffusers_motion_embed.adapter.scales import Scale
 from diffusers_motion_embed.storage.embedding import Embedding
 from diffusers_motion_embed.storage.files import parse_embedding, to_state_dict
 from diffusers_motion_embed.training import CheckpointConfig, TrainingConfig, TrainingProgress, train_motion_embedding
-from diffusers_motion_embed.training.recipes import settings_for
+from diffusers_motion_embed.training.recipes import Motion, settings_for
 
 
 NAME = "motion"
@@ -35,6 +35,7 @@ class MotionEmbedding:
     Args:
         config: Options of the training; the steps come from the budget. None for that of the model's own recipe.
         embedding: Layers, parts, value grid, debiasing. None for those of the model's own recipe.
+        motion: What moves, for which the model may have a recipe of its own.
         scale: Of the embedding.
         prior: Of the initial noise; None begins with fresh noise.
         max_error: Of the compact form, in which it is then stored and read again.
@@ -43,6 +44,7 @@ class MotionEmbedding:
 
     config: TrainingConfig | None = None
     embedding: MotionEmbeddingConfig | None = None
+    motion: Motion = "object"
     scale: Scale = 1.0
     prior: NoisePrior | None = None
     max_error: float | None = None
@@ -55,7 +57,7 @@ class MotionEmbedding:
         inverted = inverted_noise(pipe, reference) if self.prior else None
         try:
             with tempfile.TemporaryDirectory() as folder:
-                config, embedding = settings_for(denoiser(pipe)[1], self.config, self.embedding)
+                config, embedding = settings_for(denoiser(pipe)[1], self.config, self.embedding, self.motion)
                 self._train(pipe, reference, within(config, num_samples, seed), embedding, Path(folder))
                 for step in self.at_steps:
                     pipe.load_motion_embedding(Path(folder, f"checkpoint-{step}"), name_at(step))

@@ -46,6 +46,7 @@ class BaseModel:
         denoiser: Name of the component that denoises, `unet` or `transformer`.
         loss: From the pipeline, latents of frames (clips, channels, frames, height, width) and prompts.
         num_frames: Of a clip.
+        phases_in_places: Of `scene_latents`.
         stills_per_clip: As many single frames are trained in the time of a clip.
     """
 
@@ -55,6 +56,7 @@ class BaseModel:
     loss: Callable[[DiffusionPipeline, torch.Tensor, list[str]], torch.Tensor]
     num_frames: int
     stills_per_clip: int
+    phases_in_places: bool = False
 
     def trained(self, pipe: DiffusionPipeline, *, frozen_text_encoder: bool = False) -> dict[str, torch.nn.Module]:
         """The components that are trained, by name."""
@@ -91,23 +93,23 @@ def make_parser(description: str, **defaults: float) -> argparse.ArgumentParser:
     return parser
 
 
-def draw_clips(rng: np.random.Generator, num_frames: int, num_clips: int) -> tuple[torch.Tensor, list[str]]:
+def draw_clips(model: BaseModel, rng: np.random.Generator, num_clips: int) -> tuple[torch.Tensor, list[str]]:
     """Latents of random clips, (clips, channels, frames, height, width), and their captions."""
-    scenes = [random_scene(rng, num_frames) for _ in range(num_clips)]
-    latents = torch.stack([scene_latents(scene) for scene in scenes])
+    scenes = [random_scene(rng, model.num_frames) for _ in range(num_clips)]
+    latents = torch.stack([scene_latents(scene, in_places=model.phases_in_places) for scene in scenes])
     return latents.transpose(1, 2), [scene.appearance.prompt for scene in scenes]
 
 
-def draw_stills(rng: np.random.Generator, num_frames: int, num_stills: int) -> tuple[torch.Tensor, list[str]]:
-    """The same of single frames: half are portraits, half are of clips of so many frames.
+def draw_stills(model: BaseModel, rng: np.random.Generator, num_stills: int) -> tuple[torch.Tensor, list[str]]:
+    """The same of single frames: half are portraits, half are of clips.
 
     They show many more appearances at the cost of a clip, and appearance is most of what there is to learn.
     """
     latents, captions = [], []
     for number in range(num_stills):
-        scene = random_portrait(rng) if number % 2 == 0 else random_scene(rng, num_frames)
+        scene = random_portrait(rng) if number % 2 == 0 else random_scene(rng, model.num_frames)
         index = int(rng.integers(len(scene.motion.center)))
-        latents.append(scene_latents(scene, slice(index, index + 1)))
+        latents.append(scene_latents(scene, slice(index, index + 1), in_places=model.phases_in_places))
         captions.append(scene.appearance.prompt)
     return torch.stack(latents).transpose(1, 2), captions
 
@@ -137,7 +139,7 @@ class Batches(Dataset):
         rng = np.random.default_rng([*self.seed, step])
         on_stills = self.stills_every and step % self.stills_every == 0
         draw, per_clip = (draw_stills, self.model.stills_per_clip) if on_stills else (draw_clips, 1)
-        latents, captions = draw(rng, self.model.num_frames, self.num_clips * per_clip)
+        latents, captions = draw(self.model, rng, self.num_clips * per_clip)
         return latents, without_some(captions, rng)
 
 

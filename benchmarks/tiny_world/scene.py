@@ -38,8 +38,11 @@ MAX_EXTENT = 1.25  # of a shape of unit radius, from its centre along x or y
 PATTERNS = ("plain", "checkered", "dotted")
 
 CHECKER_CELL = 0.5
-DOT_SPACING = 0.5
-DOT_RADIUS = 0.14
+DOT_RADIUS = 0.18
+# Both patterns are on one lattice: dots are in the middle of the checks that have the second tone. These shifts, as
+# rows, leave both as they are.
+PERIODS = CHECKER_CELL * np.array([[1.0, 1.0], [1.0, -1.0]])
+DOT_CENTER = CHECKER_CELL * np.array([0.5, -0.5])  # of one of them
 
 
 @dataclass(frozen=True)
@@ -201,9 +204,8 @@ def pattern_distance(pattern: str, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         wave = np.sin(np.pi * x / CHECKER_CELL) * np.sin(np.pi * y / CHECKER_CELL)
         return wave * CHECKER_CELL / np.pi
     if pattern == "dotted":
-        x = (x / DOT_SPACING - np.round(x / DOT_SPACING)) * DOT_SPACING
-        y = (y / DOT_SPACING - np.round(y / DOT_SPACING)) * DOT_SPACING
-        return np.hypot(x, y) - DOT_RADIUS
+        cells = (np.stack([x, y], -1) - DOT_CENTER) @ np.linalg.inv(PERIODS)
+        return np.linalg.norm((cells - np.round(cells)) @ PERIODS, axis=-1) - DOT_RADIUS
     raise ValueError(f"Unknown pattern {pattern!r}; the tiny world has {', '.join(PATTERNS)}.")
 
 

@@ -11,7 +11,7 @@ from diffusers import AutoencoderKL
 
 from benchmarks.tiny_world.latents import HINT_CHANNELS, LATENT_CHANNELS, scene_hints, scene_latents
 from benchmarks.tiny_world.scene import FRAME_SIZE, NUM_FRAMES
-from benchmarks.tiny_world.training_clips import random_scene
+from benchmarks.tiny_world.training_clips import random_scene, seen_otherwise
 from benchmarks.tiny_world.vae_training import Autoencoder, Example, fix_spread, parse_options, train
 
 
@@ -21,9 +21,8 @@ def make_vae() -> AutoencoderKL:
         latent_channels=LATENT_CHANNELS,
         block_out_channels=(16, 32, 48, 80),
         down_block_types=("DownEncoderBlock2D",) * 4,
-        up_block_types=("UpDecoderBlock2D",) * 4,
+        up_block_types=("AttnUpDecoderBlock2D", *("UpDecoderBlock2D",) * 3),  # all that is as large as latents attends
         norm_num_groups=8,
-        mid_block_add_attention=False,
     )
     fix_spread(vae.quant_conv, LATENT_CHANNELS)
     vae.register_to_config(scaling_factor=1.0)
@@ -33,7 +32,7 @@ def make_vae() -> AutoencoderKL:
 def draw_frame(rng: np.random.Generator) -> Example:
     """One frame of a random clip, (3, size, size), its latents, (20, 8, 8), and its hints, (12, 8, 8)."""
     index = int(rng.integers(NUM_FRAMES))
-    scene, frame = random_scene(rng), slice(index, index + 1)
+    scene, frame = seen_otherwise(rng, random_scene(rng)), slice(index, index + 1)
     pixels = torch.from_numpy(scene.render(frame)[0]).permute(2, 0, 1) * 2 - 1
     return pixels, scene_latents(scene, frame)[0], scene_hints(scene, frame)[0]
 

@@ -129,6 +129,7 @@ TINY_WAN = BaseModel(
     loss=flow_matching_loss,
     num_frames=NUM_FRAMES,
     stills_per_clip=1 + (NUM_FRAMES - 1) // 2,
+    phases_in_places=True,
 )
 
 

@@ -54,6 +54,7 @@ TINY_WAN_I2V = BaseModel(
     loss=image_to_video_loss,
     num_frames=train_wan.NUM_FRAMES,
     stills_per_clip=train_wan.TINY_WAN.stills_per_clip,
+    phases_in_places=train_wan.TINY_WAN.phases_in_places,
 )
 
 

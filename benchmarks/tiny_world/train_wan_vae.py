@@ -15,7 +15,7 @@ from diffusers import AutoencoderKLWan
 from diffusers.models.autoencoders.autoencoder_kl_wan import WanCausalConv3d
 
 from benchmarks.tiny_world.latents import HINT_CHANNELS, LATENT_CHANNELS, pair_frames, scene_hints, scene_latents
-from benchmarks.tiny_world.training_clips import random_scene
+from benchmarks.tiny_world.training_clips import random_scene, seen_otherwise
 from benchmarks.tiny_world.vae_training import Autoencoder, Example, fix_spread, parse_options, train
 
 
@@ -64,9 +64,9 @@ def convolve_frames(conv: WanCausalConv3d, x: torch.Tensor, cache_x: torch.Tenso
 
 def draw_clip(rng: np.random.Generator) -> Example:
     """A random clip, (3, frames, size, size), its latents, (40, latent frames, 8, 8), and its hints, (24, ...)."""
-    scene = random_scene(rng, NUM_FRAMES)
+    scene = seen_otherwise(rng, random_scene(rng, NUM_FRAMES))
     pixels = torch.from_numpy(scene.render()).permute(3, 0, 1, 2) * 2 - 1
-    frames = torch.cat([scene_latents(scene), scene_hints(scene)], dim=1).transpose(0, 1)
+    frames = torch.cat([scene_latents(scene, in_places=True), scene_hints(scene)], dim=1).transpose(0, 1)
     if rng.uniform() < FIRST_FRAME_SHARE:
         pixels[:, 1:], frames[:, 1:] = 0.0, 0.0
     latents, hints = (pair_frames(each[None])[0] for each in frames.split([LATENT_CHANNELS, HINT_CHANNELS]))

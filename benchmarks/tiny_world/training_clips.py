@@ -91,6 +91,17 @@ def random_camera(rng: np.random.Generator, num_frames: int, strength: float = 1
     return Motion(np.zeros((num_frames, 2)), pan, np.exp(strength * zoom), strength * roll)
 
 
+def seen_otherwise(rng: np.random.Generator, scene: Scene) -> Scene:
+    """Every other scene turned and brought nearer or further away, since most cameras neither zoom nor roll."""
+    if rng.uniform() < 0.5:
+        return scene
+    zoom, roll = np.exp(rng.uniform(-0.35, 0.35)), np.deg2rad(rng.uniform(-23, 23))
+    motion = scene.motion
+    return replace(
+        scene, motion=replace(motion, camera_zoom=motion.camera_zoom * zoom, camera_roll=motion.roll + roll)
+    )
+
+
 def smooth_path(rng: np.random.Generator, num_frames: int, dimensions: int) -> np.ndarray:
     """A path between -0.5 and 0.5 in each dimension, (frames, dimensions): straight, or a Gaussian process in time."""
     time = np.arange(num_frames)

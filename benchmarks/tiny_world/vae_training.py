@@ -117,10 +117,9 @@ class HintHeads(torch.nn.Module):
 
 
 def relative_error(encoded: torch.Tensor, latents: torch.Tensor) -> torch.Tensor:
-    """Mean of absolute and squared error in units of each channel's size, or channels that mostly are 0 stay there."""
+    """Squared error in units of each channel's size, linear where it is large, or channels that are rare stay at 0."""
     size = latents.square().mean([axis for axis in range(latents.ndim) if axis != 1], keepdim=True).sqrt()
-    error = (encoded - latents) / size.clamp(min=0.05)
-    return (error.abs() + error**2).mean()
+    return 2 * F.huber_loss(encoded / size.clamp(min=0.05), latents / size.clamp(min=0.05))
 
 
 def weighted_error(decoded: torch.Tensor, pixels: torch.Tensor) -> torch.Tensor:
@@ -136,7 +135,7 @@ def train(autoencoder: Autoencoder, options: argparse.Namespace) -> None:
     torch.manual_seed(options.seed)
     vae = autoencoder.make_vae()
     if options.initial_weights:
-        vae.load_state_dict(type(vae).from_pretrained(options.initial_weights).state_dict())
+        vae.load_state_dict(type(vae).from_pretrained(options.initial_weights).state_dict(), strict=False)
     kernels = [parameter for parameter in vae.parameters() if parameter.ndim >= 4]
     heads = HintHeads(vae, autoencoder.num_hints)
     rest = [parameter for parameter in [*vae.parameters(), *heads.parameters()] if parameter.ndim < 4]
@@ -162,12 +161,11 @@ def train(autoencoder: Autoencoder, options: argparse.Namespace) -> None:
     for step in progress:
         pixels, latents, hints = next(loader)
         losses = {}
-        with torch.autocast("cpu", torch.bfloat16):
-            if "encoder" in options.parts:
-                losses["encoder"] = relative_error(vae.encode(pixels).latent_dist.mean.float(), latents)
-            if "decoder" in options.parts:
-                decoded = vae.decode(latents + LATENT_NOISE * torch.randn_like(latents)).sample.float()
-                losses["decoder"] = weighted_error(autoencoder.as_frames(decoded), autoencoder.as_frames(pixels))
+        if "encoder" in options.parts:
+            losses["encoder"] = relative_error(vae.encode(pixels).latent_dist.mean, latents)
+        if "decoder" in options.parts:
+            decoded = vae.decode(latents + LATENT_NOISE * torch.randn_like(latents)).sample
+            losses["decoder"] = weighted_error(autoencoder.as_frames(decoded), autoencoder.as_frames(pixels))
         losses["hints"] = heads.error(hints)
         loss = torch.stack(list(losses.values())).sum()
         loss.backward()

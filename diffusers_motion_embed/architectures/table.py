@@ -68,7 +68,7 @@ class Architecture:
     axes: str = "bcfhw"
     default_paths: str = ".*"
     value_grid: tuple[int, int] = (1, 1)
-    recipe: str = "position"
+    recipe: str = "rotary"
     rotary: Rotary | str = ROPE
     layers: str = r"\w*blocks\.\d+"
     streams: bool = True
@@ -242,7 +242,7 @@ ARCHITECTURES = (
     _unet(  # AnimateDiff, PIA
         model_class="UNetMotionModel",
         attention=rf"(?P<pictures>{_SECTION}\.motion_modules\.\d+)\.transformer_blocks\.\d+\.attn[12]",
-        recipe="gentle",  # by "default", plain backgrounds would take on the reference's pattern
+        recipe="default",
         text_per_frame=True,
         frame_positions="motion_max_seq_length",
     ),

@@ -129,7 +129,7 @@ def parse_with_recipe(
                 f"--parts is {' '.join(options.parts)}, by the recipe {name!r} or as given."
             )
     on_a_grid = "p" in options.parts and tuple(options.position_grid) != ONE_PATH
-    if "motion" in given and name == "camera" and not on_a_grid:
+    if "motion" in given and name == "tracked_camera" and not on_a_grid:
         parser.error("--motion camera moves places on a grid: leave out --parts and --position_grid, or --motion.")
     return options
 

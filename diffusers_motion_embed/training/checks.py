@@ -124,6 +124,14 @@ def check_options(
                 f"{', '.join(embedding_config.parts)}. Leave {', '.join(needless)} out, or give an embedding_config "
                 "with that part."
             )
+    if "p" in embedding_config.parts and config.p_learning_rate == 0:
+        if set(embedding_config.parts) == {"p"}:
+            raise ValueError("Nothing would be learned: p is the only part, and p_learning_rate is 0. Raise it.")
+        if embedding_config.position_grid != MotionEmbeddingConfig.position_grid and not config.tracked_start:
+            raise ValueError(
+                f"position_grid={embedding_config.position_grid} would move nothing, since p_learning_rate is 0. "
+                "Raise p_learning_rate, or leave position_grid out."
+            )
     loss = LOSSES[config.loss]
     if spatial_lora_directory is not None and not loss.trains_spatial_lora:
         names = " or ".join(repr(name) for name, entry in LOSSES.items() if entry.trains_spatial_lora)

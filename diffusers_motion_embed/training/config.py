@@ -24,7 +24,8 @@ class TrainingConfig:
             It is high because only the embedding learns.
         qk_learning_rate: Peak rate for the query-key part, if different.
         v_learning_rate: Peak rate for the value part, if different.
-        p_learning_rate: Peak rate for the position part, in tokens of the model.
+        p_learning_rate: Peak rate for the position part, in tokens of the model. At 0 it stays as it begins: it moves
+            nothing over the picture and has time run at half its pace, so that the model moves less by itself.
         lr_scheduler: "constant", "constant_with_warmup", or "cosine" or "linear", which warm up and fall to zero.
         lr_warmup_steps: Steps over which the rate rises from zero; "constant" ignores them.
         weight_decay: Weight decay of AdamW for the query-key and value parts. What the reference does not need fades,
@@ -98,7 +99,11 @@ class TrainingConfig:
             self._set(name, whole_number(name, getattr(self, name), least))
         for name in ("learning_rate", "p_learning_rate", "spatial_learning_rate", "timestep_power", "weight_decay"):
             value = getattr(self, name)
-            if not math.isfinite(value) or value < 0 or (value == 0 and name != "weight_decay"):
+            if (
+                not math.isfinite(value)
+                or value < 0
+                or (value == 0 and name not in ("weight_decay", "p_learning_rate"))
+            ):
                 raise ValueError(f"{name} must be a positive finite number, got {value!r}.")
             self._set(name, float(value))
         for name in ("qk_learning_rate", "v_learning_rate", "max_grad_norm"):

@@ -68,13 +68,14 @@ class Optimization:
         self.process_index = accelerator.process_index if accelerator else 0
         self.device = clips.device.type
         self.dtype = {"fp16": torch.float16, "bf16": torch.bfloat16}.get(config.mixed_precision)
+        learned = [part for part in PARTS if config.learning_rate_of(part) > 0]
         groups: list[dict[str, Any]] = [
             {
                 "params": [parts[part] for parts in tensors.values() if part in parts],
                 "lr": config.learning_rate_of(part),
                 "weight_decay": 0.0 if part == "p" else config.weight_decay,  # no place is nearer to none than another
             }
-            for part in PARTS
+            for part in learned
         ]
         self.parameters = [parameter for group in groups for parameter in group["params"]]
         parts_qk = [parts["qk"] for parts in tensors.values() if "qk" in parts]
@@ -92,7 +93,7 @@ class Optimization:
         self.step_number = 0
         self._sums = torch.zeros(3, NOISE_BINS, device=clips.device)  # of losses, samples, samples that are left out
         units = measure_units(model, tensors, (clips.shape[3], clips.shape[4]), self._look_at_samples)
-        self.units = [parts[part] for part in PARTS for parts in units.values() if part in parts]
+        self.units = [parts[part] for part in learned for parts in units.values() if part in parts]
 
     def step(self) -> None:
         """One optimizer step."""

@@ -1,6 +1,5 @@
 """Training recipes by name, and which one a model gets by default."""
 
-import logging
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
@@ -11,8 +10,6 @@ from diffusers_motion_embed.architectures import find_architecture
 from diffusers_motion_embed.config import MotionEmbeddingConfig
 from diffusers_motion_embed.training.config import TrainingConfig
 
-
-logger = logging.getLogger(__name__)
 
 Motion = Literal["object", "camera"]  # what moves in a clip
 # Whole settings, or those that differ from a recipe's, by name.
@@ -34,23 +31,29 @@ class Recipe:
     embedding: dict[str, Any] = field(default_factory=dict)
 
 
-# Where positions are rotary: places say where things go, so nothing has to be said of what is there.
-_BY_PLACES = {"learning_rate": 0.3, "color_negative": True, "center_qk": True, "timestep_sampling": (0.65, 1.0)}
+# What all frames share is look, not motion: it is left out of the loss, the query-key part and the value part.
+_CENTERED = {"loss": "centered", "center_qk": True}
+# Where all tokens attend to each other, how bright the reference is would be learned instead of its motion.
+_FULL_ATTENTION = {"color_negative": True, "timestep_sampling": (0.65, 1.0)}
 
 RECIPES = {
     # it acts at lower noise levels than it is trained at, since slow motions waver without it
-    "default": Recipe(embedding={"timing": (0.0, 0.8)}),
-    # more of the prompt's look for a little of the motion: the part that learns of the reference's look learns less
-    "gentle": Recipe({"v_learning_rate": 0.12}, {"timing": (0.0, 0.8)}),
-    # where all tokens attend to each other: there, how bright the reference is would be learned instead of its motion
-    "full_attention": Recipe(
-        {"learning_rate": 0.15, "color_negative": True}, {"value_grid": (3, 3), "timing": (0.0, 0.4)}
+    "default": Recipe({**_CENTERED, "v_learning_rate": 0.12}, {"timing": (0.0, 0.8)}),
+    # where positions are rotary: places move nothing, but have time run at half its pace
+    "rotary": Recipe(
+        {**_CENTERED, **_FULL_ATTENTION, "learning_rate": 0.03, "p_learning_rate": 0.0},
+        {"parts": ("qk", "v", "p"), "value_grid": (3, 3), "debias": "centered", "timing": (0.0, 0.6)},
     ),
-    "position": Recipe(_BY_PLACES, {"parts": ("qk", "p"), "timing": (0.0, 0.6)}),
-    # the same for what moves a whole picture: places go where a camera takes them, from the first step on, and one
-    # vector for each frame says what else is the same all over it
-    "camera": Recipe(
-        {**_BY_PLACES, "tracked_start": True},
+    "full_attention": Recipe(
+        {**_CENTERED, **_FULL_ATTENTION, "learning_rate": 0.05},
+        {"value_grid": (3, 3), "debias": "centered", "timing": (0.0, 0.6)},
+    ),
+    # what moves a whole picture: the mean of a zoom over all frames is motion too
+    "camera": Recipe(embedding={"timing": (0.0, 0.8)}),
+    # where positions are rotary: places go where the camera takes them, from the first step on, and one vector for
+    # each frame says what else is the same all over it
+    "tracked_camera": Recipe(
+        {**_FULL_ATTENTION, "learning_rate": 0.3, "center_qk": True, "tracked_start": True},
         {"parts": ("qk", "v", "p"), "value_grid": (1, 1), "position_grid": CAMERA_GRID, "timing": (0.0, 0.6)},
     ),
     # arXiv 2403.20193 and its code: all noise levels, the value part as it is and of full grids, acting always
@@ -125,8 +128,13 @@ def component_of(embedding_config: EmbeddingOptions | None) -> str | None:
 
 
 def for_parts(options: Mapping[str, Any], parts: Collection[str]) -> dict[str, Any]:
-    """A recipe's options of training or settings of an embedding, without those of other parts."""
+    """A recipe's options of training or settings of an embedding, without those of other parts.
+
+    A position part that is alone is learned, whatever the recipe says of one beside others.
+    """
     other = {name for part, names in OF_PARTS.items() if part not in parts for name in names}
+    if set(parts) == {"p"} and options.get("p_learning_rate") == 0:
+        other.add("p_learning_rate")
     return {name: value for name, value in options.items() if name not in other}
 
 
@@ -134,7 +142,6 @@ def default_recipe(model: nn.Module, motion: Motion = "object") -> str:
     """Name of the recipe that a model is trained by if nothing else is asked for: what the table says of its class.
 
     A model whose class has rotary positions only by one of its settings, and which has none, gets "full_attention".
-    Models with rotary positions have a recipe of their own for cameras; of others, a warning says that they have none.
 
     Args:
         model: A model that takes motion embeddings.
@@ -148,9 +155,6 @@ def default_recipe(model: nn.Module, motion: Motion = "object") -> str:
         raise ValueError(f"motion must be one of {', '.join(get_args(Motion))}; got {motion!r}.")
     architecture = find_architecture(model)
     takes_positions = not isinstance(architecture.find_rotary(model), str)
-    if motion == "camera" and takes_positions:
-        return "camera"
-    name = "full_attention" if architecture.recipe == "position" and not takes_positions else architecture.recipe
     if motion == "camera":
-        logger.warning("%s has one recipe, %r, for objects and cameras alike.", type(model).__name__, name)
-    return name
+        return "tracked_camera" if takes_positions else "camera"
+    return "full_attention" if architecture.recipe == "rotary" and not takes_positions else architecture.recipe

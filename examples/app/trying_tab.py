@@ -37,7 +37,7 @@ class TryingTab:
             1,
             step=0.05,
             label="Value part, relative to the scale",
-            info="Motions of the recipe position have none.",
+            info="Some motions have none.",
         )
         has_path = self.common.workshop.has_path
         self.path = gr.Slider(0, 2, 1, step=0.05, label="Position part, relative to the scale", visible=has_path)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from diffusers_motion_embed import MotionEmbeddingConfig
+from diffusers_motion_embed.architectures import find_architecture
 from diffusers_motion_embed.architectures.checks import check_pipeline
 from diffusers_motion_embed.commands.base_pipeline import generate_clip, generation_settings, load_pipeline
 from diffusers_motion_embed.functional import Debias
@@ -151,9 +152,10 @@ class Workshop:
         self.options = options
         self.pipe = load_pipeline(options, options.device)
         self.pipe.set_progress_bar_config(disable=True)
-        own = default_recipe(check_pipeline(self.pipe, options.component)[1])
+        model = check_pipeline(self.pipe, options.component)[1]
+        own = default_recipe(model)
         with_path = {name for name, recipe in RECIPES.items() if "p" in recipe.embedding.get("parts", ())}
-        self.has_path = own in with_path  # whether motions can have a position part
+        self.has_path = not isinstance(find_architecture(model).find_rotary(model), str)
         fitting = RECIPES.keys() - (() if self.has_path else with_path)
         self.recipes = sorted(fitting, key=lambda name: (name != own, name))  # the base's own is the first
         self.lock = threading.Lock()

@@ -19,6 +19,7 @@ from diffusers_motion_embed.commands.training_arguments import (
 )
 from diffusers_motion_embed.training import RECIPES, TrainingConfig
 from diffusers_motion_embed.training.checks import ignored_settings
+from diffusers_motion_embed.training.recipes import for_parts
 
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -33,14 +34,14 @@ def configs(*arguments):
 
 def test_without_arguments_everything_is_as_in_python():
     training, embedding = configs()
-    assert training == TrainingConfig()
+    assert training == TrainingConfig(**RECIPES["default"].training)
     in_python = MotionEmbeddingConfig(**RECIPES["default"].embedding)
     for name in ("target_modules", "value_grid", "debias", "timing", "parts", "position_grid"):
         assert getattr(embedding, name) == getattr(in_python, name), name
 
 
 @pytest.mark.parametrize(
-    ("base", "recipe"), [("tiny-t2v", "default"), ("tiny-animatediff", "gentle"), ("tiny-wan", "position")]
+    ("base", "recipe"), [("tiny-t2v", "default"), ("tiny-animatediff", "default"), ("tiny-wan", "rotary")]
 )
 def test_the_base_says_by_which_recipe_it_learns(base, recipe):
     arguments = ("--pretrained_model_name_or_path", str(EXAMPLES / base))
@@ -48,20 +49,18 @@ def test_the_base_says_by_which_recipe_it_learns(base, recipe):
     assert training == TrainingConfig(**RECIPES[recipe].training)
     assert embedding.parts == RECIPES[recipe].embedding.get("parts", ("qk", "v"))
     training, embedding = configs(*arguments, "--recipe", "full_attention", "--parts", "p", "--position_grid", 2, 2)
-    assert training == TrainingConfig(**RECIPES["full_attention"].training)
+    assert training == TrainingConfig(**for_parts(RECIPES["full_attention"].training, ("p",)))
     assert (embedding.parts, embedding.position_grid) == (("p",), (2, 2))
 
 
-def test_an_image_model_learns_as_the_animatediff_model_that_it_becomes(tmp_path, caplog):
+def test_an_image_model_learns_as_the_animatediff_model_that_it_becomes(tmp_path):
     (tmp_path / "unet").mkdir()
     index = {"_class_name": "StableDiffusionPipeline", "unet": ["diffusers", "UNet2DConditionModel"]}
     (tmp_path / "model_index.json").write_text(json.dumps(index))
     (tmp_path / "unet/config.json").write_text(json.dumps({"_class_name": "UNet2DConditionModel"}))
     arguments = ("--pretrained_model_name_or_path", tmp_path, "--motion_adapter", "someone/adapter")
-    assert configs(*arguments)[0] == TrainingConfig(**RECIPES["gentle"].training)
-    assert not caplog.text
-    assert configs(*arguments, "--motion", "camera")[0] == TrainingConfig(**RECIPES["gentle"].training)
-    assert "UNetMotionModel has one recipe, 'gentle', for objects and cameras alike" in caplog.text
+    assert configs(*arguments)[0] == TrainingConfig(**RECIPES["default"].training)
+    assert configs(*arguments, "--motion", "camera")[0] == TrainingConfig(**RECIPES["camera"].training)
 
 
 def test_every_option_of_training_is_an_argument():
@@ -72,11 +71,11 @@ def test_every_option_of_training_is_an_argument():
         if f"--{name}" not in arguments:
             arguments += [f"--{name}", value]
     training, _ = configs(*arguments)
-    assert training == TrainingConfig(**values)
+    assert training == TrainingConfig(**{**RECIPES["default"].training, **values})
 
 
-@pytest.mark.parametrize(("base", "recipe"), [("tiny-t2v", "default"), ("tiny-wan", "camera")])
-def test_cameras_have_a_recipe_where_positions_are_rotary(base, recipe):
+@pytest.mark.parametrize(("base", "recipe"), [("tiny-t2v", "camera"), ("tiny-wan", "tracked_camera")])
+def test_cameras_have_a_recipe_of_their_own(base, recipe):
     base = ("--pretrained_model_name_or_path", str(EXAMPLES / base))
     training, embedding = configs("--motion", "camera", *base)
     assert training == TrainingConfig(**RECIPES[recipe].training)
@@ -109,17 +108,10 @@ def test_the_papers_recipe_has_a_name_and_gives_way_to_arguments():
     assert embedding.value_grid == (2, 3)
 
 
-def test_the_gentle_recipe_learns_less_of_the_look():
-    training, embedding = configs("--recipe", "gentle")
-    assert training == TrainingConfig(v_learning_rate=0.12)
-    assert embedding == configs()[1]
-    assert embedding.value_grid is None  # 4 x 4 where layers of their own mix frames
-
-
 def test_the_recipe_for_full_attention_learns_from_the_negative_too():
     training, embedding = configs("--recipe", "full_attention")
-    assert training == TrainingConfig(learning_rate=0.15, color_negative=True)
-    assert (embedding.value_grid, embedding.timing) == ((3, 3), (0.0, 0.4))
+    assert training.color_negative
+    assert embedding.value_grid == (3, 3)
     assert not configs("--recipe", "full_attention", "--no-color_negative")[0].color_negative
 
 
@@ -211,7 +203,7 @@ def test_tracking_has_a_path_alone_and_trains_nothing():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--max_train_steps", 7, "--recipe", "gentle"), "leave out --max_train_steps, --recipe"),
+        (("--max_train_steps", 7, "--recipe", "camera"), "leave out --max_train_steps, --recipe"),
         (("--features", "text.safetensors"), "leave out --features"),
         (("--gradient_accumulation_steps", 2), "leave out --gradient_accumulation_steps"),
         (("--reference_video", "one.mp4", "two.mp4"), "follows one --reference_video"),
@@ -235,7 +227,7 @@ def test_tracking_refuses_what_belongs_to_training(arguments, message, capsys):
         (("--parts", "v", "--center_qk"), "qk"),
         (("--recipe", "default", "--position_grid", 2, 2), "p"),
         (("--recipe", "default", "--p_learning_rate", 0.1), "p"),
-        (("--recipe", "position", "--value_grid", 2, 2), "v"),
+        (("--recipe", "rotary", "--parts", "qk", "p", "--value_grid", 2, 2), "v"),
     ],
 )
 def test_what_is_said_of_a_part_needs_that_part(arguments, part, capsys):
@@ -292,7 +284,7 @@ def test_an_empty_place_of_a_pipeline_has_no_recipe(tmp_path, component):
     shutil.copytree(EXAMPLES / "tiny-wan/transformer", tmp_path / "transformer_2", ignore=lambda *_: ["*.safetensors"])
     given = ("--component", component) if component else ()
     options = parse_arguments("", [*NEEDED, "--pretrained_model_name_or_path", str(tmp_path), *given])
-    assert options.recipe == ("default" if component else "position")
+    assert options.recipe == ("default" if component else "rotary")
 
 
 def test_the_users_folder_may_be_written_as_a_tilde(monkeypatch, tmp_path):
@@ -304,6 +296,7 @@ def test_the_users_folder_may_be_written_as_a_tilde(monkeypatch, tmp_path):
 
 
 def test_what_a_recipe_says_of_a_part_may_stay_without_it():
-    assert not configs("--recipe", "position", "--parts", "p")[0].center_qk
-    assert configs("--recipe", "gentle", "--parts", "qk")[0].v_learning_rate is None
+    assert not configs("--recipe", "rotary", "--parts", "p")[0].center_qk
+    assert configs("--recipe", "rotary", "--parts", "p")[0].p_learning_rate == TrainingConfig.p_learning_rate
+    assert configs("--recipe", "default", "--parts", "qk")[0].v_learning_rate is None
     assert configs("--recipe", "full_attention", "--parts", "qk")[1].value_grid is None

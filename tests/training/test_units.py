@@ -8,6 +8,7 @@ import diffusers_motion_embed as dme
 from diffusers_motion_embed import MotionEmbeddingConfig, unload_motion_embedding
 from diffusers_motion_embed.adapter.registry import embedding_tensors
 from diffusers_motion_embed.training import RECIPES, TrainingConfig, default_recipe, train_motion_embedding
+from diffusers_motion_embed.training.preparation import PACE, slow_path
 from diffusers_motion_embed.training.recipes import settings_for
 from tests.helpers import NUM_FRAMES
 from tests.models.zoo import ZOO, make_model
@@ -68,22 +69,37 @@ def test_all_parts_learn_together():
     assert all(tensor.any() and not tensor.requires_grad for tensor in learned.values())
 
 
-def test_models_without_a_recipe_for_cameras_say_so(caplog):
-    for name in ZOO:
-        caplog.clear()
-        recipe = default_recipe(make_model(name), "camera")
-        assert recipe == "camera" or f"{name} has one recipe, {recipe!r}, for objects and cameras" in caplog.text
-        assert bool(caplog.text) == (recipe != "camera")
+def test_a_path_that_is_not_learned_stays_where_it_begins():
+    config = MotionEmbeddingConfig(parts=("qk", "v", "p"))
+    options = {"p_learning_rate": 0.0, "max_grad_norm": 1.0}
+    learned = train(wan(), "transformer", clip(5, 32), config, **options)
+    for (_, part), tensor in learned.items():
+        if part == "p":
+            torch.testing.assert_close(tensor, slow_path(tensor.shape, PACE), rtol=0, atol=0)
+        else:
+            assert tensor.any()
+
+
+@pytest.mark.parametrize(
+    ("embedding", "message"),
+    [
+        ({"parts": ("p",)}, "Nothing would be learned: p is the only part"),
+        ({"parts": ("qk", "p"), "position_grid": (2, 2)}, r"position_grid=\(2, 2\) would move nothing"),
+    ],
+)
+def test_a_path_that_is_not_learned_has_company_and_one_path(embedding, message):
+    with pytest.raises(ValueError, match=message):
+        train(wan(), "transformer", clip(5, 32), MotionEmbeddingConfig(**embedding), p_learning_rate=0.0)
 
 
 def test_every_class_of_models_has_a_recipe_and_learns_by_it_without_options():
     rotary = {name for name, specimen in ZOO.items() if not specimen.rows}
-    assert {name for name in ZOO if default_recipe(make_model(name)) == "position"} == rotary
-    assert {default_recipe(make_model(name)) for name in ZOO} == {"default", "gentle", "position"}
-    assert {default_recipe(make_model(name), "camera") for name in rotary} == {"camera"}
-    assert {default_recipe(make_model(name), "camera") for name in set(ZOO) - rotary} == {"default", "gentle"}
+    assert {name for name in ZOO if default_recipe(make_model(name)) == "rotary"} == rotary
+    assert {default_recipe(make_model(name)) for name in ZOO} == {"default", "rotary"}
+    assert {default_recipe(make_model(name), "camera") for name in rotary} == {"tracked_camera"}
+    assert {default_recipe(make_model(name), "camera") for name in set(ZOO) - rotary} == {"camera"}
     without = make_model("CogVideoXTransformer3DModel", use_rotary_positional_embeddings=False)
-    assert default_recipe(without) == default_recipe(without, "camera") == "full_attention"
+    assert (default_recipe(without), default_recipe(without, "camera")) == ("full_attention", "camera")
     with pytest.raises(ValueError, match="motion must be one of object, camera"):
         default_recipe(without, "zoom")
 
@@ -97,21 +113,21 @@ def test_every_class_of_models_has_a_recipe_and_learns_by_it_without_options():
     pipe, raised = wan(), []
     with pytest.raises(EnoughError):
         train_motion_embedding(pipe, clip(5, 32), "a red circle", callback=stop, progress_bar=False)
-    assert raised == [(TrainingConfig(**RECIPES["position"].training), ("qk", "p"), (1, 1))]
+    assert raised == [(TrainingConfig(**RECIPES["rotary"].training), ("qk", "v", "p"), (3, 3))]
 
 
 def test_what_differs_from_a_recipe_leaves_the_rest_of_it(animatediff):
-    pipe, own = wan(), RECIPES["position"]
+    pipe, own = wan(), RECIPES["rotary"]
     training, embedding = settings_for(pipe.transformer, {"max_train_steps": 7}, {"timing": (0.0, 0.3)})
     assert training == TrainingConfig(**{**own.training, "max_train_steps": 7})
-    assert (embedding.parts, embedding.timing) == (("qk", "p"), (0.0, 0.3))
+    assert (embedding.parts, embedding.timing) == (("qk", "v", "p"), (0.0, 0.3))
     training, embedding = settings_for(pipe.transformer, {"learning_rate": 0.1}, None, "camera")
-    assert training == TrainingConfig(**{**RECIPES["camera"].training, "learning_rate": 0.1})
-    assert embedding == MotionEmbeddingConfig(**RECIPES["camera"].embedding)
+    assert training == TrainingConfig(**{**RECIPES["tracked_camera"].training, "learning_rate": 0.1})
+    assert embedding == MotionEmbeddingConfig(**RECIPES["tracked_camera"].embedding)
     training, embedding = settings_for(pipe.transformer, None, {"parts": ("p",)}, "camera")
     assert (training.center_qk, embedding.parts, embedding.position_grid) == (False, ("p",), (4, 4))
-    gentle = settings_for(animatediff.unet, {}, {})
-    assert gentle == settings_for(animatediff.unet, None, None)
+    own = settings_for(animatediff.unet, {}, {})
+    assert own == settings_for(animatediff.unet, None, None)
 
 
 @pytest.mark.parametrize("changed", [{"parts": ("qk",)}, {"position_grid": (1, 1)}])
@@ -125,7 +141,7 @@ def test_a_camera_needs_a_grid_on_which_it_can_move(changed):
     [
         ({"steps": 7}, None, TypeError, "steps"),
         (None, {"grid": (1, 1)}, TypeError, "grid"),
-        ({"v_learning_rate": 0.1}, None, ValueError, "There is no part 'v' to which v_learning_rate would apply"),
+        ({"v_learning_rate": 0.1}, {"parts": ("qk",)}, ValueError, "There is no part 'v' to which v_learning_rate"),
         (None, {"parts": ("qk",), "position_grid": (2, 2)}, ValueError, "There is no part 'p' to which position_grid"),
         (None, {"component": "unet"}, dme.UnsupportedModelError, "unet"),
     ],
@@ -138,6 +154,6 @@ def test_what_does_not_fit_a_recipe_is_refused(config, embedding, error, message
 
 def test_a_recipe_without_one_of_its_parts_is_without_the_parts_rate(animatediff):
     whole, _ = settings_for(animatediff.unet, None, None)
-    assert whole.v_learning_rate == RECIPES["gentle"].training["v_learning_rate"]
+    assert whole.v_learning_rate == RECIPES["default"].training["v_learning_rate"]
     rest, embedding = settings_for(animatediff.unet, None, MotionEmbeddingConfig(parts=("qk",)))
     assert (rest.v_learning_rate, embedding.parts) == (None, ("qk",))

@@ -4,14 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from benchmarks.tiny_world.scene import CHECKER_CELL, DOT_SPACING, Motion, turned
+from benchmarks.tiny_world.scene import CHECKER_CELL, PERIODS, Motion, turned
 
 
-# Shifts that leave a pattern as it is, as rows, and what a quarter turn has to be followed by to do so.
-PERIODS = {
-    "dotted": (DOT_SPACING * np.eye(2), np.zeros(2)),
-    "checkered": (CHECKER_CELL * np.array([[1.0, 1.0], [1.0, -1.0]]), np.array([CHECKER_CELL, 0.0])),
-}
+AFTER_TURN = np.array([CHECKER_CELL, 0.0])  # a quarter turn and this shift leave patterns as they are
 
 
 def camera_path(pattern: str, pose: np.ndarray, known: np.ndarray) -> np.ndarray:
@@ -26,21 +22,20 @@ def camera_path(pattern: str, pose: np.ndarray, known: np.ndarray) -> np.ndarray
         The same with all frames in one world, (frames, 4); NaN where it is not known.
     """
     path = np.full(pose.shape, np.nan)
-    if pattern not in PERIODS:
+    if pattern == "plain":
         return path
     last = np.zeros(4)
     for frame in np.flatnonzero(known):
-        last = path[frame] = _nearest(pattern, pose[frame], last)
+        last = path[frame] = _nearest(pose[frame], last)
     return path
 
 
-def _nearest(pattern: str, pose: np.ndarray, last: np.ndarray) -> np.ndarray:
+def _nearest(pose: np.ndarray, last: np.ndarray) -> np.ndarray:
     """Of all cameras that see the pattern as this one does, the one nearest to the last."""
-    periods, after_turn = PERIODS[pattern]
     quarters = int(np.round((last[3] - pose[3]) / (np.pi / 2)))
-    shift = turned(pose[:2], -quarters * np.pi / 2) + (quarters % 2) * after_turn
-    steps = np.round(np.linalg.solve(periods.T, last[:2] - shift))
-    return np.array([*(shift + steps @ periods), pose[2], pose[3] + quarters * np.pi / 2])
+    shift = turned(pose[:2], -quarters * np.pi / 2) + (quarters % 2) * AFTER_TURN
+    steps = np.round(np.linalg.solve(PERIODS.T, last[:2] - shift))
+    return np.array([*(shift + steps @ PERIODS), pose[2], pose[3] + quarters * np.pi / 2])
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ from benchmarks.tiny_world.measures.fitting import correlation, fit
 from benchmarks.tiny_world.measures.pictures import blurred, coverage, lab_of, places, softened
 from benchmarks.tiny_world.scene import (
     BACKGROUND_COLORS,
-    CHECKER_CELL,
-    DOT_SPACING,
+    DOT_CENTER,
     FRAME_SIZE,
+    PERIODS,
     Motion,
     pattern_distance,
     turned,
@@ -29,10 +29,9 @@ SOFT_SIGMA = 1.0  # pixels of half the resolution: what is smaller does not coun
 MIN_CONTRAST = 0.5  # of the tones, as a share of theirs as they should be
 MIN_CORRELATION = 0.87  # of the pattern with what is seen: dots pass for small checks until 0.8
 STEPS = np.array([0.01, 0.01, 0.02, 0.02])  # of camera shift, logarithm of the zoom, and roll
-WAVES = {  # two cosines that a pattern is mostly made of: cycles per half frame width, and signs
-    "dotted": (np.array([[1.0, 0.0], [0.0, 1.0]]) / DOT_SPACING, np.array([1, 1])),
-    "checkered": (np.array([[1.0, -1.0], [1.0, 1.0]]) / (2 * CHECKER_CELL), np.array([-1, 1])),
-}
+# Two cosines that both patterns are mostly made of: cycles per half frame width, and signs.
+DIRECTIONS = np.linalg.inv(PERIODS).T
+SIGNS = np.sign(np.cos(2 * np.pi * DIRECTIONS @ DOT_CENTER))
 
 
 @dataclass(frozen=True)
@@ -81,7 +80,7 @@ def find_pattern(pattern: str, lightness: np.ndarray, weights: np.ndarray, darke
     """
     pictures = -lightness if darker else lightness
     best = None
-    for pose in _candidates(pattern, pictures, weights):
+    for pose in _candidates(pictures, weights):
         score = correlation(draw_pattern(pattern, pose), pictures, weights)
         best = (pose, score) if best is None else _better((pose, score), best)
     found = fit(lambda pose: draw_pattern(pattern, pose), best[0], pictures, weights, STEPS)
@@ -109,10 +108,9 @@ def _with_neighbours(
     return found[0]
 
 
-def _candidates(pattern: str, pictures: np.ndarray, weights: np.ndarray) -> list[np.ndarray]:
+def _candidates(pictures: np.ndarray, weights: np.ndarray) -> list[np.ndarray]:
     """The poses, (frames, 4) each, whose two cosines are strongest in the pictures."""
-    directions, signs = WAVES[pattern]
-    waves = _waves(pattern)
+    waves = _waves()
     seen = weights.reshape(len(weights), -1)
     flat = pictures.reshape(len(pictures), -1)
     mean = (flat * seen).sum(1, keepdims=True) / np.maximum(seen.sum(1, keepdims=True), 1)
@@ -126,18 +124,17 @@ def _candidates(pattern: str, pictures: np.ndarray, weights: np.ndarray) -> list
     frames = np.arange(len(pictures))
     poses = []
     for zoom, roll in (np.unravel_index(place, power.shape[1:]) for place in order.T):
-        phases = np.angle(signs * strengths[frames, zoom, roll]) / (2 * np.pi)
-        shift = np.linalg.solve(directions, phases.T).T
+        phases = np.angle(SIGNS * strengths[frames, zoom, roll]) / (2 * np.pi)
+        shift = np.linalg.solve(DIRECTIONS, phases.T).T
         poses.append(np.column_stack([shift, np.log(ZOOMS[zoom]), ROLLS[roll]]))
     return poses
 
 
 @functools.cache
-def _waves(pattern: str) -> np.ndarray:
-    """The two waves of a pattern under every zoom and roll, (pixels, zooms · rolls · 2)."""
-    directions, _ = WAVES[pattern]
+def _waves() -> np.ndarray:
+    """The two waves of patterns under every zoom and roll, (pixels, zooms · rolls · 2)."""
     zoom, roll = (axis[..., None] for axis in np.meshgrid(ZOOMS, ROLLS, indexing="ij"))
-    frequencies = turned(directions, roll) / zoom[..., None]  # cycles per half frame width, (zooms, rolls, 2, 2)
+    frequencies = turned(DIRECTIONS, roll) / zoom[..., None]  # cycles per half frame width, (zooms, rolls, 2, 2)
     return np.exp(-2j * np.pi * places(SIZE).reshape(-1, 2) @ frequencies.reshape(-1, 2).T).astype(np.complex64)
 
 

@@ -227,8 +227,8 @@ def test_an_embedding_is_used_as_it_was_after_some_steps(tmp_path):
 @pytest.mark.slow
 def test_a_model_s_own_recipe_is_what_is_measured_by_default(tmp_path):
     outcome = Learned(METHODS["motion embedding"], 4).run(Lab(load_tiny_pipeline(TINY_WAN), tmp_path, 1), "zigzag")
-    position = replace(ours(*astuple(RECIPES["position"])), num_samples=4)
-    expected = position.run(Lab(load_tiny_pipeline(TINY_WAN), tmp_path, 1), "zigzag")
+    own = replace(ours(*astuple(RECIPES["rotary"])), num_samples=4)
+    expected = own.run(Lab(load_tiny_pipeline(TINY_WAN), tmp_path, 1), "zigzag")
     assert np.array_equal(outcome.clips[0].frames, expected.clips[0].frames)
 
 
@@ -237,7 +237,7 @@ def test_a_pipeline_that_begins_with_pictures_gets_those_of_the_looks(tmp_path):
     skip_before("transformers", "5.0", "makes no tokenizer of words in memory")
     pipe = train_wan_i2v.make_pipeline(load_tiny_pipeline(TINY_WAN).vae)
     lab = Lab(pipe, tmp_path, 1)
-    outcome = replace(GROUPS["positions"]["position"], num_samples=4).run(lab, "zigzag")
+    outcome = replace(GROUPS["positions"]["rotary"], num_samples=4).run(lab, "zigzag")
     (clips,) = outcome.clips
     assert not np.array_equal(clips.frames, clips.plain)
     (row, _) = rows_of(lab, "zigzag", outcome)

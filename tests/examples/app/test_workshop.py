@@ -59,12 +59,12 @@ def test_a_stopped_run_goes_on_as_if_nothing_had_happened(workshop, make_run):
     assert_unchanged(workshop.pipe.unet, before)
 
 
-@pytest.mark.parametrize(("name", "own"), [("tiny-animatediff", "gentle"), ("tiny-wan", "position")])
+@pytest.mark.parametrize(("name", "own"), [("tiny-animatediff", "default"), ("tiny-wan", "rotary")])
 def test_embedded_models_learn_by_their_own_recipe(tmp_path, name, own):
     few = ("--max_train_steps", "1", "--num_inference_steps", "1", "--device", "cpu")
     workshop = Workshop(parse_arguments(None, ["--pretrained_model_name_or_path", name, *few]))
     assert workshop.recipes[0] == own
-    with_path = {"position", "camera"}
+    with_path = {"rotary", "tracked_camera"}
     assert set(workshop.recipes) == RECIPES.keys() - (set() if own in with_path else with_path)
     size = TINY[name]["num_frames"], 64, 64
     frames = read_video("examples/assets/zigzag.mp4", size[0], num_seconds=2, height=64, width=64)
