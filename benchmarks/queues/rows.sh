@@ -7,5 +7,5 @@ M="--pretrained_model_name_or_path examples/$m"
 $F plain/without "methods/motion embedding" $Q $OBJ $M > $L/row-$m.log 2>&1
 [ $m = tiny-wan ] && $F "positions/tracked path" $Q $OBJ $M > $L/row-$m-path.log 2>&1
 [ $m = tiny-wan-i2v ] || $F plain/without "cameras/own recipe" $Q $CAM $M > $L/row-$m-cameras.log 2>&1
-$P -m $T.evaluate_base $M --batch_size 4 --output $O/card-$m.json > $L/card-$m.log 2>&1
+$P -m $T.evaluate_base $M --batch_size 4 --seed 2 --output $O/card-$m.json > $L/card-$m.log 2>&1
 done

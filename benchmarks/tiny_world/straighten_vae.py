@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from diffusers import AutoencoderKL, AutoencoderKLWan, DiffusionPipeline, ModelMixin
+from diffusers import AutoencoderKL, AutoencoderKLWan, ModelMixin
 from diffusers.models.resnet import ResnetBlock2D
 from torch import Tensor
 from tqdm import tqdm
@@ -27,6 +27,7 @@ from tqdm import tqdm
 from benchmarks.tiny_world.checkpoints import load_checkpoint, save_checkpoint
 from benchmarks.tiny_world.latents import BACKGROUND_GAINS, LATENT_CHANNELS, PATTERN_WAVES, places_of, scene_latents
 from benchmarks.tiny_world.muon import Muon
+from benchmarks.tiny_world.pipelines import call_arguments, load_tiny_pipeline
 from benchmarks.tiny_world.scene import NUM_FRAMES
 from benchmarks.tiny_world.training_clips import random_appearance, random_scene, seen_otherwise
 from benchmarks.tiny_world.vae_training import LATENT_NOISE
@@ -181,25 +182,12 @@ def scene_frames(rng: np.random.Generator, number: int, per_latent: int, in_plac
 @torch.no_grad()
 def made_frames(folder: Path, num_clips: int, per_latent: int, seed: int) -> Tensor:
     """Latents of the frames of clips that a pipeline makes, (latents, frames of a latent, 20, 8, 8)."""
-    pipe = DiffusionPipeline.from_pretrained(folder, dtype=torch.float32)
-    pipe.set_progress_bar_config(disable=True)
+    pipe = load_tiny_pipeline(folder)
     rng, made = np.random.default_rng(seed), []
-    length = {"max_sequence_length": 16} if per_latent == 2 else {}
     for number in tqdm(range(num_clips), desc=f"clips of {folder.name}", mininterval=5):
         prompt = random_appearance(rng, two_objects=number % 4 == 0).prompt
-        made.append(
-            pipe(
-                prompt,
-                num_frames=17 if per_latent == 2 else 16,
-                height=64,
-                width=64,
-                num_inference_steps=12,
-                guidance_scale=2.0,
-                generator=torch.Generator().manual_seed(seed + number),
-                output_type="latent",
-                **length,
-            ).frames
-        )
+        generator = torch.Generator().manual_seed(seed + number)
+        made.append(pipe(prompt, generator=generator, output_type="latent", **call_arguments(pipe)).frames)
     latents = torch.cat(made)  # (clips, channels, frames, 8, 8)
     return latents.movedim(2, 1).flatten(0, 1).unflatten(1, (per_latent, LATENT_CHANNELS))
 
